@@ -1,0 +1,95 @@
+//! What a pod's program does with a map, as small as it gets: for the demo and the tests, which run it as any user.
+//!
+//! ```text
+//! map create PIN          a hash of u32 to u64, pinned: what a loader does
+//! map read PIN            opens it read-only, prints "key=value" for each element
+//! map write PIN KEY VALUE opens it for writing and sets an element
+//! map count               prints how many maps the kernel has
+//! ```
+//! A failure is one line on stderr that names the system call and the errno, and exit status 1.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::process::ExitCode;
+
+use bpffs_pinner::sys::bpf::{self, MapDefinition};
+use bpffs_pinner::sys::{Context, Result, last_errno};
+
+const MAP_LOOKUP_ELEM: libc::c_int = 1;
+const MAP_UPDATE_ELEM: libc::c_int = 2;
+const MAP_GET_NEXT_KEY: libc::c_int = 4;
+
+/// The head of `union bpf_attr` for the commands on elements.
+#[repr(C)]
+struct Element {
+    fd: u32,
+    pad: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// One command on an element; for `MAP_GET_NEXT_KEY` the value is the next key.
+fn element<V>(command: libc::c_int, map: BorrowedFd<'_>, key: Option<&u32>, value: &mut V) -> rustix::io::Result<()> {
+    let key = key.map_or(0, |key| std::ptr::from_ref(key) as u64);
+    let fd = map.as_raw_fd().cast_unsigned();
+    let element = Element { fd, pad: 0, key, value: std::ptr::from_mut(value) as u64, flags: 0 };
+    // SAFETY: key and value live through the call and have the sizes with which `create` makes maps.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(&element), size_of::<Element>()) };
+    if result < 0 { Err(last_errno()) } else { Ok(()) }
+}
+
+fn create(pin: &CString) -> Result<()> {
+    let definition = MapDefinition { kind: 1, key_size: 4, value_size: 8, max_entries: 64, flags: 0, name: "demo" };
+    bpf::pin(bpf::create_map(definition)?.as_fd(), pin)
+}
+
+fn read(pin: &CString) -> Result<()> {
+    let map = bpf::open_pin(pin)?;
+    let (mut last, mut key) = (None, 0_u32);
+    loop {
+        match element(MAP_GET_NEXT_KEY, map.as_fd(), last.as_ref(), &mut key) {
+            Err(rustix::io::Errno::NOENT) => return Ok(()),
+            other => other.call("bpf(MAP_GET_NEXT_KEY)", String::new)?,
+        }
+        let mut value = 0_u64;
+        element(MAP_LOOKUP_ELEM, map.as_fd(), Some(&key), &mut value)
+            .call("bpf(MAP_LOOKUP_ELEM)", || key.to_string())?;
+        println!("{key}={value}");
+        last = Some(key);
+    }
+}
+
+fn write(pin: &CString, key: u32, mut value: u64) -> Result<()> {
+    let map = bpf::open_pin_writable(pin)?;
+    element(MAP_UPDATE_ELEM, map.as_fd(), Some(&key), &mut value).call("bpf(MAP_UPDATE_ELEM)", || key.to_string())
+}
+
+fn count() -> Result<()> {
+    println!("{}", bpf::map_ids().collect::<Result<Vec<_>>>()?.len());
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let pin = CString::new(arguments.get(1).map(String::as_str).unwrap_or_default()).unwrap_or_default();
+    let number = |index: usize| arguments.get(index).and_then(|text| text.parse::<u64>().ok());
+    let key = number(2).and_then(|key| u32::try_from(key).ok());
+    let done = match (arguments.first().map(String::as_str), key, number(3)) {
+        (Some("count"), None, None) => count(),
+        (Some("create"), None, None) => create(&pin),
+        (Some("read"), None, None) => read(&pin),
+        (Some("write"), Some(key), Some(value)) => write(&pin, key, value),
+        _ => {
+            eprintln!("usage: map create PIN | map read PIN | map write PIN KEY VALUE | map count");
+            return ExitCode::from(64);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

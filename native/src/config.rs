@@ -1,0 +1,83 @@
+//! The pinner's configuration: flags, or the environment.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+use crate::sys::path::is_canonical;
+
+/// Builds and removes volumes of pinned BPF maps, for the node plugin of csi-driver-bpffs.
+#[derive(Clone, Debug, Parser)]
+#[command(version)]
+pub struct Config {
+    /// Unix socket to serve on; it will belong to --peer-uid
+    #[arg(long, env = "PINNER_SOCKET", default_value = "/run/csi-driver-bpffs/pinner.sock")]
+    pub socket: PathBuf,
+    /// The only uid that is answered: the node plugin's
+    #[arg(long, env = "PINNER_PEER_UID", default_value_t = 65532)]
+    pub peer_uid: u32,
+    /// Directory beneath which all volumes lie
+    #[arg(long, env = "PINNER_KUBELET_DIR", default_value = "/var/lib/kubelet")]
+    pub kubelet_dir: PathBuf,
+    /// Directory for the maps that the pinner makes; a bpffs is mounted there unless it lies on one
+    #[arg(long, env = "PINNER_STORE_DIR", default_value = "/run/csi-driver-bpffs/store")]
+    pub store_dir: PathBuf,
+    /// Directory beneath which a pinned source may lie; may be given several times
+    #[arg(long = "pin-root", env = "PINNER_PIN_ROOTS", value_delimiter = ',', default_value = "/sys/fs/bpf")]
+    pub pin_roots: Vec<PathBuf>,
+    /// Directory to make and to give to --peer-uid, so that the node plugin needs no root; may be given several times
+    #[arg(long = "peer-dir", env = "PINNER_PEER_DIRS", value_delimiter = ',')]
+    pub peer_dirs: Vec<PathBuf>,
+    /// Keep `CAP_NET_ADMIN`, which older kernels want of who makes an xskmap, sockmap, sockhash or devmap
+    #[arg(long, env = "PINNER_NETWORK_MAPS")]
+    pub network_maps: bool,
+    /// Least level to log: error, warn, info, debug or trace
+    #[arg(long, env = "PINNER_LOG_LEVEL", default_value = "info")]
+    pub log_level: tracing::Level,
+    /// What to do in place of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program can do beside serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Print what this kernel can do, as JSON, and exit
+    Probe,
+}
+
+impl Config {
+    /// Checks what can be checked before anything is opened.
+    ///
+    /// # Errors
+    /// One line that names the flag and what is wrong with its value.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.peer_uid == u32::MAX {
+            return Err("--peer-uid: 4294967295 is no user".to_owned());
+        }
+        let single =
+            [("--socket", &self.socket), ("--kubelet-dir", &self.kubelet_dir), ("--store-dir", &self.store_dir)];
+        let several = self.pin_roots.iter().map(|path| ("--pin-root", path));
+        for (flag, path) in
+            single.into_iter().chain(several).chain(self.peer_dirs.iter().map(|path| ("--peer-dir", path)))
+        {
+            if !path.to_str().is_some_and(is_canonical) {
+                let path = path.display();
+                return Err(format!("{flag}: {path} must be absolute, without \".\", \"..\" or empty elements"));
+            }
+        }
+        let made = self.peer_dirs.iter().map(|path| ("--peer-dir", path));
+        for (flag, path) in made.chain([("--store-dir", &self.store_dir)]) {
+            if path.exists() && !path.is_dir() {
+                return Err(format!("{flag}: {} exists and is no directory", path.display()));
+            }
+        }
+        if !self.kubelet_dir.is_dir() {
+            return Err(format!("--kubelet-dir: {} is no directory", self.kubelet_dir.display()));
+        }
+        if !self.socket.parent().is_some_and(Path::is_dir) {
+            return Err(format!("--socket: the directory of {} does not exist", self.socket.display()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! What can go wrong, by meaning; the one place where it becomes a gRPC status.
+
+use rustix::io::Errno;
+use tonic::{Code, Status};
+
+use crate::sys;
+
+/// A call that failed. Each text is whole: it names what it is about and, where someone can do something, what.
+#[derive(Debug)]
+pub enum Error {
+    /// A field of the request is missing or malformed.
+    InvalidArgument(String),
+    /// A source that is not there yet; asking again later may succeed.
+    NotYet(String),
+    /// A source that someone has to mend first, or a kernel that cannot.
+    Unusable(String),
+    /// Something else is at the target.
+    Occupied(String),
+    /// The target holds what this call may not touch.
+    NotOurs(String),
+    /// There is no such volume.
+    NotFound(String),
+    /// Another call works on this target.
+    Busy(String),
+    /// The caller does not wait any more.
+    Cancelled,
+    /// The kernel refused what nobody expected it to refuse.
+    Kernel(sys::Error),
+}
+
+/// What a call gives.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<sys::Error> for Error {
+    fn from(error: sys::Error) -> Self {
+        Self::Kernel(error)
+    }
+}
+
+impl Error {
+    /// The same error, about a map.
+    #[must_use]
+    pub fn of_map(self, map: &str) -> Self {
+        let about = |text: String| format!("map {map:?}: {text}");
+        match self {
+            Self::InvalidArgument(text) => Self::InvalidArgument(about(text)),
+            Self::NotYet(text) => Self::NotYet(about(text)),
+            Self::Unusable(text) => Self::Unusable(about(text)),
+            Self::Kernel(error) => Self::Kernel(sys::Error { object: about(error.object), ..error }),
+            other => other,
+        }
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::InvalidArgument(text) => Status::invalid_argument(text),
+            Error::NotYet(text) => Status::unavailable(text),
+            Error::Unusable(text) | Error::NotOurs(text) => Status::failed_precondition(text),
+            Error::Occupied(text) => Status::already_exists(text),
+            Error::NotFound(text) => Status::not_found(text),
+            Error::Busy(text) => Status::aborted(text),
+            Error::Cancelled => Status::cancelled("the caller does not wait any more; nothing was attached"),
+            Error::Kernel(error) => Status::new(kernel_code(error.errno), error.to_string()),
+        }
+    }
+}
+
+fn kernel_code(errno: Errno) -> Code {
+    match errno {
+        Errno::NOMEM | Errno::NOSPC | Errno::MFILE | Errno::NFILE | Errno::DQUOT => Code::ResourceExhausted,
+        _ => Code::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kernel(errno: Errno) -> Status {
+        Error::Kernel(sys::Error { call: "fsmount", errno, object: "bpf".to_owned() }).of_map("flows").into()
+    }
+
+    #[test]
+    fn a_kernel_out_of_something_is_resource_exhausted() {
+        assert_eq!(kernel(Errno::NOMEM).code(), Code::ResourceExhausted);
+    }
+
+    #[test]
+    fn an_unplanned_kernel_error_is_internal_and_names_call_map_and_errno() {
+        let status = kernel(Errno::IO);
+        assert_eq!(status.code(), Code::Internal);
+        assert_eq!(status.message(), "fsmount map \"flows\": bpf: EIO (Input/output error)");
+    }
+
+    #[test]
+    fn codes_by_meaning() {
+        for (error, code) in [
+            (Error::InvalidArgument(String::new()), Code::InvalidArgument),
+            (Error::NotYet(String::new()), Code::Unavailable),
+            (Error::Unusable(String::new()), Code::FailedPrecondition),
+            (Error::Occupied(String::new()), Code::AlreadyExists),
+            (Error::NotOurs(String::new()), Code::FailedPrecondition),
+            (Error::NotFound(String::new()), Code::NotFound),
+            (Error::Busy(String::new()), Code::Aborted),
+            (Error::Cancelled, Code::Cancelled),
+        ] {
+            assert_eq!(Status::from(error).code(), code);
+        }
+    }
+}

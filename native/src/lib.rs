@@ -1,0 +1,27 @@
+//! The pinner of csi-driver-bpffs: builds and removes volumes of pinned BPF maps.
+//!
+//! ```text
+//! main ── config, privileges, probe ─▶ listen ─▶ server ─▶ request (checked) ─▶ volume ─▶ source
+//!                                                                                  └────────┴──▶ sys
+//! ```
+//!
+//! It knows maps and mounts; who may have which map is decided before it is asked.
+
+pub mod call;
+pub mod config;
+pub mod error;
+pub mod listen;
+pub mod map_type;
+pub mod privileges;
+pub mod probe;
+pub mod request;
+pub mod server;
+pub mod source;
+pub mod sys;
+pub mod volume;
+
+/// The API, generated from `proto/pinner.proto`.
+#[expect(missing_docs, clippy::pedantic, reason = "generated; documented in the .proto file")]
+pub mod api {
+    tonic::include_proto!("bpffs.pinner.v1");
+}

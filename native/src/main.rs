@@ -1,0 +1,154 @@
+//! `bpffs-pinner`: the privileged part of csi-driver-bpffs.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bpffs_pinner::api::pinner_server::PinnerServer;
+use bpffs_pinner::config::{Command, Config};
+use bpffs_pinner::probe::probe;
+use bpffs_pinner::server::{Service, only_peer};
+use bpffs_pinner::source::{Sources, Store};
+use bpffs_pinner::sys::Context;
+use bpffs_pinner::sys::path::ensure_directory;
+use bpffs_pinner::volume::Publisher;
+use bpffs_pinner::volume::compose::Composer;
+use bpffs_pinner::{listen, privileges};
+use clap::Parser;
+use rustix::thread::CapabilitySet;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Server;
+
+/// `EX_USAGE` of sysexits(3): starting again will not help before the configuration has changed.
+const EXIT_USAGE: u8 = 64;
+/// How long calls may take to finish after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(10);
+/// The kernel serialises mounting; more threads than this lose throughput.
+const KERNEL_THREADS: usize = 4;
+
+fn main() -> ExitCode {
+    let config = match Config::try_parse() {
+        Ok(config) => config,
+        Err(error) if !error.use_stderr() => {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            let text = error.to_string();
+            return usage(text.lines().next().unwrap_or_default().trim_start_matches("error: "));
+        }
+    };
+    if config.command == Some(Command::Probe) {
+        print_features();
+        return ExitCode::SUCCESS;
+    }
+    if let Err(problem) = config.validate() {
+        return usage(&problem);
+    }
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_target(false)
+        .with_max_level(config.log_level)
+        .with_writer(std::io::stderr)
+        .init();
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(problem)) => usage(&problem),
+        Err(Failure::Other(problem)) => {
+            tracing::error!(error = problem, "stopped");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage(problem: &str) -> ExitCode {
+    eprintln!("bpffs-pinner: {problem}");
+    ExitCode::from(EXIT_USAGE)
+}
+
+enum Failure {
+    Usage(String),
+    Other(String),
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Other(error.to_string())
+    }
+}
+
+fn run(config: Config) -> Result<(), Failure> {
+    let kept = if config.network_maps { privileges::KEPT | CapabilitySet::NET_ADMIN } else { privileges::KEPT };
+    let missing = privileges::missing(kept)?;
+    if !missing.is_empty() || !rustix::process::geteuid().is_root() {
+        let missing =
+            if missing.is_empty() { String::new() } else { format!(", missing here: {}", missing.join(", ")) };
+        return Err(Failure::Usage(format!("must be started as root with its capabilities{missing}")));
+    }
+    let features = probe();
+    privileges::keep_only(kept)?;
+    for directory in &config.peer_dirs {
+        ensure_directory(directory)?;
+        std::os::unix::fs::chown(directory, Some(config.peer_uid), None)
+            .call("chown", || directory.display().to_string())?;
+    }
+    let publisher = Publisher {
+        kubelet_directory: config.kubelet_dir,
+        sources: Sources { pin_roots: config.pin_roots, store: Store::open_or_mount(config.store_dir)? },
+        composer: Composer::new()?,
+    };
+    let service = Service::new(publisher, features);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(KERNEL_THREADS).build()?;
+    let served = runtime.block_on(serve(service, &config.socket, config.peer_uid));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
+}
+
+async fn serve(service: Service, socket: &Path, peer_uid: u32) -> Result<(), Failure> {
+    // Before there is a socket: a signal must not end the process with its socket left behind.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (_socket, listener) =
+        listen::listen(socket, peer_uid).map_err(|error| Failure::Usage(error.to_string()))?;
+    let listener = tokio::net::UnixListener::from_std(listener)?;
+    let (stopping, stopped) = tokio::sync::oneshot::channel();
+    let drain = async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::info!("stopping");
+        let _ = stopping.send(());
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), peerUid = peer_uid, "serving");
+    let server = Server::builder()
+        .add_service(PinnerServer::with_interceptor(service, only_peer(peer_uid)))
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), drain);
+    tokio::select! {
+        ended = server => Ok(ended?),
+        () = async { let _ = stopped.await; tokio::time::sleep(DRAIN).await } => {
+            tracing::warn!("some calls did not finish in time");
+            Ok(())
+        }
+    }
+}
+
+fn print_features() {
+    let features: Vec<_> = probe()
+        .iter()
+        .map(|feature| {
+            serde_json::json!({
+                "name": feature.name,
+                "available": feature.outcome.is_ok(),
+                "required": feature.required,
+                "description": feature.description(),
+            })
+        })
+        .collect();
+    println!(
+        "{}",
+        serde_json::json!({
+            "kernelRelease": rustix::system::uname().release().to_string_lossy(),
+            "features": features,
+        })
+    );
+}

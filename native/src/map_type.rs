@@ -1,0 +1,159 @@
+//! Which types of map are handed out, and which the pinner makes. What is not named here is refused.
+
+use std::borrow::Cow;
+
+/// A type of map, by number (`enum bpf_map_type`) and by the name that bpftool uses.
+#[derive(Debug)]
+pub struct MapType {
+    /// `enum bpf_map_type`, fixed by the kernel's ABI.
+    pub kind: u32,
+    /// As bpftool writes it.
+    pub name: &'static str,
+    /// Whether a pod may have it; else why not.
+    pub handed_out: Result<(), &'static str>,
+    /// Whether a definition of type, sizes and flags is enough to make one.
+    pub creatable: bool,
+}
+
+const fn handed_out(kind: u32, name: &'static str) -> MapType {
+    MapType { kind, name, handed_out: Ok(()), creatable: false }
+}
+
+const fn creatable(kind: u32, name: &'static str) -> MapType {
+    MapType { kind, name, handed_out: Ok(()), creatable: true }
+}
+
+const fn refused(kind: u32, name: &'static str, why: &'static str) -> MapType {
+    MapType { kind, name, handed_out: Err(why), creatable: false }
+}
+
+/// All types known here, by number.
+const TYPES: &[MapType] = &[
+    creatable(1, "hash"),
+    creatable(2, "array"),
+    refused(3, "prog_array", "who writes it decides which program runs, and its content goes with its last user"),
+    handed_out(4, "perf_event_array"),
+    creatable(5, "percpu_hash"),
+    creatable(6, "percpu_array"),
+    refused(7, "stack_trace", "it shows kernel addresses"),
+    handed_out(8, "cgroup_array"),
+    creatable(9, "lru_hash"),
+    creatable(10, "lru_percpu_hash"),
+    creatable(11, "lpm_trie"),
+    handed_out(12, "array_of_maps"),
+    handed_out(13, "hash_of_maps"),
+    creatable(14, "devmap"),
+    creatable(15, "sockmap"),
+    creatable(16, "cpumap"),
+    creatable(17, "xskmap"),
+    creatable(18, "sockhash"),
+    refused(19, "cgroup_storage", "the kernel has deprecated it"),
+    handed_out(20, "reuseport_sockarray"),
+    refused(21, "percpu_cgroup_storage", "the kernel has deprecated it"),
+    creatable(22, "queue"),
+    creatable(23, "stack"),
+    handed_out(24, "sk_storage"),
+    creatable(25, "devmap_hash"),
+    refused(26, "struct_ops", "who writes it replaces functions of the kernel"),
+    creatable(27, "ringbuf"),
+    handed_out(28, "inode_storage"),
+    handed_out(29, "task_storage"),
+    creatable(30, "bloom_filter"),
+    creatable(31, "user_ringbuf"),
+    handed_out(32, "cgrp_storage"),
+    handed_out(33, "arena"),
+];
+
+const FLAGS: &[(&str, u32)] = &[
+    ("BPF_F_NO_PREALLOC", 1 << 0),
+    ("BPF_F_NO_COMMON_LRU", 1 << 1),
+    ("BPF_F_ZERO_SEED", 1 << 6),
+    ("BPF_F_RDONLY_PROG", 1 << 7),
+    ("BPF_F_WRONLY_PROG", 1 << 8),
+    ("BPF_F_MMAPABLE", 1 << 10),
+];
+
+/// The name of a type, or `type N` for one that is not known here.
+#[must_use]
+pub fn name(kind: u32) -> Cow<'static, str> {
+    find(kind).map_or_else(|| Cow::Owned(format!("type {kind}")), |known| Cow::Borrowed(known.name))
+}
+
+/// Whether a pod may have a map of this type; else why not.
+///
+/// # Errors
+/// The reason, to follow "is not handed out:".
+pub fn check_handed_out(kind: u32) -> Result<(), &'static str> {
+    find(kind).map_or(Err("this version does not know its type"), |known| known.handed_out)
+}
+
+/// The type of this name, if the pinner can make one.
+#[must_use]
+pub fn creatable_by_name(name: &str) -> Option<u32> {
+    TYPES.iter().find(|known| known.creatable && known.name == name).map(|known| known.kind)
+}
+
+/// The names for [`creatable_by_name`], for messages.
+#[must_use]
+pub fn creatable_names() -> String {
+    let names: Vec<_> = TYPES.iter().filter(|known| known.creatable).map(|known| known.name).collect();
+    names.join(", ")
+}
+
+/// Whether making a map of this type takes `CAP_NET_ADMIN`, or on newer kernels `CAP_SYS_ADMIN` in its place.
+#[must_use]
+pub fn is_for_networks(kind: u32) -> bool {
+    matches!(name(kind).as_ref(), "devmap" | "devmap_hash" | "sockmap" | "sockhash" | "xskmap")
+}
+
+/// The bit of a `BPF_F_…` name, if a created map may have it.
+#[must_use]
+pub fn flag_by_name(name: &str) -> Option<u32> {
+    FLAGS.iter().find(|(known, _)| *known == name).map(|(_, bit)| *bit)
+}
+
+/// The names for [`flag_by_name`], for messages.
+#[must_use]
+pub fn flag_names() -> String {
+    let names: Vec<_> = FLAGS.iter().map(|(name, _)| *name).collect();
+    names.join(", ")
+}
+
+fn find(kind: u32) -> Option<&'static MapType> {
+    TYPES.iter().find(|known| known.kind == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_gapless_and_names_unique() {
+        for (index, known) in TYPES.iter().enumerate() {
+            assert_eq!(known.kind as usize, index + 1, "{}", known.name);
+            assert_eq!(TYPES.iter().filter(|other| other.name == known.name).count(), 1, "{}", known.name);
+        }
+    }
+
+    #[test]
+    fn struct_ops_and_friends_are_refused() {
+        for refused in ["struct_ops", "prog_array", "stack_trace"] {
+            let kind = TYPES.iter().find(|known| known.name == refused).map(|known| known.kind);
+            assert!(kind.is_some_and(|kind| check_handed_out(kind).is_err()), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_type_that_this_version_does_not_know_is_refused() {
+        assert!(check_handed_out(0).is_err());
+        assert!(check_handed_out(10_000).is_err());
+        assert_eq!(name(10_000), "type 10000");
+    }
+
+    #[test]
+    fn only_types_that_a_definition_describes_can_be_created() {
+        assert_eq!(creatable_by_name("hash"), Some(1));
+        assert_eq!(creatable_by_name("struct_ops"), None);
+        assert_eq!(creatable_by_name("hash_of_maps"), None);
+    }
+}

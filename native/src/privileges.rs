@@ -1,0 +1,50 @@
+//! Giving up what the pinner does not need.
+
+use rustix::io::Errno;
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, remove_capability_from_bounding_set,
+    set_capabilities, set_no_new_privs,
+};
+
+use crate::sys::{Context, Result};
+
+/// What every pinner keeps: mounts and ids, ownership of pins, making maps, opening pins of other users.
+pub const KEPT: CapabilitySet =
+    CapabilitySet::SYS_ADMIN.union(CapabilitySet::CHOWN).union(CapabilitySet::BPF).union(CapabilitySet::DAC_OVERRIDE);
+
+/// Those of `wanted` that the process does not have, by name.
+///
+/// # Errors
+/// Whatever `capget(2)` says.
+pub fn missing(wanted: CapabilitySet) -> Result<Vec<String>> {
+    let effective = capabilities(None).call("capget", String::new)?.effective;
+    Ok((wanted - effective).iter_names().map(|(name, _)| format!("CAP_{name}")).collect())
+}
+
+/// Leaves the calling thread, and those it will start, with the capabilities `kept` at most, for good: they are taken from
+/// the bounding set too, and no program that is executed can bring any back.
+///
+/// # Errors
+/// `EPERM` without `CAP_SETPCAP`, unless they are gone already.
+pub fn keep_only(kept: CapabilitySet) -> Result<()> {
+    for number in 0..u64::BITS {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        if kept.contains(capability) {
+            continue;
+        }
+        match rustix::thread::capability_is_in_bounding_set(capability) {
+            Ok(true) => {
+                remove_capability_from_bounding_set(capability)
+                    .call("prctl(PR_CAPBSET_DROP)", || number.to_string())?;
+            }
+            Ok(false) => {}
+            // Beyond the last one that this kernel knows.
+            Err(Errno::INVAL) => break,
+            Err(errno) => return Err(errno).call("prctl(PR_CAPBSET_READ)", || number.to_string()),
+        }
+    }
+    clear_ambient_capability_set().call("prctl(PR_CAP_AMBIENT)", String::new)?;
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, sets).call("capset", String::new)?;
+    set_no_new_privs(true).call("prctl(PR_SET_NO_NEW_PRIVS)", String::new)
+}

@@ -1,0 +1,157 @@
+//! What this kernel can do, each thing tried and none derived from the version.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+
+use rustix::fs::{AtFlags, Mode};
+use rustix::thread::{Gid, Uid};
+
+use crate::sys::bpf::{self, MapDefinition};
+use crate::sys::path::{self, through_descriptor};
+use crate::sys::{Context, Result, mount};
+use crate::volume::compose::{composes_detached, enter_private_namespace};
+
+/// Something a kernel can do, or not.
+#[derive(Clone, Debug)]
+pub struct Feature {
+    /// Fixed, for programs.
+    pub name: &'static str,
+    /// Whether it can; else why not, as the kernel said it.
+    pub outcome: std::result::Result<(), String>,
+    /// For people: what it is good for.
+    pub purpose: &'static str,
+    /// For people: what follows where it is missing.
+    pub otherwise: &'static str,
+    /// No volume can be made without it.
+    pub required: bool,
+}
+
+impl Feature {
+    /// What it is good for and, where it is missing, what follows and what the kernel said.
+    #[must_use]
+    pub fn description(&self) -> String {
+        match &self.outcome {
+            Ok(()) => self.purpose.to_owned(),
+            Err(why) => format!("{}; without it {} ({why})", self.purpose, self.otherwise),
+        }
+    }
+}
+
+/// A map of one 4-byte element, for trying things with.
+const SAMPLE: MapDefinition<'static> =
+    MapDefinition { kind: 2, key_size: 4, value_size: 4, max_entries: 1, flags: 0, name: "csi_bpffs_probe" };
+
+/// Tries everything. Needs the capabilities of the pinner and, for the view of an unprivileged process, `CAP_SETUID` and
+/// `CAP_SETGID`. Leaves nothing behind.
+#[must_use]
+pub fn probe() -> Vec<Feature> {
+    let feature = |name, required, tried: Result<()>, purpose, otherwise| Feature {
+        name,
+        required,
+        outcome: tried.map_err(|error| error.to_string()),
+        purpose,
+        otherwise,
+    };
+    vec![
+        feature(
+            "read-only-superblock",
+            true,
+            read_only_superblock(),
+            "a bpffs is built detached, filled and made read-only",
+            "no volume can be made: Linux 5.15 or newer is needed",
+        ),
+        feature(
+            "unprivileged-maps",
+            false,
+            on_own_thread(unprivileged_lookup),
+            "a process without capabilities reads a map by its pin",
+            "a pod needs CAP_BPF, against which read-only does not hold: take Linux 5.19 or newer",
+        ),
+        feature(
+            "compose-detached",
+            false,
+            composes_detached(),
+            "writable maps are mounted into a tree before it is attached",
+            "a private mount namespace does that, some tenths of a millisecond slower (Linux 6.15 has it)",
+        ),
+        feature(
+            "mount-source",
+            false,
+            mount_source(),
+            "a mount says at once which volume it is",
+            "a volume is told by its shape, and not from another volume at the same path (Linux 6.13 has it)",
+        ),
+        feature(
+            "mount-beneath",
+            false,
+            on_own_thread(mount_beneath),
+            "a new generation of a volume takes the place of the last",
+            "generations pile up until the pod ends (Linux 6.8 has it)",
+        ),
+    ]
+}
+
+/// Names what is required and missing, if anything.
+#[must_use]
+pub fn missing(features: &[Feature]) -> Option<String> {
+    let missing: Vec<_> = features
+        .iter()
+        .filter(|feature| feature.required)
+        .filter_map(|feature| Some(format!("{} ({})", feature.name, feature.outcome.as_ref().err()?)))
+        .collect();
+    (!missing.is_empty()).then(|| missing.join(", "))
+}
+
+fn sample_volume() -> Result<OwnedFd> {
+    let map = bpf::create_map(SAMPLE)?;
+    let volume = mount::detached(c"bpf", &[(c"mode", c"0755")])?;
+    bpf::pin(map.as_fd(), &through_descriptor(volume.as_fd(), c"map"))?;
+    rustix::fs::chmodat(volume.as_fd(), c"map", Mode::from_raw_mode(0o444), AtFlags::empty())
+        .call("chmod", String::new)?;
+    mount::make_superblock_read_only(volume.as_fd())?;
+    Ok(volume)
+}
+
+fn read_only_superblock() -> Result<()> {
+    let volume = sample_volume()?;
+    let path = through_descriptor(volume.as_fd(), c"map");
+    bpf::open_pin(&path)?;
+    match bpf::open_pin_writable(&path) {
+        Err(_) => Ok(()),
+        Ok(_) => Err(rustix::io::Errno::ROFS).call("bpf(OBJ_GET, rw)", || "is not refused".to_owned()),
+    }
+}
+
+fn unprivileged_lookup() -> Result<()> {
+    const NOBODY: u32 = 65534;
+    let volume = sample_volume()?;
+    let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
+    rustix::thread::set_thread_groups(&[]).call("setgroups", String::new)?;
+    rustix::thread::set_thread_res_gid(group, group, group).call("setresgid", String::new)?;
+    rustix::thread::set_thread_res_uid(user, user, user).call("setresuid", String::new)?;
+    let map = bpf::open_pin(&through_descriptor(volume.as_fd(), c"map"))?;
+    bpf::lookup_first::<4>(map.as_fd()).map(|_| ())
+}
+
+fn mount_source() -> Result<()> {
+    let status = mount::status(path::open_beneath("/".as_ref(), "".as_ref())?.as_fd())?;
+    status.source.map(|_| ()).ok_or(rustix::io::Errno::NOSYS).call("statmount(source)", String::new)
+}
+
+fn mount_beneath() -> Result<()> {
+    let root = enter_private_namespace()?;
+    for _ in 0..2 {
+        mount::attach(mount::detached(c"tmpfs", &[])?.as_fd(), root.as_fd(), c"tree")?;
+    }
+    let top = path::open_entry(root.as_fd(), c"tree")?;
+    let top = top.ok_or(rustix::io::Errno::NOENT).call("open", || "tree".to_owned())?;
+    // Only of use with a look at what the top mount covers.
+    mount::status_by_id(mount::status(top.as_fd())?.parent)?;
+    mount::attach_beneath(mount::detached(c"tmpfs", &[])?.as_fd(), top.as_fd())
+}
+
+/// Runs what changes the credentials or the mount namespace of its thread, and only that.
+fn on_own_thread(probe: fn() -> Result<()>) -> Result<()> {
+    let failed = || Err(rustix::io::Errno::CHILD).call("clone", || "thread".to_owned());
+    thread::spawn(probe).join().unwrap_or_else(|_| failed())
+}

@@ -1,0 +1,99 @@
+//! A map that a program in the kernel uses, found by name.
+
+use std::fmt::Write as _;
+use std::os::fd::AsFd;
+
+use super::{Map, map};
+use crate::error::{Error, Result};
+use crate::map_type;
+use crate::request::Loaded;
+use crate::sys::bpf;
+
+/// Finds the one map that fits. Walks all programs, or all maps where no program is named.
+///
+/// # Errors
+/// [`Error::NotYet`] when none fits, [`Error::Unusable`] with the candidates when several do.
+pub fn find(wanted: &Loaded) -> Result<Map> {
+    let mut found =
+        if wanted.program.is_some() || wanted.tag.is_some() { by_program(wanted)? } else { by_name(wanted)? };
+    if found.len() > 1 {
+        return Err(Error::Unusable(ambiguous(wanted, &found)));
+    }
+    found.pop().map(|candidate| candidate.map).ok_or_else(|| Error::NotYet(absent(wanted)))
+}
+
+struct Candidate {
+    map: Map,
+    /// The program that uses it, for messages.
+    used_by: Option<String>,
+}
+
+fn by_name(wanted: &Loaded) -> Result<Vec<Candidate>> {
+    let mut found = Vec::new();
+    for id in bpf::map_ids() {
+        if let Some(map) = open_if_named(id?, &wanted.map)? {
+            found.push(Candidate { map, used_by: None });
+        }
+    }
+    Ok(found)
+}
+
+fn by_program(wanted: &Loaded) -> Result<Vec<Candidate>> {
+    let mut found: Vec<Candidate> = Vec::new();
+    for id in bpf::program_ids() {
+        let Some(program) = bpf::program_by_id(id?)? else { continue };
+        let program = bpf::program_info(program.as_fd())?;
+        let fits = wanted.program.as_ref().is_none_or(|name| *name == program.name)
+            && wanted.tag.as_ref().is_none_or(|tag| *tag == program.tag);
+        if !fits {
+            continue;
+        }
+        for id in program.map_ids {
+            if found.iter().any(|candidate| candidate.map.info.id == id) {
+                continue;
+            }
+            if let Some(map) = open_if_named(id, &wanted.map)? {
+                let used_by = format!("program {} {:?} tag {}", program.id, program.name, program.tag);
+                found.push(Candidate { map, used_by: Some(used_by) });
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn open_if_named(id: u32, name: &str) -> Result<Option<Map>> {
+    let Some(fd) = bpf::map_by_id(id)? else { return Ok(None) };
+    let map = map(fd)?;
+    Ok((map.info.name() == name).then_some(map))
+}
+
+fn description(wanted: &Loaded) -> String {
+    let mut text = format!("map {:?}", wanted.map);
+    if let Some(program) = &wanted.program {
+        let _ = write!(text, " of a program {program:?}");
+    }
+    if let Some(tag) = &wanted.tag {
+        let _ = write!(text, " with tag {tag}");
+    }
+    text
+}
+
+fn absent(wanted: &Loaded) -> String {
+    format!("no {} is loaded yet: start the program that loads it", description(wanted))
+}
+
+fn ambiguous(wanted: &Loaded, found: &[Candidate]) -> String {
+    let candidates: Vec<_> = found
+        .iter()
+        .map(|candidate| {
+            let info = &candidate.map.info;
+            let mut text = format!("id {} ({}, {} entries", info.id, map_type::name(info.kind), info.max_entries);
+            if let Some(program) = &candidate.used_by {
+                let _ = write!(text, ", {program}");
+            }
+            text + ")"
+        })
+        .collect();
+    let hint = if wanted.tag.is_none() { "; name the program or its tag to choose one" } else { "" };
+    format!("{} maps in the kernel fit {}: {}{hint}", found.len(), description(wanted), candidates.join(", "))
+}

@@ -1,0 +1,69 @@
+//! From a source to a map of this kernel.
+
+pub mod created;
+mod loaded;
+mod pinned;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+use crate::map_type;
+use crate::request::Source;
+use crate::sys::bpf::{self, MapInfo};
+
+pub use created::Store;
+
+/// A map in hand.
+#[derive(Debug)]
+pub struct Map {
+    /// Keeps it alive.
+    pub fd: OwnedFd,
+    /// As it was when it was found.
+    pub info: MapInfo,
+}
+
+/// Where maps are looked for.
+#[derive(Debug)]
+pub struct Sources {
+    /// The directories beneath which a pin may lie.
+    pub pin_roots: Vec<PathBuf>,
+    /// The maps that the pinner made itself.
+    pub store: Store,
+}
+
+/// What to do about a created map that is not there yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfAbsent {
+    /// Make it.
+    Create,
+    /// Say so.
+    Fail,
+}
+
+impl Sources {
+    /// Finds the map that a source means, and checks that its type is handed out.
+    ///
+    /// # Errors
+    /// [`Error::NotYet`] when it is not there, [`Error::Unusable`] when it is ambiguous, no map or of a refused type.
+    pub fn resolve(&self, source: &Source, if_absent: IfAbsent) -> Result<Map> {
+        let map = match source {
+            Source::Pinned(path) => pinned::open(path, &self.pin_roots)?,
+            Source::Loaded(wanted) => loaded::find(wanted)?,
+            Source::Created(wanted) => self.store.open(wanted, if_absent)?,
+        };
+        match map_type::check_handed_out(map.info.kind) {
+            Ok(()) => Ok(map),
+            Err(why) => {
+                let (id, kind) = (map.info.id, map_type::name(map.info.kind));
+                Err(Error::Unusable(format!("map {id} is of type {kind}, which is not handed out: {why}")))
+            }
+        }
+    }
+}
+
+/// Takes a descriptor for a map, once it is known to be one.
+fn map(fd: OwnedFd) -> Result<Map> {
+    let info = bpf::map_info(fd.as_fd())?;
+    Ok(Map { fd, info })
+}

@@ -1,0 +1,59 @@
+//! A map that something else pinned.
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use super::{Map, map};
+use crate::error::{Error, Result};
+use crate::sys::Context;
+use crate::sys::bpf::{self, ObjectKind};
+use crate::sys::mount::{self, BPF_MAGIC};
+use crate::sys::path::{beneath, open_beneath, through_descriptor};
+
+/// Opens the map pinned at `path`.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] outside the pin roots, [`Error::NotYet`] where nothing is, [`Error::Unusable`] where it is
+/// no pin of a map or a symbolic link is on the way.
+pub fn open(path: &Path, pin_roots: &[PathBuf]) -> Result<Map> {
+    let shown = path.display();
+    let Some((root, relative)) = pin_roots.iter().find_map(|root| Some((root, beneath(root, path)?))) else {
+        let roots: Vec<_> = pin_roots.iter().map(|root| root.display().to_string()).collect();
+        let roots = roots.join(", ");
+        return Err(Error::InvalidArgument(format!("{shown} is not beneath the allowed pin roots: {roots}")));
+    };
+    let absent = || Error::NotYet(format!("nothing is pinned at {shown} yet: start the program that pins it there"));
+    let place = open_beneath(root, relative).map_err(|error| match error.errno {
+        Errno::NOENT => absent(),
+        Errno::LOOP => Error::Unusable(format!("{shown} has a symbolic link in it: name the pin itself")),
+        Errno::NOTDIR => Error::Unusable(format!("{shown} goes through something that is no directory")),
+        _ => error.into(),
+    })?;
+    if mount::file_system(place.as_fd())?.magic != BPF_MAGIC {
+        return Err(Error::Unusable(format!("{shown} is not on a bpf filesystem")));
+    }
+    let stat = rustix::fs::fstat(&place).call("fstat", || shown.to_string())?;
+    if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir() {
+        return Err(Error::Unusable(format!("{shown} is a directory, not the pin of a map")));
+    }
+    let fd = bpf::open_pin(&through_descriptor(place.as_fd(), c"")).map_err(|error| match error.errno {
+        // Taken away since the path was opened, perhaps to be replaced.
+        Errno::NOENT => absent(),
+        // EINVAL: a link, which cannot be opened read-only. EACCES: a file or symbolic link that is no pin at all.
+        Errno::INVAL | Errno::ACCESS => {
+            Error::Unusable(format!("{shown} is the pin of a link or of something else that is no map"))
+        }
+        _ => error.into(),
+    })?;
+    match bpf::object_kind(fd.as_fd())? {
+        ObjectKind::Map => map(fd),
+        ObjectKind::Program => {
+            let program = bpf::program_info(fd.as_fd())?;
+            let (id, name) = (program.id, program.name);
+            Err(Error::Unusable(format!("{shown} is the pin of a program, {name:?} (id {id}), not of a map")))
+        }
+        ObjectKind::Other => Err(Error::Unusable(format!("{shown} is the pin of a link, not of a map"))),
+    }
+}

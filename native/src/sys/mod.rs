@@ -1,0 +1,113 @@
+//! The system calls that a volume is made of, each a thin function that owns its descriptors and names itself in its errors.
+
+pub mod bpf;
+pub mod mount;
+pub mod path;
+
+use std::fmt;
+
+use rustix::io::Errno;
+
+/// A system call that failed.
+#[derive(Debug)]
+pub struct Error {
+    /// The call and what of it: `fsconfig(bpf, create)`.
+    pub call: &'static str,
+    /// Why the kernel refused.
+    pub errno: Errno,
+    /// The path, pin or id that it was about; empty where there is none.
+    pub object: String,
+}
+
+/// What a system call gives.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.call)?;
+        if !self.object.is_empty() {
+            write!(f, " {}", self.object)?;
+        }
+        write!(f, ": {}", errno_name(self.errno))
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Adds the call, and the object it was about, to a bare errno.
+pub trait Context<T> {
+    /// `object` is only asked for when the call failed.
+    ///
+    /// # Errors
+    /// The errno, with call and object.
+    fn call(self, call: &'static str, object: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T> Context<T> for rustix::io::Result<T> {
+    fn call(self, call: &'static str, object: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|errno| Error { call, errno, object: object() })
+    }
+}
+
+impl<T> Context<T> for std::io::Result<T> {
+    fn call(self, call: &'static str, object: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)).call(call, object)
+    }
+}
+
+/// The errno of the raw system call that this thread has just made.
+#[must_use]
+pub fn last_errno() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// `EPERM (Operation not permitted)`: the symbol to search for and the words to read.
+fn errno_name(errno: Errno) -> String {
+    let text = std::io::Error::from(errno).to_string();
+    let words = text.split(" (os error").next().unwrap_or_default();
+    let symbol = match errno {
+        Errno::PERM => "EPERM",
+        Errno::NOENT => "ENOENT",
+        Errno::IO => "EIO",
+        Errno::BADF => "EBADF",
+        Errno::AGAIN => "EAGAIN",
+        Errno::NOMEM => "ENOMEM",
+        Errno::ACCESS => "EACCES",
+        Errno::BUSY => "EBUSY",
+        Errno::EXIST => "EEXIST",
+        Errno::XDEV => "EXDEV",
+        Errno::NODEV => "ENODEV",
+        Errno::NOTDIR => "ENOTDIR",
+        Errno::ISDIR => "EISDIR",
+        Errno::INVAL => "EINVAL",
+        Errno::NFILE => "ENFILE",
+        Errno::MFILE => "EMFILE",
+        Errno::NOSPC => "ENOSPC",
+        Errno::ROFS => "EROFS",
+        Errno::NAMETOOLONG => "ENAMETOOLONG",
+        Errno::NOSYS => "ENOSYS",
+        Errno::NOTEMPTY => "ENOTEMPTY",
+        Errno::LOOP => "ELOOP",
+        Errno::TOOBIG => "E2BIG",
+        Errno::OPNOTSUPP => "EOPNOTSUPP",
+        _ => return format!("errno {} ({words})", errno.raw_os_error()),
+    };
+    format!("{symbol} ({words})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_call_object_and_errno() {
+        let failed = Err::<(), _>(Errno::PERM).call("bpf(OBJ_PIN)", || "flows".to_owned());
+        let text = failed.map_err(|error| error.to_string());
+        assert_eq!(text, Err("bpf(OBJ_PIN) flows: EPERM (Operation not permitted)".to_owned()));
+    }
+
+    #[test]
+    fn an_errno_without_a_symbol_here_keeps_its_number() {
+        assert_eq!(errno_name(Errno::STALE), "errno 116 (Stale file handle)");
+    }
+}

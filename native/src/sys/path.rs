@@ -1,0 +1,148 @@
+//! Paths that others name: resolved beneath a root, without symbolic links.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::{Context, Result};
+
+/// `/proc/self/fd/N/name`: a path for the calls that take no descriptor, bound to the directory that is open.
+#[must_use]
+pub fn through_descriptor(directory: BorrowedFd<'_>, name: &CStr) -> CString {
+    let mut path = format!("/proc/self/fd/{}", directory.as_raw_fd()).into_bytes();
+    if !name.is_empty() {
+        path.push(b'/');
+        path.extend_from_slice(name.to_bytes());
+    }
+    CString::new(path).unwrap_or_default()
+}
+
+/// Whether `path` is absolute and written in one way only: no `.`, no `..`, no empty element, no slash at its end, no NUL.
+#[must_use]
+pub fn is_canonical(path: &str) -> bool {
+    path.strip_prefix('/').is_some_and(|rest| {
+        !path.contains('\0') && rest.split('/').all(|element| !element.is_empty() && element != "." && element != "..")
+    })
+}
+
+/// `path` as seen from `root`, if it lies beneath it.
+#[must_use]
+pub fn beneath<'a>(root: &Path, path: &'a Path) -> Option<&'a Path> {
+    path.strip_prefix(root).ok().filter(|rest| {
+        rest.components().next().is_some() && rest.components().all(|part| matches!(part, Component::Normal(_)))
+    })
+}
+
+/// Opens `relative` beneath `root` as a mere place (`O_PATH`). `root` itself is the administrator's word and may be a
+/// link; beneath it none is followed.
+///
+/// # Errors
+/// `ELOOP` for a symbolic link, `ENOENT`, `ENOTDIR`.
+pub fn open_beneath(root: &Path, relative: &Path) -> Result<OwnedFd> {
+    open_place(root, relative, OFlags::empty())
+}
+
+fn open_place(root: &Path, relative: &Path, kind: OFlags) -> Result<OwnedFd> {
+    let object = || root.join(relative).display().to_string();
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(root, flags, Mode::empty()).call("open", || root.display().to_string())?;
+    if relative.as_os_str().is_empty() {
+        return Ok(root);
+    }
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    // openat2 answers EAGAIN when a rename or mount raced with "beneath"; the manual says to try again.
+    loop {
+        // With O_NOFOLLOW a link at the end would be opened as itself, in place of ELOOP.
+        let place = OFlags::PATH | OFlags::CLOEXEC | kind;
+        match rustix::fs::openat2(root.as_fd(), relative, place, Mode::empty(), resolve) {
+            Err(Errno::AGAIN) => {}
+            opened => return opened.call("openat2", object),
+        }
+    }
+}
+
+/// Opens `name` in `directory` as a mere place, a link as itself; `None` when it is not there.
+///
+/// # Errors
+/// Whatever `openat(2)` says beyond `ENOENT`.
+pub fn open_entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<Option<OwnedFd>> {
+    match rustix::fs::openat(directory, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+        Err(Errno::NOENT) => Ok(None),
+        opened => opened.map(Some).call("openat", || name.to_string_lossy().into_owned()),
+    }
+}
+
+/// The names in the directory that `place` (`O_PATH`) refers to, `.` and `..` left out.
+///
+/// # Errors
+/// Whatever opening or reading it gives.
+pub fn entries(place: BorrowedFd<'_>) -> Result<Vec<CString>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(place, c".", flags, Mode::empty()).call("openat", || ".".to_owned())?;
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::new(directory).call("fdopendir", String::new)? {
+        let entry = entry.call("getdents", String::new)?;
+        if entry.file_name() != c"." && entry.file_name() != c".." {
+            names.push(entry.file_name().to_owned());
+        }
+    }
+    Ok(names)
+}
+
+/// Makes a directory for the administrator's `path` unless it is there, its parents too.
+///
+/// # Errors
+/// Whatever `mkdir(2)` says.
+pub fn ensure_directory(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path).call("mkdir", || path.display().to_string())
+}
+
+/// Where a target lies: its parent, open, and its own name.
+#[derive(Debug)]
+pub struct Place {
+    /// The directory that holds it.
+    pub parent: OwnedFd,
+    /// The last element.
+    pub name: CString,
+    /// The whole path, for messages.
+    pub path: PathBuf,
+}
+
+impl Place {
+    /// Opens the parent of `path`, which has to be canonical and beneath `root`.
+    ///
+    /// # Errors
+    /// As [`open_beneath`]; `EXDEV` when `path` does not lie beneath `root`.
+    pub fn open(root: &Path, path: &Path) -> Result<Self> {
+        let outside = || Err(Errno::XDEV).call("open", || path.display().to_string());
+        let Some(relative) = beneath(root, path) else { return outside() };
+        let (Some(parent), Some(name)) = (relative.parent(), relative.file_name()) else { return outside() };
+        let Ok(name) = CString::new(name.as_encoded_bytes()) else { return outside() };
+        Ok(Self { parent: open_place(root, parent, OFlags::DIRECTORY)?, name, path: path.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_paths() {
+        assert!(is_canonical("/var/lib/kubelet/pods/1/mount"));
+        for path in ["", "/", "a", "/a/", "/a//b", "/a/./b", "/a/../b", "/..", "/a\0b"] {
+            assert!(!is_canonical(path), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn beneath_means_below_and_not_merely_alike() {
+        let root = Path::new("/var/lib/kubelet");
+        assert_eq!(beneath(root, Path::new("/var/lib/kubelet/pods/1")), Some(Path::new("pods/1")));
+        assert_eq!(beneath(root, Path::new("/var/lib/kubelet")), None);
+        assert_eq!(beneath(root, Path::new("/var/lib/kubelet2/pods")), None);
+        assert_eq!(beneath(root, Path::new("/var/lib/kubelet/../x")), None);
+    }
+}

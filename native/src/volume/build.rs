@@ -1,0 +1,106 @@
+//! Building a volume, detached: until it is attached nobody sees it, and closing it frees it.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, Gid, Mode};
+
+use super::compose::{Composer, Cover, make_file};
+use super::{DEBUG_FILES, Modes};
+use crate::sys::path::through_descriptor;
+use crate::sys::{Context, Result, bpf, mount};
+
+/// One file to be.
+pub struct File<'a> {
+    pub name: &'a CStr,
+    pub map: BorrowedFd<'a>,
+    pub writable: bool,
+}
+
+/// What to build.
+pub struct Plan<'a> {
+    /// Shown by findmnt.
+    pub source: &'a CStr,
+    pub files: &'a [File<'a>],
+    pub gid: Option<u32>,
+    pub user_namespace: bool,
+}
+
+/// Builds the whole volume as one detached tree.
+///
+/// # Errors
+/// Whatever the kernel says; nothing is left then.
+pub fn build(plan: &Plan<'_>, composer: &Composer) -> Result<OwnedFd> {
+    let modes = Modes::new(plan.gid, plan.user_namespace);
+    // The pins of a pod with a user namespace are open to all who pass the directory.
+    let pin_gid = if plan.user_namespace { None } else { plan.gid };
+    let writable = |file: &&File<'_>| file.writable;
+
+    let read_write = if plan.files.iter().any(|file| file.writable) {
+        let pins = plan.files.iter().filter(writable);
+        Some(pinned(plan.source, pins, modes.read_write, pin_gid)?)
+    } else {
+        None
+    };
+    let from =
+        |file: &File<'_>, read_only| if file.writable { read_write.as_ref().map(AsFd::as_fd) } else { read_only };
+
+    if plan.user_namespace {
+        let pins = pinned(plan.source, plan.files.iter().filter(|file| !file.writable), modes.read_only, pin_gid)?;
+        mount::make_superblock_read_only(pins.as_fd())?;
+        let covers: Vec<_> =
+            plan.files.iter().map(|file| Cover { from: from(file, Some(pins.as_fd())), name: file.name }).collect();
+        return composer.compose(carrier(plan, modes.directory)?, &covers);
+    }
+
+    // A writable map is pinned here too: a bpffs has no other files that another one could be mounted over.
+    let directory = pinned(plan.source, plan.files.iter(), modes.read_only, pin_gid)?;
+    own(directory.as_fd(), c"", modes.directory, plan.gid)?;
+    mount::make_superblock_read_only(directory.as_fd())?;
+    let mut covers: Vec<_> =
+        plan.files.iter().filter(writable).map(|file| Cover { from: from(file, None), name: file.name }).collect();
+    for name in DEBUG_FILES {
+        if rustix::fs::accessat(directory.as_fd(), name, rustix::fs::Access::EXISTS, AtFlags::empty()).is_ok() {
+            covers.push(Cover { from: None, name });
+        }
+    }
+    composer.compose(directory, &covers)
+}
+
+/// A bpffs with these maps pinned.
+fn pinned<'a>(
+    source: &CStr,
+    files: impl Iterator<Item = &'a File<'a>>,
+    mode: Mode,
+    gid: Option<u32>,
+) -> Result<OwnedFd> {
+    let mount = mount::detached(c"bpf", &[(c"source", source), (c"mode", c"0700")])?;
+    for file in files {
+        bpf::pin(file.map, &through_descriptor(mount.as_fd(), file.name))?;
+        own(mount.as_fd(), file.name, mode, gid)?;
+    }
+    Ok(mount)
+}
+
+/// A read-only tmpfs with an empty file for each map.
+fn carrier(plan: &Plan<'_>, mode: Mode) -> Result<OwnedFd> {
+    let mount = mount::detached(c"tmpfs", &[(c"source", plan.source), (c"mode", c"0700"), (c"size", c"4k")])?;
+    for file in plan.files {
+        make_file(mount.as_fd(), file.name)?;
+    }
+    own(mount.as_fd(), c"", mode, plan.gid)?;
+    mount::make_superblock_read_only(mount.as_fd())?;
+    Ok(mount)
+}
+
+/// Mode first: once it belongs to another, `CAP_FOWNER` would be needed.
+fn own(directory: BorrowedFd<'_>, name: &CStr, mode: Mode, gid: Option<u32>) -> Result<()> {
+    let object = || name.to_string_lossy().into_owned();
+    // fchmodat takes no AT_EMPTY_PATH before Linux 6.6.
+    let name = if name.is_empty() { c"." } else { name };
+    rustix::fs::chmodat(directory, name, mode, AtFlags::empty()).call("chmod", object)?;
+    if let Some(gid) = gid {
+        rustix::fs::chownat(directory, name, None, Some(Gid::from_raw(gid)), AtFlags::empty()).call("chown", object)?;
+    }
+    Ok(())
+}

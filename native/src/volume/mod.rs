@@ -1,0 +1,63 @@
+//! Volumes: what one looks like, how it is built, attached, recognised and taken away.
+//!
+//! A volume is a bpffs **A** with a read-only superblock, so that nobody can open its maps for writing or change its
+//! directory, whatever their uid. A map granted for writing is pinned in a second bpffs **B** too, whose superblock is
+//! writable, and only that one file is mounted over its name in A: no directory of B can be reached. For a pod with a user
+//! namespace of its own the place of A's directory is taken by a read-only tmpfs, which can be id-mapped.
+//!
+//! Everything is built detached and attached with one call. The mount table is the only database.
+
+mod build;
+pub mod compose;
+mod list;
+mod observe;
+mod publish;
+mod unpublish;
+
+use std::ffi::{CStr, CString};
+
+use rustix::fs::Mode;
+
+pub use list::{Listed, list};
+pub use observe::{Found, observe};
+pub use publish::{Outcome, Publisher};
+pub use unpublish::unpublish;
+
+/// How a mount's source begins that belongs to a volume; the volume's id follows.
+const SOURCE_PREFIX: &str = "csi-bpffs:";
+
+/// Files that kernels with `CONFIG_BPF_PRELOAD` put into every bpffs: a listing of all maps and programs of the host.
+/// They cannot be removed, so they are covered, and they do not count as part of a volume.
+const DEBUG_FILES: [&CStr; 2] = [c"maps.debug", c"progs.debug"];
+
+/// The source of a volume's mounts, as findmnt shows it.
+fn source(volume_id: &str) -> CString {
+    CString::new(format!("{SOURCE_PREFIX}{volume_id}")).unwrap_or_default()
+}
+
+/// Who may do what in a volume, apart from what its superblocks refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Modes {
+    directory: Mode,
+    read_only: Mode,
+    read_write: Mode,
+}
+
+impl Modes {
+    /// With a group, it and root alone; without, everyone who reaches the path, which nobody outside the pod does.
+    ///
+    /// A pod with a user namespace sees the owners of the pins as they are on the host, where its group has another
+    /// number. There the directory, which is id-mapped, keeps others out.
+    const fn new(gid: Option<u32>, user_namespace: bool) -> Self {
+        let (directory, read_only, read_write) = match (gid, user_namespace) {
+            (Some(_), false) => (0o550, 0o440, 0o660),
+            (Some(_), true) => (0o550, 0o444, 0o666),
+            (None, _) => (0o555, 0o444, 0o666),
+        };
+        Self {
+            directory: Mode::from_raw_mode(directory),
+            read_only: Mode::from_raw_mode(read_only),
+            read_write: Mode::from_raw_mode(read_write),
+        }
+    }
+}
