@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { BadConfiguration } from '../errors.ts';
+import { parseGrants } from './grants-file.ts';
+
+const API = 'apiVersion: rbac.authorization.k8s.io/v1';
+const RULE = '{ apiGroups: [bpffs.dev], resources: [bpfmaps], verbs: [read], resourceNames: [flows] }';
+
+const role = (rule = RULE) => `${API}\nkind: ClusterRole\nmetadata: { name: r }\nrules: [${rule}]\n---\n`;
+const everywhere = (subject: string) =>
+  `${API}\nkind: ClusterRoleBinding\nmetadata: { name: b }\nroleRef: { kind: ClusterRole, name: r }\nsubjects: [${subject}]\n`;
+const inProd = (subject: string) =>
+  `${API}\nkind: RoleBinding\nmetadata: { name: b, namespace: prod }\nroleRef: { kind: ClusterRole, name: r }\nsubjects: [${subject}]\n`;
+const collector = '{ kind: ServiceAccount, name: collector, namespace: prod }';
+
+function may(
+  yaml: string,
+  { ns = 'prod', sa = 'collector', map = 'flows', verb = 'read' as 'read' | 'write' } = {},
+): boolean {
+  return parseGrants(yaml, 'g.yaml').allows(ns, sa, map, verb);
+}
+
+describe('as a SubjectAccessReview would', () => {
+  const yes: readonly (readonly [string, string])[] = [
+    ['a cluster binding of a service account', role() + everywhere(collector)],
+    ['a binding in the namespace', role() + inProd(collector)],
+    [
+      'a service account without namespace, in a RoleBinding: that of the binding',
+      role() + inProd('{ kind: ServiceAccount, name: collector }'),
+    ],
+    ['a user', role() + everywhere('{ kind: User, name: "system:serviceaccount:prod:collector" }')],
+    ['all service accounts', role() + everywhere('{ kind: Group, name: "system:serviceaccounts" }')],
+    ["the namespace's service accounts", role() + everywhere('{ kind: Group, name: "system:serviceaccounts:prod" }')],
+    ['all authenticated', role() + everywhere('{ kind: Group, name: "system:authenticated" }')],
+    ['any verb', role(RULE.replace('[read]', '["*"]')) + everywhere(collector)],
+    [
+      'any resource of any group',
+      role('{ apiGroups: ["*"], resources: ["*"], verbs: [read] }') + everywhere(collector),
+    ],
+    ['any name', role(RULE.replace('[flows]', '[]')) + everywhere(collector)],
+    [
+      'one rule of several',
+      role(`{ apiGroups: [""], resources: [pods], verbs: ["*"] }, ${RULE}`) + everywhere(collector),
+    ],
+    [
+      'a Role of the namespace',
+      `${API}\nkind: Role\nmetadata: { name: r, namespace: prod }\nrules: [${RULE}]\n---\n${inProd(collector).replace('ClusterRole', 'Role')}`,
+    ],
+  ];
+  for (const [what, yaml] of yes) test(`allows ${what}`, () => assert.equal(may(yaml), true));
+
+  const no: readonly (readonly [string, string, Parameters<typeof may>[1]?])[] = [
+    ['when nothing is granted', ''],
+    ['when no binding is there', role()],
+    ['another service account', role() + everywhere(collector), { sa: 'other' }],
+    ['its namesake elsewhere', role() + everywhere(collector), { ns: 'dev' }],
+    ['another map', role() + everywhere(collector), { map: 'limits' }],
+    ['write by read', role() + everywhere(collector), { verb: 'write' }],
+    [
+      'beyond the namespace of a RoleBinding',
+      role() + inProd('{ kind: Group, name: "system:authenticated" }'),
+      { ns: 'dev' },
+    ],
+    ['by another group of resources', role(RULE.replace('bpffs.dev', 'other.dev')) + everywhere(collector)],
+    ['by another resource', role(RULE.replace('bpfmaps', 'bpfmaps/status')) + everywhere(collector)],
+    ['by resourceNames: ["*"], which is a name', role(RULE.replace('[flows]', '["*"]')) + everywhere(collector)],
+    ['a group of another namespace', role() + everywhere('{ kind: Group, name: "system:serviceaccounts:dev" }')],
+  ];
+  for (const [what, yaml, who] of no) test(`denies ${what}`, () => assert.equal(may(yaml, who), false));
+});
+
+test('names every problem with its place', () => {
+  const yaml = `${role()}${everywhere('{ kind: ServiceAccount, name: a }')}---\n${inProd('{ kind: Robot, name: a }')}---\n${role()}${inProd(
+    collector,
+  ).replace('ClusterRole', 'Role')}`;
+  const problems = (text: string) => {
+    try {
+      parseGrants(text, 'g.yaml');
+    } catch (error) {
+      assert(error instanceof BadConfiguration);
+      return error.problems;
+    }
+    return [];
+  };
+  assert.deepEqual(problems(yaml), ['g.yaml:16:14: subjects[0].kind: must be ServiceAccount, User or Group']);
+  assert.deepEqual(problems(yaml.replace('Robot', 'User')), [
+    'g.yaml:20:13: metadata.name: ClusterRole r is there already, at g.yaml:3:13',
+    'g.yaml:25:13: metadata.name: RoleBinding prod/b is there already, at g.yaml:14:13',
+    'g.yaml:10:12: subjects[0].namespace: required',
+    'g.yaml:26:24: roleRef.name: Role prod/r is not in this file',
+  ]);
+  assert.deepEqual(problems(`${API}\nkind: Secret\nmetadata: { name: a }\n`), [
+    'g.yaml:2:1: kind: must be ClusterRole, Role, ClusterRoleBinding or RoleBinding',
+  ]);
+});

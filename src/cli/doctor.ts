@@ -1,0 +1,48 @@
+import { join } from 'node:path';
+import { processCheck, seccompCheck, sysctlChecks } from './doctor/host.ts';
+import { featureChecks } from './doctor/kernel.ts';
+import { mountChecks } from './doctor/mounts.ts';
+import { socketChecks } from './doctor/sockets.ts';
+
+/** What was looked at, and how it stands. */
+export interface Check {
+  /** `fail`: no volume can be published. `warn`: something does not work, or works otherwise than one may expect. */
+  readonly state: 'ok' | 'warn' | 'fail';
+  readonly what: string;
+  /** What was found and, unless it is ok, what to do. */
+  readonly found: string;
+}
+
+/** Where to look. Sockets are absolute paths. */
+export interface DoctorConfig {
+  readonly endpoint: string;
+  readonly pinnerEndpoint: string;
+  readonly registrationSocket: string | undefined;
+  readonly kubeletDir: string;
+  readonly pinRoot: string;
+}
+
+/**
+ * Checks this node and prints a line for each thing. Gives whether volumes can be published here. Changes nothing.
+ *
+ * `root`: where the driver is; its pinner is asked what the kernel can do while no other one answers.
+ */
+export async function doctor(root: string, config: DoctorConfig): Promise<boolean> {
+  const checks = [
+    ...(await featureChecks(config.pinnerEndpoint, join(root, 'dist', 'bpffs-pinner'))),
+    ...(await mountChecks(config.kubeletDir, config.pinRoot)),
+    await processCheck(),
+    ...(await sysctlChecks()),
+    await seccompCheck(),
+    ...(await socketChecks(config)),
+  ];
+  const width = Math.max(...checks.map(({ what }) => what.length));
+  for (const { state, what, found } of checks) {
+    process.stdout.write(`${state.padEnd(4)}  ${what.padEnd(width)}  ${found}\n`);
+  }
+  const count = (state: Check['state']) => checks.filter((check) => check.state === state).length;
+  const failed = count('fail');
+  process.stdout.write(`\n${count('ok')} ok, ${count('warn')} warnings, ${failed} failures: `);
+  process.stdout.write(failed === 0 ? 'this node can have volumes\n' : 'this node cannot have volumes\n');
+  return failed === 0;
+}

@@ -1,0 +1,118 @@
+import { createHash } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { CallError } from '../errors.ts';
+import {
+  IdentityClient,
+  VolumeCapability_AccessMode_Mode as Mode,
+  NodeClient,
+  type NodeGetVolumeStatsResponse,
+  type NodePublishVolumeRequest,
+} from '../rpc/generated/csi.ts';
+
+/** A pod that wants a volume: the four lines of its spec, and who it is. */
+export interface Pod {
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  readonly name: string;
+  /** As in the pod spec: { maps: "flows, limits:rw" }. */
+  readonly volumeAttributes: Readonly<Record<string, string>>;
+  readonly fsGroup?: number;
+  readonly readOnly?: boolean;
+}
+
+/** Calls the node plugin in the kubelet's place. What the plugin refuses is thrown as a CallError. */
+export interface Kubelet {
+  /** Where the pod's volume is, or would be, published. */
+  volumePath(pod: Pod): string;
+  /** `change` may alter the request that is sent, for what a kubelet would never ask. */
+  publish(pod: Pod, change?: (request: NodePublishVolumeRequest) => void): Promise<void>;
+  unpublish(pod: Pod): Promise<void>;
+  stats(pod: Pod): Promise<NodeGetVolumeStatsResponse>;
+  /** Whether the node plugin is ready. */
+  probe(): Promise<boolean>;
+  close(): void;
+}
+
+const CALL_TIMEOUT_MS = 10_000;
+
+type Method<Req, Res> = (
+  request: Req,
+  metadata: Metadata,
+  options: { deadline: number },
+  done: (error: ServiceError | null, response: Res) => void,
+) => unknown;
+
+/** `socket`: the node plugin's; `directory`: the kubelet's own, where pods' volumes lie. */
+export function createKubelet(socket: string, directory: string): Kubelet {
+  const options = {
+    'grpc.default_authority': 'localhost',
+    'grpc.initial_reconnect_backoff_ms': 20,
+    'grpc.max_reconnect_backoff_ms': 100,
+  };
+  const identity = new IdentityClient(`unix://${socket}`, credentials.createInsecure(), options);
+  const node = new NodeClient(`unix://${socket}`, credentials.createInsecure(), options);
+  const call = <Req, Res>(client: IdentityClient | NodeClient, method: Method<Req, Res>, request: Req): Promise<Res> =>
+    new Promise((resolve, reject) => {
+      method.call(client, request, new Metadata(), { deadline: Date.now() + CALL_TIMEOUT_MS }, (error, response) =>
+        error === null ? resolve(response) : reject(CallError.from(error)),
+      );
+    });
+
+  const uid = (pod: Pod) => {
+    const hash = createHash('sha256').update(`${pod.namespace}/${pod.name}`).digest('hex');
+    return [hash.slice(0, 8), hash.slice(8, 12), hash.slice(12, 16), hash.slice(16, 20), hash.slice(20, 32)].join('-');
+  };
+  const volumeId = (pod: Pod) => `csi-${createHash('sha256').update(uid(pod)).digest('hex')}`;
+  const volumePath = (pod: Pod) => join(directory, 'pods', uid(pod), 'volumes/kubernetes.io~csi/maps/mount');
+
+  return {
+    volumePath,
+    async publish(pod, change) {
+      const targetPath = volumePath(pod);
+      await mkdir(dirname(targetPath), { recursive: true });
+      const request: NodePublishVolumeRequest = {
+        volumeId: volumeId(pod),
+        publishContext: {},
+        stagingTargetPath: '',
+        targetPath,
+        volumeCapability: {
+          accessMode: { mode: Mode.SINGLE_NODE_MULTI_WRITER },
+          accessType: {
+            $case: 'mount',
+            value: { fsType: '', mountFlags: [], volumeMountGroup: pod.fsGroup?.toString() ?? '' },
+          },
+        },
+        readonly: pod.readOnly ?? false,
+        secrets: {},
+        volumeContext: {
+          ...pod.volumeAttributes,
+          'csi.storage.k8s.io/pod.name': pod.name,
+          'csi.storage.k8s.io/pod.namespace': pod.namespace,
+          'csi.storage.k8s.io/pod.uid': uid(pod),
+          'csi.storage.k8s.io/serviceAccount.name': pod.serviceAccount,
+          'csi.storage.k8s.io/ephemeral': 'true',
+        },
+      };
+      change?.(request);
+      await call(node, node.nodePublishVolume, request);
+    },
+    async unpublish(pod) {
+      await call(node, node.nodeUnpublishVolume, { volumeId: volumeId(pod), targetPath: volumePath(pod) });
+    },
+    stats: (pod) =>
+      call(node, node.nodeGetVolumeStats, {
+        volumeId: volumeId(pod),
+        volumePath: volumePath(pod),
+        stagingTargetPath: '',
+      }),
+    async probe() {
+      return (await call(identity, identity.probe, {})).ready !== false;
+    },
+    close() {
+      identity.close();
+      node.close();
+    },
+  };
+}

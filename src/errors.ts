@@ -1,0 +1,81 @@
+import { status as Code } from '@grpc/grpc-js';
+
+export { Code };
+
+/**
+ * The only error that leaves the driver: a gRPC code, and a text for the person who has to act on it, who reads it in the
+ * pod's events.
+ */
+export class CallError extends Error {
+  override readonly name = 'CallError';
+  readonly code: Code;
+
+  constructor(code: Code, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+
+  /** Whatever was thrown, as a CallError: gRPC's own errors keep code and text, anything unforeseen becomes INTERNAL. */
+  static from(error: unknown): CallError {
+    if (error instanceof CallError) return error;
+    if (isStatus(error)) return new CallError(error.code, error.details, { cause: error });
+    const text = error instanceof Error ? error.message : String(error);
+    return new CallError(Code.INTERNAL, `unexpected: ${text}`, { cause: error });
+  }
+}
+
+/** `field` is named as its author wrote it in YAML: "volumeAttributes.maps", "readOnly", "mountOptions". */
+export function invalidArgument(field: string, problem: string): CallError {
+  return new CallError(Code.INVALID_ARGUMENT, `${field}: ${problem}`);
+}
+
+/** Something named in the request does not exist. */
+export function notFound(message: string): CallError {
+  return new CallError(Code.NOT_FOUND, message);
+}
+
+/** The caller's identity is known and may not do this. */
+export function permissionDenied(message: string): CallError {
+  return new CallError(Code.PERMISSION_DENIED, message);
+}
+
+/** The volume is being worked on; the kubelet tries again. */
+export function aborted(message: string): CallError {
+  return new CallError(Code.ABORTED, message);
+}
+
+/** A bound of ours is reached; the kubelet tries again. */
+export function resourceExhausted(message: string): CallError {
+  return new CallError(Code.RESOURCE_EXHAUSTED, message);
+}
+
+/** Something that should be there is not there yet; the kubelet tries again. */
+export function unavailable(message: string, cause?: unknown): CallError {
+  return new CallError(Code.UNAVAILABLE, message, { cause });
+}
+
+/** The process cannot start like this. Each problem is one line for the person who started it. */
+export class BadConfiguration extends Error {
+  override readonly name = 'BadConfiguration';
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'));
+    this.problems = problems;
+  }
+}
+
+/** User input for an error text: quoted, and cut where it is too long to help. */
+export function quote(text: string): string {
+  return JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}…` : text);
+}
+
+function isStatus(error: unknown): error is { readonly code: Code; readonly details: string } {
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    typeof error.code === 'number' &&
+    'details' in error &&
+    typeof error.details === 'string'
+  );
+}

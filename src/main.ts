@@ -1,0 +1,51 @@
+import { realpathSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { Command, CommanderError } from 'commander';
+import { demoCommand, doctorCommand, nodeCommand } from './config.ts';
+import { BadConfiguration } from './errors.ts';
+import { version } from './version.ts';
+
+/** sysexits.h: EX_USAGE, the configuration cannot be used. */
+const BAD_CONFIGURATION = 64;
+
+/** Where the driver is: this file is in its dist/. */
+const root = dirname(dirname(realpathSync(process.argv[1] ?? '')));
+
+// Each command is a module that is loaded only when it is called for, so that none pays for another.
+const program = new Command('csi-driver-bpffs')
+  .description('gives a pod a volume with exactly the eBPF maps it may use')
+  .version(version)
+  .addCommand(
+    nodeCommand(async (config) => {
+      const { runNodePlugin } = await import('./node/run.ts');
+      await runNodePlugin(config);
+    }),
+  )
+  .addCommand(
+    demoCommand(async (directory) => {
+      const { demo, demoInNamespace } = await import('./cli/demo.ts');
+      await (directory === undefined ? demo(root) : demoInNamespace(root, directory));
+    }),
+  )
+  .addCommand(
+    doctorCommand(async (config) => {
+      const { doctor } = await import('./cli/doctor.ts');
+      process.exitCode = (await doctor(root, config)) ? 0 : 1;
+    }),
+  );
+
+for (const command of [program, ...program.commands]) {
+  command
+    .exitOverride()
+    .showSuggestionAfterError(false)
+    .configureOutput({ outputError: (text, write) => write(`csi-driver-bpffs: ${text.replace(/^error: /, '')}`) });
+}
+
+program.parseAsync().catch((error: unknown) => {
+  if (error instanceof BadConfiguration) {
+    for (const problem of error.problems) process.stderr.write(`csi-driver-bpffs: ${problem}\n`);
+    process.exit(BAD_CONFIGURATION);
+  }
+  if (!(error instanceof CommanderError)) throw error;
+  process.exit(error.exitCode === 0 ? 0 : BAD_CONFIGURATION);
+});

@@ -1,0 +1,83 @@
+import { type Document, isCollection, isMap, isNode, isScalar, LineCounter, parseAllDocuments } from 'yaml';
+import type * as z from 'zod/mini';
+import { BadConfiguration } from '../errors.ts';
+
+/** A step into a YAML document: a key, or an index of a list. */
+export type Path = readonly (string | number)[];
+
+/** One object of a manifest, and where it stands. */
+export interface Manifest<T> {
+  readonly value: T;
+  /** "FILE:LINE:COLUMN" of what the path leads to or, if that is absent, of its nearest parent. */
+  at(path: Path): string;
+  /** "FILE:LINE:COLUMN: path: problem". */
+  problem(path: Path, text: string): string;
+}
+
+/**
+ * The objects of a file in Kubernetes's manner: YAML documents, each as `schema` describes. Throws BadConfiguration with every
+ * problem there is, one line each.
+ */
+export function parseManifests<T>(text: string, file: string, schema: z.ZodMiniType<T>): readonly Manifest<T>[] {
+  const lines = new LineCounter();
+  const place = (offset: number) => {
+    const { line, col } = lines.linePos(offset);
+    return `${file}:${line}:${col}`;
+  };
+  const manifests: Manifest<T>[] = [];
+  const problems: string[] = [];
+  for (const document of parseAllDocuments(text, { lineCounter: lines, prettyErrors: false })) {
+    for (const { pos, message } of document.errors) problems.push(`${place(pos[0])}: ${message}`);
+    if (document.errors.length > 0) continue;
+    const at = (path: Path) => place(offsetOf(document, path));
+    const problem = (path: Path, text: string) => `${at(path)}: ${format(path)}${text}`;
+    const content = toObject(document);
+    if (content === null) continue;
+    const parsed = schema.safeParse(content, { reportInput: true });
+    if (parsed.success) manifests.push({ value: parsed.data, at, problem });
+    else
+      for (const issue of parsed.error.issues)
+        problems.push(...describe(issue).map(([path, text]) => problem(path, text)));
+  }
+  if (problems.length > 0) throw new BadConfiguration(problems);
+  return manifests;
+}
+
+function toObject(document: Document.Parsed): unknown {
+  try {
+    return document.toJS();
+  } catch (error) {
+    return error; // too many aliases: no object, and the schema says so
+  }
+}
+
+function describe(issue: z.core.$ZodIssue): readonly [Path, string][] {
+  const path = issue.path as Path;
+  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => [[...path, key], 'unknown key']);
+  if (issue.input === undefined && issue.code !== 'custom') return [[path, 'required']];
+  if (issue.code === 'invalid_type')
+    return [[path, `must be ${issue.expected === 'object' ? 'an object' : `a ${issue.expected}`}`]];
+  if (issue.code === 'invalid_value') return [[path, `must be ${issue.values.join(' or ')}`]];
+  return [[path, issue.message]];
+}
+
+function format(path: Path): string {
+  const text = path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${step}`)).join('');
+  return text === '' ? '' : `${text.replace(/^\./, '')}: `;
+}
+
+/** Where the key at the path's end stands or, if it is absent, the deepest parent that exists. */
+function offsetOf({ contents, range }: Document.Parsed, path: Path): number {
+  let node: unknown = contents;
+  let offset = start(node) ?? range[0];
+  for (const step of path) {
+    const key = isMap(node) ? node.items.find((item) => isScalar(item.key) && item.key.value === step)?.key : undefined;
+    node = isCollection(node) ? node.get(step, true) : undefined;
+    offset = start(key) ?? start(node) ?? offset;
+  }
+  return offset;
+}
+
+function start(node: unknown): number | undefined {
+  return isNode(node) ? node.range?.[0] : undefined;
+}

@@ -1,0 +1,70 @@
+import { closeSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
+import { BadConfiguration } from '../errors.ts';
+
+/** A file's content, as of its last good version. */
+export interface ReloadedFile<T> {
+  current(): T;
+  close(): void;
+}
+
+/** What happened to a file that was read before: it has new content in use, or `problems` that keep the old one in use. */
+export type Reload = { readonly ok: true } | { readonly ok: false; readonly problems: readonly string[] };
+
+/**
+ * Reads and parses the file at `path`, and again whenever it is another or has changed: in place, by rename, or by a symbolic
+ * link that leads elsewhere, as a mounted ConfigMap's does. The file is looked at every `intervalMs`, because inotify sees
+ * none of these reliably. Throws what `parse` throws, and BadConfiguration if the file cannot be read, but only this first time.
+ */
+export function reloadFile<T>(
+  path: string,
+  parse: (text: string, path: string) => T,
+  reloaded: (reload: Reload) => void,
+  intervalMs = 1000,
+): ReloadedFile<T> {
+  let { text, version } = read(path);
+  let current = parse(text, path);
+  text = '';
+
+  const look = () => {
+    const seen = versionAt(path);
+    if (seen === version) return;
+    version = seen;
+    try {
+      const file = read(path);
+      version = file.version;
+      current = parse(file.text, path);
+      reloaded({ ok: true });
+    } catch (error) {
+      reloaded({ ok: false, problems: error instanceof BadConfiguration ? error.problems : [String(error)] });
+    }
+  };
+  const timer = setInterval(look, intervalMs).unref();
+  return { current: () => current, close: () => clearInterval(timer) };
+}
+
+function read(path: string): { text: string; version: string } {
+  try {
+    const fd = openSync(path, 'r');
+    try {
+      // The version first: a change while reading is then seen at the next look.
+      const version = versionOf(fstatSync(fd, { bigint: true }));
+      return { text: readFileSync(fd, 'utf8'), version };
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    throw new BadConfiguration([`cannot read ${path}: ${(error as Error).message}`]);
+  }
+}
+
+function versionAt(path: string): string {
+  try {
+    return versionOf(statSync(path, { bigint: true }));
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+function versionOf({ dev, ino, size, mtimeNs, ctimeNs }: import('node:fs').BigIntStats): string {
+  return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`;
+}

@@ -1,0 +1,43 @@
+import {
+  type DescribeMapRequest,
+  type DescribeMapResponse,
+  type GetNodeResponse,
+  type GetVolumeStatsRequest,
+  type GetVolumeStatsResponse,
+  type ListVolumesResponse,
+  PinnerService,
+  type PublishVolumeRequest,
+  type PublishVolumeResponse,
+  type UnpublishVolumeRequest,
+} from '../rpc/generated/pinner.ts';
+import { type CallLimits, createUnaryClient } from './unary-client.ts';
+
+/**
+ * The pinner, over one kept connection. Its own statuses come through unchanged as CallErrors; when it is away every call
+ * fails with UNAVAILABLE, at once. An aborted signal cancels the call at the pinner too and throws the signal's reason.
+ */
+export interface Pinner {
+  publishVolume(request: PublishVolumeRequest, limits: CallLimits): Promise<PublishVolumeResponse>;
+  unpublishVolume(request: UnpublishVolumeRequest, limits: CallLimits): Promise<void>;
+  getVolumeStats(request: GetVolumeStatsRequest, limits: CallLimits): Promise<GetVolumeStatsResponse>;
+  listVolumes(limits: CallLimits): Promise<ListVolumesResponse>;
+  describeMap(request: DescribeMapRequest, limits: CallLimits): Promise<DescribeMapResponse>;
+  getNode(limits: CallLimits): Promise<GetNodeResponse>;
+  close(): void;
+}
+
+/** `socket`: the pinner's unix socket, an absolute path. Nothing is dialled before the first call. */
+export function createPinner(socket: string): Pinner {
+  const client = createUnaryClient('pinner', socket);
+  return {
+    publishVolume: (request, limits) => client.call(PinnerService.publishVolume, request, limits),
+    async unpublishVolume(request, limits) {
+      await client.call(PinnerService.unpublishVolume, request, limits);
+    },
+    getVolumeStats: (request, limits) => client.call(PinnerService.getVolumeStats, request, limits),
+    listVolumes: (limits) => client.call(PinnerService.listVolumes, {}, limits),
+    describeMap: (request, limits) => client.call(PinnerService.describeMap, request, limits),
+    getNode: (limits) => client.call(PinnerService.getNode, {}, limits),
+    close: client.close,
+  };
+}

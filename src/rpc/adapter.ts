@@ -1,0 +1,137 @@
+import type { MethodDefinition, ServerUnaryCall, sendUnaryData, UntypedServiceImplementation } from '@grpc/grpc-js';
+import { CallError, Code } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+import type { Metrics } from '../metrics.ts';
+
+/** What a handler knows of its call beside the request. */
+export interface Call {
+  /** Aborted with a CallError, DEADLINE_EXCEEDED or CANCELLED, once nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
+  /** When the caller stops waiting; Infinity if it said nothing. Milliseconds since the epoch. */
+  readonly deadline: number;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: what a generated service definition looks like, whatever its messages
+type Methods = Readonly<Record<string, MethodDefinition<any, any>>>;
+type Request<M> = M extends MethodDefinition<infer Req, unknown> ? Req : never;
+type Response<M> = M extends { readonly responseDeserialize: (bytes: Buffer) => infer Res } ? Res : never;
+
+interface CallContext extends Call {
+  /** To be called when the call has been handled. */
+  release(): void;
+}
+
+/** The handlers of a service. What they throw becomes the call's status by CallError.from. */
+export type Handlers<S extends Methods> = {
+  readonly [M in keyof S]: (request: Request<S[M]>, call: Call) => Response<S[M]> | Promise<Response<S[M]>>;
+};
+
+/** A service and its handlers in the shape that grpc-js takes. */
+export interface AdaptedService {
+  readonly definition: Methods;
+  readonly implementation: UntypedServiceImplementation;
+}
+
+/**
+ * The one place where grpc-js's callbacks meet promises. A call is decoded, handled, answered, counted and logged in one
+ * line here, whatever becomes of it; bytes that are no message of the right type are INVALID_ARGUMENT.
+ */
+export function adapt<S extends Methods>(
+  service: S,
+  handlers: Handlers<S>,
+  log: Logger,
+  metrics: Metrics,
+): AdaptedService {
+  const definition: Record<string, Methods[string]> = {};
+  const implementation: UntypedServiceImplementation = {};
+  for (const [key, method] of Object.entries(service)) {
+    // Bytes stay bytes until `serve`, so that a malformed message is logged and counted as well.
+    definition[key] = { ...method, requestDeserialize: (bytes: Buffer) => bytes };
+    const name = method.path.slice(method.path.lastIndexOf('/') + 1);
+    const handle = handlers[key] as (request: unknown, call: Call) => unknown;
+    implementation[key] = (call: ServerUnaryCall<Buffer, unknown>, reply: sendUnaryData<unknown>) => {
+      void serve(name, method, handle, call, reply, log, metrics);
+    };
+  }
+  return { definition, implementation };
+}
+
+async function serve(
+  name: string,
+  method: Methods[string],
+  handle: (request: unknown, call: Call) => unknown,
+  call: ServerUnaryCall<Buffer, unknown>,
+  reply: sendUnaryData<unknown>,
+  log: Logger,
+  metrics: Metrics,
+): Promise<void> {
+  const started = performance.now();
+  metrics.callStarted();
+  let request: unknown;
+  let failure: CallError | undefined;
+  const current = context(call);
+  try {
+    request = decode(method, call.request);
+    reply(null, await handle(request, current));
+  } catch (error) {
+    failure = CallError.from(error);
+    reply({ code: failure.code, details: failure.message });
+  } finally {
+    current.release();
+  }
+  const code = Code[failure?.code ?? Code.OK];
+  const durationMs = performance.now() - started;
+  metrics.callEnded(name, code, durationMs / 1000);
+  const line = {
+    method: name,
+    code,
+    durationMs: Math.round(durationMs * 1000) / 1000,
+    ...subject(request),
+    error: failure?.message,
+  };
+  if (failure === undefined) log.info(line, 'call');
+  else if (failure.code === Code.INTERNAL) log.error(line, 'call');
+  else log.warn(line, 'call');
+}
+
+function decode(method: Methods[string], bytes: Buffer): unknown {
+  try {
+    return method.requestDeserialize(bytes);
+  } catch (error) {
+    throw new CallError(Code.INVALID_ARGUMENT, `not a ${method.path.slice(1)} request`, { cause: error });
+  }
+}
+
+function context(call: ServerUnaryCall<Buffer, unknown>): CallContext {
+  const abort = new AbortController();
+  const deadline = Number(call.getDeadline());
+  const cancel = () => {
+    const late = Date.now() >= deadline;
+    abort.abort(
+      late
+        ? new CallError(Code.DEADLINE_EXCEEDED, 'the deadline passed')
+        : new CallError(Code.CANCELLED, 'the caller went away'),
+    );
+  };
+  if (call.cancelled) cancel();
+  else call.once('cancelled', cancel);
+  // grpc-js says "cancelled" of every call whose stream ends, answered ones too.
+  return { signal: abort.signal, deadline, release: () => call.off('cancelled', cancel) };
+}
+
+/** The only fields of a request that are ever logged; secrets, tokens and attributes are not among them. */
+function subject(request: unknown): { volumeId?: string; targetPath?: string; pod?: string } {
+  const { volumeId, targetPath, volumePath, volumeContext } = (request ?? {}) as {
+    volumeId?: string;
+    targetPath?: string;
+    volumePath?: string;
+    volumeContext?: Readonly<Record<string, string>>;
+  };
+  const path = targetPath ?? volumePath;
+  const name = volumeContext?.['csi.storage.k8s.io/pod.name'];
+  return {
+    ...(volumeId !== undefined && { volumeId }),
+    ...(path !== undefined && { targetPath: path }),
+    ...(name !== undefined && { pod: `${volumeContext?.['csi.storage.k8s.io/pod.namespace']}/${name}` }),
+  };
+}

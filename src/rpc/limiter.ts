@@ -1,0 +1,54 @@
+import { resourceExhausted } from '../errors.ts';
+
+/** Bounds how much is done at a time. */
+export interface Limiter {
+  /**
+   * Runs `work` when there is room. Beyond the queue's bound it throws RESOURCE_EXHAUSTED; a signal that is aborted while
+   * waiting gives up the place in the queue and throws the signal's reason.
+   */
+  run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T>;
+}
+
+/** At most `maxRunning` at a time; at most `maxQueued` wait, first come first served. */
+export function createLimiter(maxRunning: number, maxQueued: number): Limiter {
+  const queue = new Set<() => void>();
+  let running = 0;
+
+  function turn(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const leave = () => {
+        queue.delete(enter);
+        reject(signal.reason);
+      };
+      const enter = () => {
+        signal.removeEventListener('abort', leave);
+        resolve();
+      };
+      queue.add(enter);
+      signal.addEventListener('abort', leave, { once: true });
+    });
+  }
+
+  return {
+    async run(signal, work) {
+      signal.throwIfAborted();
+      if (running < maxRunning) {
+        running++;
+      } else if (queue.size < maxQueued) {
+        await turn(signal); // the place is handed over by whoever leaves, so `running` stays as it is
+      } else {
+        throw resourceExhausted(`busy: ${running} calls are in work and ${queue.size} wait; try again`);
+      }
+      try {
+        return await work();
+      } finally {
+        const [next] = queue;
+        if (next === undefined) running--;
+        else {
+          queue.delete(next);
+          next();
+        }
+      }
+    },
+  };
+}
