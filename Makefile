@@ -1,0 +1,139 @@
+# csi-driver-bpffs: what a newcomer needs is `make demo` and `make test`; `make help` lists the rest.
+
+ARCH    := $(if $(filter aarch64,$(shell uname -m)),arm64,x64)
+NODE    := node_modules/node-linux-$(ARCH)/bin/node
+TRIPLE  := $(shell rustc -vV | sed -n 's/^host: //p')
+RELEASE := native/target/$(TRIPLE)/release
+# Everything that mounts runs in a mount and pid namespace of its own: nothing outlives it, however it ends.
+ISOLATED := unshare --mount --propagation private --pid --fork --kill-child --mount-proc
+
+PROTO  := $(wildcard proto/*.proto)
+SRC    := $(shell find src -name '*.ts' -not -path 'src/rpc/generated/*')
+# Milliseconds after which a hanging test file fails.
+TIMEOUT := 120000
+# What the tests of clients are built with, where this machine has it not.
+DEBIAN := gcc libc6-dev libbpf-dev libelf-dev zlib1g-dev libzstd-dev
+
+NATIVE := $(shell find native/src native/examples -name '*.rs') native/Cargo.toml native/Cargo.lock native/build.rs
+
+say = @printf '\033[1m==> %s\033[0m\n' "$(1)"
+
+.PHONY: help
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+.PHONY: build
+build: dist/csi-driver-bpffs.cjs dist/bpffs-pinner ## Build the node plugin and the pinner into dist/
+
+.PHONY: demo
+demo: build dist/map ## Publish real maps to two pods on this machine and show what each may do
+	@bin/csi-driver-bpffs demo
+
+.PHONY: doctor
+doctor: build ## Check what this node can do
+	@bin/csi-driver-bpffs doctor
+
+.PHONY: test
+test: lint test-unit test-kernel test-conformance test-integration ## Run all tests but the long ones
+
+.PHONY: lint
+lint: $(NODE) src/rpc/generated/csi.ts
+	$(call say,Checking style and types)
+	npx --no-install biome check --error-on-warnings .
+	npx --no-install tsc --noEmit -p .
+	cd native && cargo fmt --check
+	cd native && cargo clippy --locked --all-targets -- -D warnings
+	cd test && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./...
+
+.PHONY: test-unit
+test-unit: $(NODE) dist/csi-driver-bpffs.cjs
+	$(call say,Testing TypeScript and the node plugin)
+	$(NODE) --test --test-timeout=$(TIMEOUT) 'src/**/*.test.ts' 'test/node-plugin/**/*.test.ts'
+
+.PHONY: test-kernel
+test-kernel:
+	$(call say,Testing the pinner against this kernel)
+	cd native && cargo test --locked
+
+.PHONY: test-conformance
+test-conformance:
+	$(call say,Holding the .proto files against the official ones)
+	cd test && go test ./...
+
+.PHONY: test-integration
+test-integration: build dist/map clients test/conformance/bin/csi-sanity
+	$(call say,Testing both services together)
+	$(ISOLATED) $(NODE) --test --test-timeout=$(TIMEOUT) 'test/integration/**/*.test.ts'
+
+# The clients that people use, from their own package sources.
+.PHONY: clients
+clients: debian-packages
+	$(call say,Building the clients that people use)
+	cd test && CGO_ENABLED=0 go build -o clients/cilium/bin/cilium ./clients/cilium
+	$(MAKE) --no-print-directory -C test/clients/libbpf
+	test/clients/bpftool/fetch.sh
+	cargo build --release --locked --manifest-path test/clients/aya/Cargo.toml
+
+.PHONY: debian-packages
+debian-packages:
+	@dpkg-query --show $(DEBIAN) >/dev/null 2>&1 && [ -n "$$(find /var/lib/apt/lists -name '*Packages*' -print -quit)" ] \
+	|| { apt-get update -qq && apt-get install --yes -qq --no-install-recommends $(DEBIAN); }
+
+.PHONY: test-faults
+test-faults: build ## Publish 10,000 times while both processes are killed at random
+	$(call say,Killing both processes again and again)
+	$(ISOLATED) $(NODE) --test --test-timeout=1800000 'test/faults/**/*.test.ts'
+
+.PHONY: test-kernels
+test-kernels: ## Test the pinner against older and newer kernels, in virtual machines
+	@$(MAKE) --no-print-directory debian-packages DEBIAN='qemu-system-x86 busybox-static'
+	$(call say,Testing the pinner against other kernels)
+	cd native && cargo test --locked --release --test kernel \
+		--config 'target.$(TRIPLE).runner = ["$(CURDIR)/test/kernels/run.sh"]' -- --test-threads=2
+
+.PHONY: bench
+bench: build ## Measure publish and unpublish, memory and start-up
+	$(call say,Building the load client)
+	cd test && go build -o bench/bin/load ./bench/load
+	cd native && cargo bench --locked --no-run
+	FLOOR_DIRECTORY=$(RELEASE)/deps $(ISOLATED) $(NODE) test/bench/bench.ts $(BENCH)
+
+.PHONY: format
+format: $(NODE) ## Format everything
+	npx --no-install biome check --write .
+	cd native && cargo fmt
+	gofmt -w test
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf dist node_modules src/rpc/generated native/target test/clients/aya/target test/bench/bin test/clients/*/bin
+
+test/conformance/bin/csi-sanity:
+	$(call say,Building csi-sanity)
+	GOBIN=$(CURDIR)/$(@D) go install github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity@v5.6.0
+
+$(NODE): package.json package-lock.json
+	$(call say,Installing npm packages)
+	npm ci --ignore-scripts --no-fund --no-audit --loglevel=error
+	@touch $@
+
+src/rpc/generated/csi.ts: $(NODE) $(PROTO) buf.gen.yaml
+	$(call say,Generating TypeScript from proto/)
+	npx --no-install buf generate
+	@touch $@
+
+dist/csi-driver-bpffs.cjs: src/rpc/generated/csi.ts $(SRC) scripts/build.ts scripts/warm.ts bin/csi-driver-bpffs
+	$(call say,Bundling the node plugin)
+	$(NODE) scripts/build.ts
+	rm -rf dist/compile-cache && $(NODE) scripts/warm.ts && chmod -R a+rX dist/compile-cache
+	@touch $@
+
+dist/bpffs-pinner: $(NATIVE) $(PROTO)
+	$(call say,Compiling the pinner (some minutes the first time))
+	cd native && cargo build --locked --release
+	@mkdir -p dist && install $(RELEASE)/bpffs-pinner $@
+
+dist/map: $(NATIVE)
+	$(call say,Compiling the example program of a pod)
+	cd native && cargo build --locked --release --example map
+	@mkdir -p dist && install $(RELEASE)/examples/map $@

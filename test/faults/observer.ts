@@ -1,0 +1,36 @@
+// Looks at targets without a pause, from a thread of its own, until it is told to stop. A directory is opened once for each
+// look, so what is read is one moment's: all of a volume or nothing.
+import { readdirSync } from 'node:fs';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+
+const { targets, complete, ignored } = workerData as {
+  readonly targets: readonly string[];
+  readonly complete: readonly string[];
+  readonly ignored: readonly string[];
+};
+const expected = complete.join();
+const seen = { absent: 0, complete: 0, other: [] as string[] };
+
+function look(target: string): void {
+  let names: string[];
+  try {
+    names = readdirSync(target);
+  } catch {
+    seen.absent += 1;
+    return;
+  }
+  const shown = names
+    .filter((name) => !ignored.includes(name))
+    .sort()
+    .join();
+  if (shown === expected) seen.complete += 1;
+  else if (shown === '') seen.absent += 1;
+  else if (seen.other.length < 10) seen.other.push(shown);
+}
+
+const port = parentPort;
+if (port === null) throw new Error('to be run as a worker');
+do for (const target of targets) look(target);
+while (receiveMessageOnPort(port) === undefined);
+port.postMessage(seen);
+port.close();

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { execa } from 'execa';
+import { pod, withNode } from './node.ts';
+
+const CLIENTS = {
+  'cilium/ebpf': 'test/clients/cilium/bin/cilium',
+  libbpf: 'test/clients/libbpf/bin/reader',
+  bpftool: 'test/clients/bpftool/reader.sh',
+  aya: 'test/clients/aya/target/release/aya-client',
+};
+
+/** As the strictest pod: no capability, no way to gain one. */
+const asNobody = (program: string, args: readonly string[]) =>
+  execa('setpriv', [
+    ...['--reuid', '65534', '--regid', '65534', '--clear-groups', '--bounding-set=-all', '--inh-caps=-all'],
+    ...['--no-new-privs', '--', program, ...args],
+  ]);
+
+test('the clients that people use read and write a volume as uid 65534', async (t) => {
+  await withNode(async ({ kubelet, pins }, directory) => {
+    const consumer = pod('flows, limits:rw');
+    await kubelet.publish(consumer);
+    const volume = kubelet.volumePath(consumer);
+    // uid 65534 may not pass the directories above a clone, wherever that is.
+    await execa('cp', ['-r', 'test/clients', directory]);
+    for (const [index, [name, path]] of Object.entries(CLIENTS).entries()) {
+      const client = join(directory, path.replace(/^test\//, ''));
+      const key = `${index + 10}000000`.slice(0, 8);
+      await t.test(name, async () => {
+        const read = await asNobody(client, [
+          '--update',
+          '01000000=0900000000000000',
+          '--expect-denied',
+          volume,
+          'flows',
+        ]);
+        assert.equal(read.stdout, '01000000 6400000000000000');
+        const looked = await asNobody(client, ['--lookup', '01000000', volume, 'flows']);
+        assert.equal(looked.stdout, read.stdout);
+        const written = await asNobody(client, ['--update', `${key}=0700000000000000`, volume, 'limits']);
+        assert.ok(written.stdout.split('\n').includes(`${key} 0700000000000000`), written.stdout);
+      });
+    }
+    const { stdout } = await execa(join(directory, 'clients/cilium/bin/cilium'), [join(pins, '..', 'store'), 'limits']);
+    assert.equal(
+      stdout.split('\n').length,
+      Object.keys(CLIENTS).length,
+      'each client wrote one element of the shared map',
+    );
+    await kubelet.unpublish(consumer);
+  });
+});

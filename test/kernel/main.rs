@@ -1,0 +1,25 @@
+//! What the pinner promises, held against the real kernel.
+//!
+//! Each test has a mount namespace of its own: its thread leaves the machine's, so that nothing that is mounted here is
+//! seen outside or left behind. The pinner in it is the real process, or the same service on a thread where a test
+//! wants the way of older kernels on a newer one. What a kernel cannot do is found by trying, and then said: "skipped".
+//!
+//! To be run as root.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod beyond;
+mod calls;
+mod isolation;
+mod kill;
+mod layout;
+mod process;
+mod publish;
+mod read_only;
+mod sources_created;
+mod sources_loaded;
+mod sources_pinned;
+mod start;
+mod support;
+mod swap;
+mod target;
+mod unpublish;

@@ -1,0 +1,149 @@
+//! The running process: whom it answers, what it may do, and what it holds on to.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::Signal;
+use rustix::thread::CapabilitySet;
+use tonic::Code;
+
+use crate::support::client::Client;
+use crate::support::node::Node;
+use crate::support::user::User;
+use crate::support::wanted::{Wanted, created};
+use crate::support::{assert_refused, mounts};
+
+#[test]
+fn it_answers_one_uid() {
+    let node = Node::start_with(&["--peer-uid", "65532"]);
+    fs::set_permissions(&node.socket, fs::Permissions::from_mode(0o666)).unwrap();
+    let ask = |user: User| user.run(|| Client::new(&node.socket).node());
+    let root = User::root_with(CapabilitySet::DAC_OVERRIDE);
+    for user in [root, User::NOBODY, User::plain(65533)] {
+        let uid = format!("this is uid {}", user.uid);
+        assert_refused(ask(user), Code::PermissionDenied, &["the pinner answers uid 65532 only", &uid]);
+    }
+    // Who it is counts, not which group it is in.
+    ask(User { gid: 0, ..User::plain(65532) }).unwrap();
+    let plugin = User::plain(65532);
+    ask(plugin).unwrap();
+
+    let (_flows, flows) = node.map("flows", 1);
+    let wanted = Wanted::new("volume", &node.target("pod")).read("flows", flows);
+    let stranger = User::NOBODY.run(|| Client::new(&node.socket).publish(&wanted));
+    assert_refused(stranger, Code::PermissionDenied, &["this is uid 65534"]);
+    assert!(!wanted.target().exists());
+    plugin.run(|| Client::new(&node.socket).publish(&wanted)).unwrap();
+    let stranger = User::NOBODY.run(|| Client::new(&node.socket).unpublish("volume", &wanted.target()));
+    assert_refused(stranger, Code::PermissionDenied, &["this is uid 65534"]);
+    assert!(wanted.target().join("flows").exists());
+}
+
+/// The lines of `/proc/PID/task/*/status` that say what a thread may do.
+fn privileges(node: &Node) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", node.pid().as_raw_nonzero())).unwrap();
+    tasks
+        .map(|task| {
+            let text = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+            let told: Vec<_> = text
+                .lines()
+                .filter(|line| ["Cap", "NoNewPrivs"].iter().any(|start| line.starts_with(start)))
+                .map(|line| line.replace('\t', " "))
+                .collect();
+            told.join(", ")
+        })
+        .collect()
+}
+
+fn check_privileges(flags: &[&str], capabilities: CapabilitySet) {
+    let node = Node::start_with(flags);
+    let (_flows, flows) = node.map("flows", 1);
+    node.publish(&Wanted::new("volume", &node.target("pod")).write("flows", flows)).unwrap();
+
+    let threads = privileges(&node);
+
+    assert!(threads.len() >= 2, "the main thread, and one for the kernel: {threads:?}");
+    let kept = format!("{:016x}", capabilities.bits());
+    let nothing = format!("{:016x}", 0);
+    let exactly =
+        format!("CapInh: {nothing}, CapPrm: {kept}, CapEff: {kept}, CapBnd: {kept}, CapAmb: {nothing}, NoNewPrivs: 1");
+    for thread in threads {
+        assert_eq!(thread, exactly);
+    }
+}
+
+const KEPT: CapabilitySet =
+    CapabilitySet::SYS_ADMIN.union(CapabilitySet::CHOWN).union(CapabilitySet::BPF).union(CapabilitySet::DAC_OVERRIDE);
+
+#[test]
+fn it_keeps_four_capabilities() {
+    check_privileges(&[], KEPT);
+}
+
+#[test]
+fn it_keeps_a_fifth_where_it_makes_network_maps() {
+    check_privileges(&["--network-maps"], KEPT | CapabilitySet::NET_ADMIN);
+}
+
+fn descriptors(node: &Node) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", node.pid().as_raw_nonzero())).unwrap().count()
+}
+
+#[test]
+fn it_holds_on_to_nothing() {
+    let node = Node::start();
+    let (_flows, flows) = node.map("flows", 1);
+    let wanted = Wanted::new("volume", &node.target("pod")).read("flows", flows).write("kept", created("kept", "hash"));
+    let pair = |wanted: &Wanted| {
+        node.publish(wanted).unwrap();
+        node.publish(wanted).unwrap();
+        node.stats("volume", &wanted.target()).unwrap();
+        node.list();
+        node.unpublish("volume", &wanted.target()).unwrap();
+    };
+    pair(&wanted);
+    let (mounted, open) = (mounts::snapshot(&node.kubelet), descriptors(&node));
+    let user = Wanted(wanted.request()).gid(1).in_user_namespace();
+    for round in 0..200 {
+        pair(if round % 2 == 0 { &wanted } else { &user });
+        let failing = Wanted(wanted.request()).read("gone", crate::support::wanted::pinned(&node.pins.join("gone")));
+        assert!(node.publish(&failing).is_err());
+    }
+    assert_eq!(descriptors(&node), open);
+    assert_eq!(mounts::snapshot(&node.kubelet), mounted);
+}
+
+/// Its private mount namespace has nothing in it: a copy of a mount of the host would keep that busy.
+#[test]
+fn it_keeps_no_copy_of_the_hosts_mounts() {
+    let node = Node::start();
+    let tasks = fs::read_dir(format!("/proc/{}/task", node.pid().as_raw_nonzero())).unwrap();
+    let own = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    for task in tasks {
+        let table = fs::read_to_string(task.unwrap().path().join("mountinfo")).unwrap();
+        assert!(table == own || table.lines().count() == 1, "{table}");
+    }
+}
+
+#[test]
+fn a_pinner_that_is_stopped_lets_calls_finish() {
+    let mut node = Node::start();
+    let (_flows, flows) = node.map("flows", 1);
+    let target = node.target("pod");
+    let wanted = (0..256).fold(Wanted::new("volume", &target), |wanted, n| wanted.write(&n.to_string(), flows.clone()));
+    node.node().unwrap();
+    node.signal(Signal::STOP);
+    let pid = node.pid();
+    let answer = node.run(|mut pinner| async move {
+        let call = tokio::spawn(async move { pinner.publish_volume(wanted.request()).await });
+        // The request is in the socket by the time that the pinner runs again; the signal comes while it works on it.
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        rustix::process::kill_process(pid, Signal::CONT).unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        rustix::process::kill_process(pid, Signal::TERM).unwrap();
+        call.await.unwrap()
+    });
+    answer.unwrap();
+    assert_eq!(mounts::at(&target).len(), 1);
+    assert!(node.stop_by(Signal::TERM).success());
+}

@@ -1,0 +1,199 @@
+//! Maps that the pinner makes itself and keeps.
+
+use std::ffi::CString;
+use std::os::fd::AsFd;
+
+use bpffs_pinner::api::CreatedMap;
+use bpffs_pinner::map_type;
+use bpffs_pinner::request::Created;
+use bpffs_pinner::source::{IfAbsent, Store};
+use bpffs_pinner::sys::bpf::{MapDefinition, create_map};
+use rustix::process::Signal;
+use rustix::thread::CapabilitySet;
+use tonic::{Code, Status};
+
+use crate::sources_pinned::assert_unusable;
+use crate::support::node::Node;
+use crate::support::user::User;
+use crate::support::wanted::{Wanted, created, defined};
+use crate::support::{map, skipped};
+
+fn definition(name: &str, kind: &str, sizes: (u32, u32, u32), flags: &[&str]) -> CreatedMap {
+    let (key_size, value_size, max_entries) = sizes;
+    let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    CreatedMap { name: name.to_owned(), r#type: kind.to_owned(), key_size, value_size, max_entries, flags }
+}
+
+#[test]
+fn one_map_is_made_for_all_and_outlives_them() {
+    let mut node = Node::start();
+    let [one, two] = ["one", "two"].map(|name| {
+        let wanted = Wanted::new(name, &node.target(name)).write("kept", created("kept-map", "hash"));
+        node.publish(&wanted).unwrap();
+        wanted
+    });
+    let open = |wanted: &Wanted| map::open_writable(&wanted.target().join("kept")).unwrap();
+    map::update(open(&one).as_fd(), 1, 42).unwrap();
+    assert_eq!(map::lookup(open(&two).as_fd(), 1), Ok(42));
+    assert_eq!(map::id(open(&one).as_fd()), map::id(open(&two).as_fd()));
+
+    for wanted in [&one, &two] {
+        node.unpublish(&wanted.0.volume_id, &wanted.target()).unwrap();
+    }
+    node.stop_by(Signal::KILL);
+    node.start_pinner(&[]);
+
+    node.publish(&one).unwrap();
+    assert_eq!(map::lookup(open(&one).as_fd(), 1), Ok(42));
+    assert_eq!(node.describe(created("kept-map", "hash")).unwrap().name, "kept_map");
+}
+
+#[test]
+fn another_definition_is_refused_and_says_what_differs() {
+    let node = Node::start();
+    let sizes = (4, 8, 16);
+    let wanted = |definition| Wanted::new("volume", &node.target("keeper")).read("kept", defined(definition));
+    node.publish(&wanted(definition("kept", "hash", sizes, &["BPF_F_NO_PREALLOC"]))).unwrap();
+    for (kind, sizes, flags, part) in [
+        ("array", sizes, &["BPF_F_NO_PREALLOC"][..], "type hash, not array"),
+        ("hash", (8, 8, 16), &["BPF_F_NO_PREALLOC"], "keySize 4, not 8"),
+        ("hash", (4, 4, 16), &["BPF_F_NO_PREALLOC"], "valueSize 8, not 4"),
+        ("hash", (4, 8, 17), &["BPF_F_NO_PREALLOC"], "maxEntries 16, not 17"),
+        ("hash", sizes, &[], "flags 1, not 0"),
+    ] {
+        let other = defined(definition("kept", kind, sizes, flags));
+        let pin = node.store.join("kept");
+        assert_unusable(&node, &other, Code::FailedPrecondition, &[part, pin.to_str().unwrap()]);
+    }
+}
+
+#[test]
+fn what_the_kernel_refuses() {
+    let node = Node::start();
+    for (kind, sizes, flags, part) in [
+        ("hash", (0, 8, 16), &[][..], "the kernel refuses a hash with keySize 0, valueSize 8, maxEntries 16"),
+        ("array", (8, 8, 16), &[], "the kernel refuses a array with keySize 8"),
+        ("ringbuf", (0, 0, 5), &[], "the kernel refuses a ringbuf"),
+        ("lpm_trie", (8, 8, 16), &[], "the kernel refuses a lpm_trie"),
+        ("hash", (4, 8, 16), &["BPF_F_MMAPABLE"], "flags 0x400"),
+        ("hash", (4, 8, u32::MAX), &[], "the kernel refuses a hash"),
+    ] {
+        let source = defined(definition("kept", kind, sizes, flags));
+        let wanted = Wanted::new("volume", &node.target("pod")).read("kept", source);
+        let status = node.publish(&wanted).unwrap_err();
+        assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
+        assert!(status.message().contains(part), "{part:?} is not in {:?}", status.message());
+        assert!(!node.store.join("kept").exists());
+    }
+}
+
+#[test]
+fn definitions_that_are_malformed() {
+    let node = Node::start();
+    let sizes = (4, 8, 16);
+    let known = "hash, array, percpu_hash";
+    for (definition, parts) in [
+        (definition("kept", "table", sizes, &[]), &["source.created.type: \"table\" is none of", known][..]),
+        (definition("kept", "struct_ops", sizes, &[]), &["source.created.type: \"struct_ops\""]),
+        (definition("kept", "", sizes, &[]), &["source.created.type: "]),
+        (definition("kept", "hash", sizes, &["NO_PREALLOC"]), &["source.created.flags: \"NO_PREALLOC\" is none of"]),
+        (definition("", "hash", sizes, &[]), &["source.created.name: must have 1 to 128 characters"]),
+        (definition("a/b", "hash", sizes, &[]), &["source.created.name: '/'"]),
+        (definition("..", "hash", sizes, &[]), &["source.created.name: '.'"]),
+        (definition(&"x".repeat(129), "hash", sizes, &[]), &["source.created.name: must have 1 to 128 characters"]),
+    ] {
+        assert_unusable(&node, &defined(definition), Code::InvalidArgument, parts);
+    }
+}
+
+/// A type that can be made, its number, and a sensible definition.
+type Sample = (&'static str, u32, (u32, u32, u32), &'static [&'static str]);
+
+const SAMPLES: [Sample; 18] = [
+    ("hash", 1, (4, 8, 16), &[]),
+    ("array", 2, (4, 8, 16), &["BPF_F_MMAPABLE"]),
+    ("percpu_hash", 5, (4, 8, 16), &["BPF_F_NO_PREALLOC"]),
+    ("percpu_array", 6, (4, 8, 16), &[]),
+    ("lru_hash", 9, (4, 8, 16), &["BPF_F_NO_COMMON_LRU"]),
+    ("lru_percpu_hash", 10, (4, 8, 15), &["BPF_F_NO_COMMON_LRU"]),
+    ("lpm_trie", 11, (8, 8, 16), &["BPF_F_NO_PREALLOC"]),
+    ("devmap", 14, (4, 4, 16), &[]),
+    ("sockmap", 15, (4, 4, 16), &[]),
+    ("cpumap", 16, (4, 4, 16), &[]),
+    ("xskmap", 17, (4, 4, 16), &[]),
+    ("sockhash", 18, (4, 4, 16), &[]),
+    ("queue", 22, (0, 8, 16), &[]),
+    ("stack", 23, (0, 8, 16), &[]),
+    ("devmap_hash", 25, (4, 4, 16), &[]),
+    ("ringbuf", 27, (0, 0, 65536), &[]),
+    ("bloom_filter", 30, (0, 8, 16), &[]),
+    ("user_ringbuf", 31, (0, 0, 65536), &[]),
+];
+
+fn flag_bits(flags: &[&str]) -> u32 {
+    flags.iter().map(|flag| map_type::flag_by_name(flag).unwrap()).sum()
+}
+
+/// Whether this kernel makes such a map at all, for someone who may do everything.
+fn is_made_here((name, kind, sizes, flags): Sample) -> bool {
+    let (key_size, value_size, max_entries) = sizes;
+    let definition = MapDefinition { kind, key_size, value_size, max_entries, flags: flag_bits(flags), name };
+    create_map(definition).map_err(|error| skipped(name, &format!("this kernel makes none: {error}"))).is_ok()
+}
+
+#[test]
+fn each_type_can_be_made() {
+    let node = Node::start_with(&["--network-maps"]);
+    for sample in SAMPLES {
+        if !is_made_here(sample) {
+            continue;
+        }
+        let (kind, _, sizes, flags) = sample;
+        let source = defined(definition(kind, kind, sizes, flags));
+        for volume in [format!("{kind}-1"), format!("{kind}-2")] {
+            node.publish(&Wanted::new(&volume, &node.target(&volume)).read(kind, source.clone())).unwrap();
+        }
+        assert_eq!(node.describe(source).unwrap().r#type, kind);
+    }
+}
+
+/// Newer kernels take `CAP_SYS_ADMIN` for `CAP_NET_ADMIN` here. So this asks the store as a user who has neither.
+#[test]
+fn a_type_that_takes_another_capability_says_which() {
+    let node = Node::without_pinner();
+    let store = Store::open_or_mount(node.store.clone()).unwrap();
+    let user = User::root_with(CapabilitySet::BPF | CapabilitySet::DAC_OVERRIDE);
+    for sample in SAMPLES {
+        let (name, kind, (key_size, value_size, max_entries), flags) = sample;
+        if !is_made_here(sample) {
+            continue;
+        }
+        let wanted = Created {
+            name: CString::new(name).unwrap(),
+            kind,
+            key_size,
+            value_size,
+            max_entries,
+            flags: flag_bits(flags),
+        };
+        let made = user.run(|| store.open(&wanted, IfAbsent::Create).map(drop));
+        let is_for_networks = ["devmap", "devmap_hash", "sockmap", "sockhash", "xskmap"].contains(&name);
+        assert_eq!(made.is_err(), is_for_networks, "{name}: {made:?}");
+        let Err(error) = made else { continue };
+        let status = Status::from(error);
+        assert_eq!(status.code(), Code::FailedPrecondition, "{name}: {status:?}");
+        for part in ["EPERM", "CAP_NET_ADMIN", "--network-maps"] {
+            assert!(status.message().contains(part), "{name}: {part} is not in {:?}", status.message());
+        }
+    }
+}
+
+#[test]
+fn every_creatable_type_is_tested() {
+    let mut tested: Vec<_> = SAMPLES.iter().map(|(kind, ..)| *kind).collect();
+    let names = map_type::creatable_names();
+    let mut creatable: Vec<_> = names.split(", ").collect();
+    tested.sort_unstable();
+    creatable.sort_unstable();
+    assert_eq!(tested, creatable);
+}

@@ -1,0 +1,235 @@
+//! A node in small: a kubelet's directory, a bpffs with pins, and a pinner that serves them, in a mount namespace that
+//! goes with the test.
+
+use std::fs::{self, File};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bpffs_pinner::api;
+use bpffs_pinner::api::pinner_server::PinnerServer;
+use bpffs_pinner::probe::probe;
+use bpffs_pinner::server::Service;
+use bpffs_pinner::source::{Sources, Store};
+use bpffs_pinner::volume::Publisher;
+use bpffs_pinner::volume::compose::Composer;
+use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+use tempfile::TempDir;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Server;
+
+use super::client::Client;
+use super::{map, mounts, skipped, wanted};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Node {
+    client: Option<Client>,
+    pinner: Pinner,
+    /// Everything lies in it.
+    pub root: PathBuf,
+    pub kubelet: PathBuf,
+    /// A bpffs, the only pin root.
+    pub pins: PathBuf,
+    pub store: PathBuf,
+    pub socket: PathBuf,
+    _directory: TempDir,
+}
+
+enum Pinner {
+    None,
+    Process(Child),
+    Thread { stop: Option<tokio::sync::oneshot::Sender<()>>, thread: Option<JoinHandle<()>> },
+}
+
+impl Node {
+    /// With the pinner as it is installed.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With more flags.
+    pub fn start_with(flags: &[&str]) -> Self {
+        let mut node = Self::without_pinner();
+        node.start_pinner(flags);
+        node
+    }
+
+    /// With the service on a thread of this process, composing in the way of kernels before 6.15.
+    pub fn composing_in_namespace() -> Self {
+        let mut node = Self::without_pinner();
+        let service = Service::new(node.publisher(Composer::in_namespace().unwrap()), probe());
+        let listener = UnixListener::bind(&node.socket).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let serve = async {
+            let listener = UnixListenerStream::new(tokio::net::UnixListener::from_std(listener).unwrap());
+            let stopped = async { drop(stopped.await) };
+            Server::builder()
+                .add_service(PinnerServer::new(service))
+                .serve_with_incoming_shutdown(listener, stopped)
+                .await
+                .unwrap();
+        };
+        let thread = std::thread::spawn(move || {
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(serve);
+        });
+        node.pinner = Pinner::Thread { stop: Some(stop), thread: Some(thread) };
+        node.client = Some(Client::new(&node.socket));
+        node
+    }
+
+    /// With nobody who serves it.
+    pub fn without_pinner() -> Self {
+        // SAFETY: nothing in this process relies on the working directory, which is what is unshared beside mounts.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.expect("these tests are to be run as root");
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+        let directory = TempDir::with_prefix("bpffs-").unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        mounts::tmpfs(&root);
+        let [kubelet, pins, store] = ["kubelet", "pins", "store"].map(|name| root.join(name));
+        for directory in [&kubelet, &pins, &store] {
+            fs::create_dir(directory).unwrap();
+        }
+        mounts::bpffs(&pins);
+        let socket = root.join("pinner.sock");
+        Self { client: None, pinner: Pinner::None, root, kubelet, pins, store, socket, _directory: directory }
+    }
+
+    /// What the service is made of, for tests that drive it without one.
+    pub fn publisher(&self, composer: Composer) -> Publisher {
+        let store = Store::open_or_mount(self.store.clone()).unwrap();
+        let sources = Sources { pin_roots: vec![self.pins.clone()], store };
+        Publisher { kubelet_directory: self.kubelet.clone(), sources, composer }
+    }
+
+    /// The command that starts the pinner here, answering root.
+    pub fn command(&self, flags: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bpffs-pinner"));
+        command.env_clear().arg("--socket").arg(&self.socket).arg("--kubelet-dir").arg(&self.kubelet);
+        command.arg("--store-dir").arg(&self.store).arg("--pin-root").arg(&self.pins);
+        if !flags.contains(&"--peer-uid") {
+            command.args(["--peer-uid", "0"]);
+        }
+        command.args(flags);
+        let die_with_the_test = || Ok(set_parent_process_death_signal(Some(Signal::KILL))?);
+        // SAFETY: between fork and exec only one system call is made.
+        unsafe { command.pre_exec(die_with_the_test) };
+        command
+    }
+
+    /// Starts the pinner, and waits until it serves.
+    pub fn start_pinner(&mut self, flags: &[&str]) {
+        let log = File::options().create(true).append(true).open(self.log()).unwrap();
+        let mut child = self.command(flags).stderr(log).spawn().unwrap();
+        let start = Instant::now();
+        while std::os::unix::net::UnixStream::connect(&self.socket).is_err() {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("the pinner ended with {status}: {}", fs::read_to_string(self.log()).unwrap());
+            }
+            assert!(start.elapsed() < PATIENCE, "the pinner does not serve");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.pinner = Pinner::Process(child);
+        self.client = Some(Client::new(&self.socket));
+    }
+
+    fn log(&self) -> PathBuf {
+        self.root.join("pinner.log")
+    }
+
+    pub fn pid(&self) -> Pid {
+        match &self.pinner {
+            Pinner::Process(child) => Pid::from_child(child),
+            _ => panic!("the pinner is no process here"),
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Sends a signal that ends the pinner, and waits for the end.
+    pub fn stop_by(&mut self, signal: Signal) -> ExitStatus {
+        self.signal(signal);
+        let Pinner::Process(mut child) = std::mem::replace(&mut self.pinner, Pinner::None) else { unreachable!() };
+        self.client = None;
+        child.wait().unwrap()
+    }
+
+    pub fn client(&self) -> &Client {
+        self.client.as_ref().unwrap()
+    }
+
+    /// Whether the pinner found a feature on this kernel; if not, says that `test` is skipped.
+    pub fn has(&self, feature: &str, test: &str) -> bool {
+        let features = self.client().node().unwrap().features;
+        let found = features.iter().find(|found| found.name == feature).expect("a known feature");
+        if !found.available {
+            skipped(test, &found.description);
+        }
+        found.available
+    }
+
+    /// A target path whose parent exists.
+    pub fn target(&self, pod: &str) -> PathBuf {
+        let parent = self.kubelet.join("pods").join(pod);
+        fs::create_dir_all(&parent).unwrap();
+        parent.join("mount")
+    }
+
+    /// Pins an object where sources are looked for.
+    pub fn pin(&self, name: &str, object: BorrowedFd<'_>) -> api::Source {
+        let path = self.pins.join(name);
+        map::pin(object, &path).unwrap();
+        wanted::pinned(&path)
+    }
+
+    /// A hash map, pinned under its name: the map, and how to ask for it.
+    pub fn map(&self, name: &str, value: u64) -> (std::os::fd::OwnedFd, api::Source) {
+        let map = map::hash(name, value);
+        let source = self.pin(name, map.as_fd());
+        (map, source)
+    }
+}
+
+impl std::ops::Deref for Node {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        self.client()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.client = None;
+        match &mut self.pinner {
+            Pinner::None => {}
+            Pinner::Process(child) => {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            Pinner::Thread { stop, thread } => {
+                drop(stop.take());
+                let _ = thread.take().map(JoinHandle::join);
+            }
+        }
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.log()).unwrap_or_default();
+            let last: Vec<_> = log.lines().rev().take(5).collect();
+            eprintln!("the pinner's last lines, latest first: {last:#?}");
+        }
+        detach_quietly(&self.root);
+    }
+}
+
+fn detach_quietly(root: &Path) {
+    let _ = rustix::mount::unmount(root, rustix::mount::UnmountFlags::DETACH);
+}

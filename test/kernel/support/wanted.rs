@@ -1,0 +1,69 @@
+//! Publish requests, spelled shortly.
+
+use std::path::{Path, PathBuf};
+
+use bpffs_pinner::api::{self, Access, source::From};
+
+/// A request to come.
+#[derive(Clone, Debug)]
+pub struct Wanted(pub api::PublishVolumeRequest);
+
+impl Wanted {
+    pub fn new(volume_id: &str, target: &Path) -> Self {
+        let target_path = target.to_str().unwrap().to_owned();
+        Self(api::PublishVolumeRequest { volume_id: volume_id.to_owned(), target_path, ..Default::default() })
+    }
+
+    pub fn map(mut self, name: &str, access: Access, source: impl Into<Option<api::Source>>) -> Self {
+        let (name, file_name) = (name.to_owned(), name.to_owned());
+        self.0.maps.push(api::VolumeMap { name, file_name, access: access.into(), source: source.into() });
+        self
+    }
+
+    pub fn read(self, name: &str, source: api::Source) -> Self {
+        self.map(name, Access::ReadOnly, source)
+    }
+
+    pub fn write(self, name: &str, source: api::Source) -> Self {
+        self.map(name, Access::ReadWrite, source)
+    }
+
+    pub fn gid(mut self, gid: u32) -> Self {
+        self.0.gid = Some(gid);
+        self
+    }
+
+    pub fn in_user_namespace(mut self) -> Self {
+        self.0.user_namespace = true;
+        self
+    }
+
+    pub fn request(&self) -> api::PublishVolumeRequest {
+        self.0.clone()
+    }
+
+    pub fn target(&self) -> PathBuf {
+        PathBuf::from(&self.0.target_path)
+    }
+}
+
+pub fn pinned(path: &Path) -> api::Source {
+    let path = path.to_str().unwrap().to_owned();
+    api::Source { from: Some(From::Pinned(api::PinnedMap { path })) }
+}
+
+pub fn loaded(map: &str, program: &str, program_tag: &str) -> api::Source {
+    let loaded =
+        api::LoadedMap { map: map.to_owned(), program: program.to_owned(), program_tag: program_tag.to_owned() };
+    api::Source { from: Some(From::Loaded(loaded)) }
+}
+
+/// A map with keys of 4 bytes, values of 8 and 16 elements.
+pub fn created(name: &str, kind: &str) -> api::Source {
+    let definition = api::CreatedMap { key_size: 4, value_size: 8, max_entries: 16, ..Default::default() };
+    defined(api::CreatedMap { name: name.to_owned(), r#type: kind.to_owned(), ..definition })
+}
+
+pub fn defined(created: api::CreatedMap) -> api::Source {
+    api::Source { from: Some(From::Created(created)) }
+}

@@ -1,0 +1,212 @@
+//! Targets, names and requests that are refused, with everything there left as it was.
+
+use std::ffi::{CStr, CString};
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use bpffs_pinner::api::Access;
+use bpffs_pinner::sys::mount;
+use tonic::Code;
+
+use crate::support::node::Node;
+use crate::support::wanted::Wanted;
+use crate::support::{assert_refused, both_ways, mounts};
+
+/// Tries both calls at `target`, written as it is, and sees that nothing has changed.
+fn assert_untouched(node: &Node, what: &str, target: &str, publish: (Code, &str), unpublish: Option<(Code, &str)>) {
+    let (_flows, flows) = node.map(&what.replace([' ', '.', '/'], "_"), 1);
+    let before = mounts::snapshot(&node.kubelet);
+    let wanted = Wanted::new("volume", Path::new(target)).read("flows", flows);
+    assert_refused(node.publish(&wanted), publish.0, &[publish.1]);
+    let answer = node.unpublish("volume", Path::new(target));
+    match unpublish {
+        Some((code, part)) => assert_refused(answer, code, &[part]),
+        None => assert!(answer.is_ok(), "{what}: {answer:?}"),
+    }
+    assert_eq!(mounts::snapshot(&node.kubelet), before, "{what}");
+}
+
+fn a_path_that_leads_elsewhere(node: &Node) {
+    const INVALID: Code = Code::InvalidArgument;
+    let kubelet = node.kubelet.to_str().unwrap();
+    let outside = node.root.join("outside");
+    fs::create_dir_all(outside.join("pod")).unwrap();
+    fs::create_dir(node.kubelet.join("pod")).unwrap();
+    fs::write(node.kubelet.join("file"), "content").unwrap();
+    symlink(&outside, node.kubelet.join("out")).unwrap();
+    symlink("pod", node.kubelet.join("in")).unwrap();
+    symlink("nowhere", node.kubelet.join("dangling")).unwrap();
+
+    for (what, target, part) in [
+        ("outside", outside.join("pod/mount").to_str().unwrap().to_owned(), "is not beneath the kubelet's directory"),
+        ("a namesake", format!("{kubelet}2/mount"), "is not beneath the kubelet's directory"),
+        ("the directory", kubelet.to_owned(), "is not beneath the kubelet's directory"),
+        ("dots", format!("{kubelet}/../outside/pod/mount"), "\"..\""),
+        ("dots back", format!("{kubelet}/pod/../pod/mount"), "\"..\""),
+        ("dots last", format!("{kubelet}/pod/.."), "\"..\""),
+        ("a dot", format!("{kubelet}/./pod/mount"), "\".\""),
+        ("two slashes", format!("{kubelet}//pod/mount"), "empty elements"),
+        ("a slash last", format!("{kubelet}/pod/mount/"), "empty elements"),
+        ("relative", "pod/mount".to_owned(), "must be absolute"),
+        ("empty", String::new(), "must be absolute"),
+        ("a NUL", format!("{kubelet}/pod/mo\0unt"), "must be absolute"),
+        ("too long", format!("{kubelet}/{}mount", "x/".repeat(2100)), "at most 4095 bytes"),
+        ("too long a name", format!("{kubelet}/pod/{}", "x".repeat(256)), "at most 255 bytes"),
+        ("too long a parent", format!("{kubelet}/{}/mount", "x".repeat(256)), "at most 255 bytes"),
+    ] {
+        let expected = (INVALID, part);
+        assert_untouched(node, what, &target, expected, Some(expected));
+    }
+
+    let (publish, unpublish) = ((INVALID, "symbolic link"), Some((INVALID, "symbolic link")));
+    assert_untouched(node, "link outside", &format!("{kubelet}/out/pod/mount"), publish, unpublish);
+    assert_untouched(node, "link inside", &format!("{kubelet}/in/mount"), publish, unpublish);
+    assert_untouched(node, "dangling link", &format!("{kubelet}/dangling/mount"), publish, unpublish);
+    assert_untouched(node, "no parent", &format!("{kubelet}/gone/mount"), (INVALID, "does not exist"), None);
+    assert_untouched(node, "file above", &format!("{kubelet}/file/mount"), (INVALID, "does not exist"), unpublish);
+}
+
+/// What is there, how it is made, and what the refusal says.
+type Case<'a> = (&'a str, &'a dyn Fn(&Path), &'a str);
+
+fn something_else_at_the_target(node: &Node) {
+    const TAKEN: Code = Code::AlreadyExists;
+    const NOT_OURS: Code = Code::FailedPrecondition;
+    fs::create_dir_all(node.root.join("other/directory")).unwrap();
+    let cases: [Case<'_>; 14] = [
+        ("a link", &|target| symlink("/", target).unwrap(), "is a symbolic link"),
+        ("a dangling link", &|target| symlink("nowhere", target).unwrap(), "is a symbolic link"),
+        ("a file", &|target| fs::write(target, "content").unwrap(), "is a file"),
+        ("a fifo", &|target| fifo(target), "is a file"),
+        ("a full directory", &|target| fs::create_dir_all(target.join("x")).unwrap(), "a directory that is not empty"),
+        ("a tmpfs", &|target| directory_and(target, mounts::tmpfs), "no volume of this driver"),
+        ("a bpffs", &|target| directory_and(target, mounts::bpffs), "no volume of this driver"),
+        ("a file mount", &|target| file_mount(target), "is a mount on a file"),
+        (
+            "a bind",
+            &|target| directory_and(target, |target| mounts::read_only_bind(&node.pins, target)),
+            "no volume of this driver",
+        ),
+        (
+            "a bind of a directory",
+            &|target| directory_and(target, |target| mounts::read_only_bind(&node.root.join("other"), target)),
+            "no volume of this driver",
+        ),
+        ("a writable bpffs", &|target| directory_and(target, |to| misshapen(c"bpf", c"0555", to)), "no volume"),
+        ("a writable tmpfs", &|target| directory_and(target, |to| misshapen(c"tmpfs", c"0555", to)), "no volume"),
+        ("a read-only tmpfs", &|target| directory_and(target, |to| read_only(c"tmpfs", c"0755", to)), "no volume"),
+        ("a read-only bpffs", &|target| directory_and(target, |to| read_only(c"bpf", c"0700", to)), "no volume"),
+    ];
+    for (what, make, part) in cases {
+        let target = node.target(what);
+        make(&target);
+        let target = target.to_str().unwrap();
+        assert_untouched(node, what, target, (TAKEN, part), Some((NOT_OURS, part)));
+    }
+}
+
+fn directory_and(target: &Path, make: impl Fn(&Path)) {
+    fs::create_dir(target).unwrap();
+    make(target);
+}
+
+fn fifo(target: &Path) {
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, target, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+}
+
+fn file_mount(target: &Path) {
+    fs::write(target, "beneath").unwrap();
+    let other = target.with_file_name("other");
+    fs::write(&other, "above").unwrap();
+    rustix::mount::mount_bind(&other, target).unwrap();
+}
+
+/// A filesystem of the kind that volumes are made of, under our name, that no volume could be.
+fn misshapen(filesystem: &'static CStr, mode: &'static CStr, target: &Path) {
+    attach(&mount::detached(filesystem, &[(c"source", c"csi-bpffs:volume"), (c"mode", mode)]).unwrap(), target);
+}
+
+/// A filesystem of the kind that volumes are made of, read-only as they are, but somebody else's.
+fn read_only(filesystem: &'static CStr, mode: &'static CStr, target: &Path) {
+    let mount = mount::detached(filesystem, &[(c"source", c"other"), (c"mode", mode)]).unwrap();
+    mount::make_superblock_read_only(mount.as_fd()).unwrap();
+    attach(&mount, target);
+}
+
+fn attach(mount: &OwnedFd, target: &Path) {
+    let target = CString::new(target.to_str().unwrap()).unwrap();
+    mount::attach(mount.as_fd(), rustix::fs::CWD, &target).unwrap();
+}
+
+both_ways!(a_path_that_leads_elsewhere, something_else_at_the_target);
+
+/// A volume of the same shape as ours, but for the name of its source.
+#[test]
+fn a_mount_of_our_shape_with_another_source() {
+    let node = Node::start();
+    if !node.has("mount-source", "telling foreign mounts of the same shape apart") {
+        return;
+    }
+    for (filesystem, name) in [(c"tmpfs", "a tmpfs"), (c"bpf", "a bpffs")] {
+        let target = node.target(name);
+        directory_and(&target, |target| read_only(filesystem, c"0555", target));
+        let part = "a mount of \"other\" that is no volume of this driver";
+        let (publish, unpublish) = ((Code::AlreadyExists, part), (Code::FailedPrecondition, part));
+        assert_untouched(&node, name, target.to_str().unwrap(), publish, Some(unpublish));
+    }
+}
+
+#[test]
+fn malformed_requests_name_the_field() {
+    let node = Node::start();
+    let (_flows, flows) = node.map("flows", 1);
+    let target = node.target("pod");
+    let good = Wanted::new("volume", &target).read("flows", flows.clone()).request();
+    let with = |change: &dyn Fn(&mut Wanted)| {
+        let mut wanted = Wanted(good.clone());
+        change(&mut wanted);
+        wanted
+    };
+    let id = |id: &str| with(&|wanted| id.clone_into(&mut wanted.0.volume_id));
+    let file = |name: &str| with(&|wanted| name.clone_into(&mut wanted.0.maps[0].file_name));
+    let long = "x".repeat(129);
+    let many = (0..257).fold(Wanted::new("volume", &target), |wanted, n| wanted.read(&n.to_string(), flows.clone()));
+    let twice = Wanted(good.clone()).write("flows", flows.clone());
+    for (what, wanted, field) in [
+        ("no id", id(""), "volume_id: must have 1 to 128 characters"),
+        ("long id", id(&long), "volume_id: must have 1 to 128 characters, has 129"),
+        ("id with a slash", id("a/b"), "volume_id: '/'"),
+        ("id with a newline", id("a\nb"), "volume_id: '\\n'"),
+        ("id with a letter beyond ASCII", id("ä"), "volume_id: 'ä'"),
+        ("no file name", file(""), "file_name: must have 1 to 128 characters"),
+        ("long file name", file(&long), "file_name: must have 1 to 128 characters, has 129"),
+        ("a dot", file("."), "file_name: '.'"),
+        ("dots", file(".."), "file_name: '.'"),
+        ("a debug file", file("maps.debug"), "file_name: '.'"),
+        ("file name with a slash", file("a/b"), "file_name: '/'"),
+        ("file name with a NUL", file("a\0"), "file_name: '\\0'"),
+        ("file name twice", twice, "file_name: \"flows\" is given twice"),
+        ("no maps", Wanted::new("volume", &target), "maps: must have 1 to 256 entries, has 0"),
+        ("too many maps", many, "maps: must have 1 to 256 entries, has 257"),
+        ("no such group", Wanted(good.clone()).gid(u32::MAX), "gid: 4294967295"),
+        ("no access", with(&|wanted| wanted.0.maps[0].access = 0), "access: must be READ_ONLY or READ_WRITE"),
+        ("unknown access", with(&|wanted| wanted.0.maps[0].access = 7), "access: must be READ_ONLY or READ_WRITE"),
+        ("no source", Wanted::new("volume", &target).map("x", Access::ReadOnly, None), "source: must be one of"),
+        ("no name", with(&|wanted| wanted.0.maps[0].name.clear()), "name: must have 1 to 128 characters"),
+    ] {
+        let answer = node.publish(&wanted);
+        assert!(answer.is_err(), "{what}");
+        assert_refused(answer, Code::InvalidArgument, &[field]);
+    }
+    for id in ["", "a/b", &long] {
+        assert_refused(node.unpublish(id, &target), Code::InvalidArgument, &["volume_id: "]);
+        assert_refused(node.stats(id, &target), Code::InvalidArgument, &["volume_id: "]);
+    }
+    let outside = PathBuf::from("/etc");
+    assert_refused(node.stats("volume", &outside), Code::InvalidArgument, &["target_path: "]);
+    assert!(!target.exists());
+    assert_eq!(mounts::beneath(&node.kubelet), []);
+}

@@ -1,0 +1,55 @@
+#!/bin/sh
+# run.sh BINARY [ARGUMENT...]: runs a test binary as root inside kernels of Debian, each in a virtual machine. Cargo calls
+# this in place of the binary. KERNELS chooses the suites that the kernels are from.
+#
+# Debian never had a 5.15, the oldest kernel that is supported: 5.10 of bullseye stands in for it.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+binary=$1
+shift
+root=$here/cache/root
+initrd=$here/cache/initrd.cpio
+log=$here/cache/log
+
+if [ "$(uname -m)" != x86_64 ]; then
+	echo "run.sh: these kernels are for x86_64, and so would the tests have to be" >&2
+	exit 1
+fi
+
+# The tests were told at compile time where the pinner is, so there it must be.
+pinner=$(dirname "$(dirname "$binary")")/bpffs-pinner
+rm -rf "$root"
+mkdir -p "$root/bin" "$root$(dirname "$pinner")"
+cp /bin/busybox "$root/bin/busybox"
+cp "$here/init" "$root/init"
+cp "$binary" "$root/test"
+cp "$pinner" "$root$pinner"
+(cd "$root" && find . | busybox cpio -o -H newc 2>/dev/null) >"$initrd"
+
+# Hardware support is left aside, so that it is the same everywhere. And -cx16, with which some emulators make newer
+# kernels fault now and then.
+boot() {
+	kernel=$1
+	shift
+	timeout 300 qemu-system-x86_64 -machine q35 -accel tcg -cpu max,-cx16 -smp 2 -m 1G -nodefaults -no-user-config \
+		-display none -serial stdio -no-reboot -kernel "$kernel" -initrd "$initrd" \
+		-append "console=ttyS0 panic=-1 quiet -- $*" </dev/null | tr -d '\r' | tee "$log"
+}
+
+summary=
+failed=false
+for suite in ${KERNELS:-bullseye bookworm trixie trixie-backports}; do
+	# Without the mirror, one that was fetched long ago will do.
+	"$here/fetch.sh" "$suite" || [ -e "$here/cache/$suite/name" ]
+	name=$(cat "$here/cache/$suite/name")
+	printf '\033[1m==> Linux %s\033[0m\n' "$name"
+	boot "$here/cache/$suite/vmlinuz" "$@"
+	# The exit status of the machine says nothing. No such line: the kernel panicked, or the time was up.
+	grep -qx 'RESULT rc=0' "$log" || failed=true
+	result=$(sed -n 's/^test result: \([^;]*; [^;]*\);.*/\1/p' "$log")
+	summary="$summary$name: ${result:-no result}; $(grep -c '^skipped: ' "$log" || :) skips
+"
+done
+printf '%s' "$summary"
+[ "$failed" = false ]

@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { NodeServiceCapability_RPC_Type as Capability, VolumeUsage_Unit as Unit } from '../../src/rpc/generated/csi.ts';
+import { version } from '../../src/version.ts';
+import { MAP_BYTES } from './fake-pinner.ts';
+import { call, type Harness, publishRequest, startHarness } from './harness.ts';
+
+let harness: Harness;
+before(async () => {
+  harness = await startHarness();
+});
+after(() => harness[Symbol.asyncDispose]());
+
+test('publishing twice, and unpublishing twice, is publishing and unpublishing once', async () => {
+  const { node, pinner } = harness;
+  const request = publishRequest();
+  const { volumeId, targetPath } = request;
+  for (const _ of ['first', 'again']) assert.equal((await call(node, node.nodePublishVolume, request)).code, 'OK');
+  assert.equal(pinner.volumes.size, 1);
+  for (const _ of ['first', 'again']) {
+    assert.equal((await call(node, node.nodeUnpublishVolume, { volumeId, targetPath })).code, 'OK');
+  }
+  assert.equal(pinner.volumes.size, 0);
+});
+
+test('publishing with other access is ALREADY_EXISTS, in the words of the pinner', async () => {
+  const { node } = harness;
+  const request = publishRequest((r) => {
+    r.volumeId = 'csi-twice';
+    r.targetPath = '/var/lib/kubelet/twice';
+  });
+  assert.equal((await call(node, node.nodePublishVolume, request)).code, 'OK');
+  request.volumeContext.maps = 'flows, limits';
+  const outcome = await call(node, node.nodePublishVolume, request);
+  assert.equal(outcome.code, 'ALREADY_EXISTS');
+  assert.equal(outcome.message, '/var/lib/kubelet/twice: published with other maps, access or group');
+});
+
+test('unpublish names the field at fault', async () => {
+  const { node } = harness;
+  const unpublish = (volumeId: string, targetPath: string) =>
+    call(node, node.nodeUnpublishVolume, { volumeId, targetPath });
+  assert.equal((await unpublish('', '/a')).message, 'volume_id: required');
+  assert.equal((await unpublish('a', '')).message, 'target_path: required');
+  const outcome = await unpublish('a', '/a/../b');
+  assert.equal(outcome.code, 'INVALID_ARGUMENT');
+  assert.match(outcome.message, /^target_path: "\/a\/\.\.\/b" is not an absolute path/);
+});
+
+test('the stats of a volume are its maps and their memory', async () => {
+  const { node } = harness;
+  const volumePath = '/var/lib/kubelet/stats';
+  const request = publishRequest((r) => {
+    r.volumeId = 'csi-stats';
+    r.targetPath = volumePath;
+  });
+  await call(node, node.nodePublishVolume, request);
+  const stats = (volumeId: string, volumePath: string) =>
+    call(node, node.nodeGetVolumeStats, { volumeId, volumePath, stagingTargetPath: '' });
+  assert.deepEqual((await stats('csi-stats', volumePath)).response?.usage, [
+    { unit: Unit.INODES, used: 2, total: 2, available: 0 },
+    { unit: Unit.BYTES, used: 2 * MAP_BYTES, total: 2 * MAP_BYTES, available: 0 },
+  ]);
+  assert.equal((await stats('', volumePath)).message, 'volume_id: required');
+  assert.equal((await stats('csi-stats', '')).message, 'volume_path: required');
+  assert.equal((await stats('csi-stats', '/not/there')).code, 'NOT_FOUND');
+  assert.equal((await stats('csi-stats', 'not/there')).code, 'NOT_FOUND');
+});
+
+test('says who and what it is', async () => {
+  const { identity, node } = harness;
+  const info = await call(identity, identity.getPluginInfo, {});
+  assert.deepEqual(info.response, { name: 'csi.bpffs.dev', vendorVersion: version, manifest: {} });
+  const plugin = await call(identity, identity.getPluginCapabilities, {});
+  assert.deepEqual(plugin.response, { capabilities: [] });
+  const able = await call(node, node.nodeGetCapabilities, {});
+  assert.deepEqual(
+    able.response?.capabilities.map(({ type }) => type?.value.type),
+    [Capability.VOLUME_MOUNT_GROUP, Capability.GET_VOLUME_STATS, Capability.SINGLE_NODE_MULTI_WRITER],
+  );
+  const here = await call(node, node.nodeGetInfo, {});
+  assert.deepEqual(here.response, { nodeId: 'node-1', maxVolumesPerNode: 0, accessibleTopology: undefined });
+});

@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Client, credentials } from '@grpc/grpc-js';
+import { call, publishRequest, startHarness } from './harness.ts';
+
+const TOKEN = 'eyJhbGciOiJSUzI1NiJ9.very-secret';
+
+test('one line per call, with method, code, duration, volume, target and pod', async () => {
+  await using harness = await startHarness();
+  const { node, identity, log } = harness;
+  const before = log.length;
+  const request = publishRequest();
+  await call(node, node.nodePublishVolume, request);
+  await call(identity, identity.getPluginInfo, {});
+  await call(node, node.nodeGetVolumeStats, {
+    volumeId: 'csi-1',
+    volumePath: request.targetPath,
+    stagingTargetPath: '',
+  });
+  await call(node, node.nodeUnpublishVolume, { volumeId: 'csi-1', targetPath: '' });
+  const lines = log.slice(before);
+  const { targetPath } = request;
+  const pod = 'prod/collector-0';
+  assert.deepEqual(
+    lines.map(({ timestamp, durationMs, ...rest }) => {
+      assert.match(String(timestamp), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+      assert(Number(durationMs) > 0);
+      return rest;
+    }),
+    [
+      { level: 'INFO', method: 'NodePublishVolume', code: 'OK', volumeId: 'csi-1', targetPath, pod, message: 'call' },
+      { level: 'INFO', method: 'GetPluginInfo', code: 'OK', message: 'call' },
+      { level: 'INFO', method: 'NodeGetVolumeStats', code: 'OK', volumeId: 'csi-1', targetPath, message: 'call' },
+      {
+        level: 'WARN',
+        method: 'NodeUnpublishVolume',
+        code: 'INVALID_ARGUMENT',
+        volumeId: 'csi-1',
+        targetPath: '',
+        error: 'target_path: required',
+        message: 'call',
+      },
+    ],
+  );
+});
+
+test('no secret, token or attribute gets into the log or an error, whatever is wrong with the call', async () => {
+  await using harness = await startHarness({ logLevel: 'debug' });
+  const { node, log, pinner } = harness;
+  const secretive = (maps: string) =>
+    publishRequest((r) => {
+      r.secrets = { 'csi.storage.k8s.io/serviceAccount.tokens': TOKEN };
+      r.publishContext = { token: TOKEN };
+      r.volumeContext['csi.storage.k8s.io/serviceAccount.tokens'] = JSON.stringify({
+        'csi.bpffs.dev': { token: TOKEN },
+      });
+      r.volumeContext.maps = maps;
+    });
+  const codes: string[] = [];
+  for (const maps of ['flows', 'Flows', 'nothing', 'keys:rw']) {
+    const { code, message } = await call(node, node.nodePublishVolume, secretive(maps));
+    codes.push(code);
+    assert(!message.includes('secret'));
+  }
+  const unknown = secretive('flows');
+  unknown.volumeContext.password = TOKEN;
+  codes.push((await call(node, node.nodePublishVolume, unknown)).code);
+  await pinner.stop();
+  codes.push((await call(node, node.nodePublishVolume, secretive('flows'))).code);
+  assert.deepEqual(codes, [
+    'OK',
+    'INVALID_ARGUMENT',
+    'NOT_FOUND',
+    'PERMISSION_DENIED',
+    'INVALID_ARGUMENT',
+    'UNAVAILABLE',
+  ]);
+  assert.equal(log.filter(({ method }) => method === 'NodePublishVolume').length, codes.length);
+  assert(!JSON.stringify(log).includes('secret'));
+});
+
+test('bytes that are no request are INVALID_ARGUMENT, and logged; the service goes on', async () => {
+  await using harness = await startHarness();
+  const { node, log, config } = harness;
+  const raw = new Client(`unix://${config.endpoint}`, credentials.createInsecure());
+  const send = (bytes: Buffer) =>
+    new Promise<string>((resolve) => {
+      raw.makeUnaryRequest(
+        '/csi.v1.Node/NodePublishVolume',
+        (b: Buffer) => b,
+        (b) => b,
+        bytes,
+        (error) => resolve(error?.message ?? 'OK'),
+      );
+    });
+  assert.equal(
+    await send(Buffer.from([0x0a, 0xff])),
+    '3 INVALID_ARGUMENT: not a csi.v1.Node/NodePublishVolume request',
+  );
+  assert.match(await send(Buffer.alloc(5 << 20)), /^8 RESOURCE_EXHAUSTED/);
+  raw.close();
+  assert.equal(log.at(-1)?.code, 'INVALID_ARGUMENT');
+  assert.equal((await call(node, node.nodePublishVolume, publishRequest())).code, 'OK');
+});
+
+test('metrics', async () => {
+  await using harness = await startHarness();
+  const { node, pinner, http } = harness;
+  const publish = (maps: string) =>
+    call(
+      node,
+      node.nodePublishVolume,
+      publishRequest((r) => {
+        r.volumeContext.maps = maps;
+      }),
+    );
+  for (const maps of ['flows', 'flows:rw', 'keys:rw']) await publish(maps);
+  const response = await fetch(`${http}/metrics`);
+  assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
+  const text = await response.text();
+  for (const line of [
+    'bpffs_csi_call_duration_seconds_count{method="NodePublishVolume",code="OK"} 1',
+    'bpffs_csi_call_duration_seconds_count{method="NodePublishVolume",code="PERMISSION_DENIED"} 2',
+    'bpffs_csi_calls_in_flight 0',
+    'bpffs_volumes 1',
+    'bpffs_pinner_up 1',
+    'bpffs_denials_total{verb="write",reason="maxAccess"} 1',
+    'bpffs_denials_total{verb="write",reason="grant"} 1',
+    'bpffs_file_reload_success{file="catalog"} 1',
+    'bpffs_file_reload_success{file="grants"} 1',
+  ]) {
+    assert(text.split('\n').includes(line), `${line} is not in\n${text}`);
+  }
+  await pinner.stop();
+  const without = await (await fetch(`${http}/metrics`)).text();
+  assert.match(without, /^bpffs_pinner_up 0$/m);
+  assert.doesNotMatch(without, /^bpffs_volumes /m);
+  assert.equal((await fetch(`${http}/other`)).status, 404);
+  assert.equal((await fetch(`${http}/metrics`, { method: 'POST' })).status, 405);
+});

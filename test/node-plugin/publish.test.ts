@@ -1,0 +1,314 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import {
+  VolumeCapability_AccessMode_Mode as Mode,
+  type NodePublishVolumeRequest,
+} from '../../src/rpc/generated/csi.ts';
+import { Access } from '../../src/rpc/generated/pinner.ts';
+import { call, type Harness, publishRequest, startHarness } from './harness.ts';
+
+let harness: Harness;
+before(async () => {
+  harness = await startHarness();
+});
+after(() => harness[Symbol.asyncDispose]());
+
+const publish = (request: NodePublishVolumeRequest) => call(harness.node, harness.node.nodePublishVolume, request);
+
+function mount(request: NodePublishVolumeRequest) {
+  const type = request.volumeCapability?.accessType;
+  assert(type?.$case === 'mount');
+  return type.value;
+}
+
+const maps = (list: string) => (request: NodePublishVolumeRequest) => {
+  request.volumeContext.maps = list;
+};
+const mode = (value: Mode) => (request: NodePublishVolumeRequest) => {
+  assert(request.volumeCapability);
+  request.volumeCapability.accessMode = { mode: value };
+};
+const attribute = (key: string, value: string) => (request: NodePublishVolumeRequest) => {
+  request.volumeContext[key] = value;
+};
+
+const path = '/var/lib/kubelet/pods/1/mount';
+type Refusal = readonly [
+  what: string,
+  change: (request: NodePublishVolumeRequest) => void,
+  code: string,
+  message: string | RegExp,
+];
+
+const refused: readonly Refusal[] = [
+  ['no volume id', (r) => (r.volumeId = ''), 'INVALID_ARGUMENT', 'volume_id: required'],
+  [
+    'a volume id with a slash',
+    (r) => (r.volumeId = 'a/b'),
+    'INVALID_ARGUMENT',
+    'volume_id: "a/b" is not 1 to 128 of A-Z a-z 0-9 . _ -',
+  ],
+  ['a volume id of 129', (r) => (r.volumeId = 'a'.repeat(129)), 'INVALID_ARGUMENT', /^volume_id: "a{64}…" is not/],
+  ['no target', (r) => (r.targetPath = ''), 'INVALID_ARGUMENT', 'target_path: required'],
+  [
+    'a relative target',
+    (r) => (r.targetPath = 'pods/1'),
+    'INVALID_ARGUMENT',
+    /^target_path: "pods\/1" is not an absolute path/,
+  ],
+  [
+    'a target with ..',
+    (r) => (r.targetPath = `${path}/../x`),
+    'INVALID_ARGUMENT',
+    /^target_path: .* is not an absolute path/,
+  ],
+  ['a target with .', (r) => (r.targetPath = `${path}/./x`), 'INVALID_ARGUMENT', /^target_path: /],
+  ['a target with //', (r) => (r.targetPath = `/${path}`), 'INVALID_ARGUMENT', /^target_path: /],
+  ['a target that ends in /', (r) => (r.targetPath = `${path}/`), 'INVALID_ARGUMENT', /^target_path: /],
+  ['a target of 4096', (r) => (r.targetPath = `/${'a'.repeat(4095)}`), 'INVALID_ARGUMENT', /^target_path: /],
+  ['a target with NUL', (r) => (r.targetPath = '/a\0b'), 'INVALID_ARGUMENT', /^target_path: /],
+  ['no capability', (r) => (r.volumeCapability = undefined), 'INVALID_ARGUMENT', 'volume_capability: required'],
+  [
+    'no access type',
+    (r) => (r.volumeCapability = { accessType: undefined, accessMode: { mode: Mode.SINGLE_NODE_WRITER } }),
+    'INVALID_ARGUMENT',
+    'volume_capability: an access type is required: mount',
+  ],
+  [
+    'a block volume',
+    (r) =>
+      (r.volumeCapability = {
+        accessType: { $case: 'block', value: {} },
+        accessMode: { mode: Mode.SINGLE_NODE_WRITER },
+      }),
+    'INVALID_ARGUMENT',
+    'volumeMode: Block is not supported; use Filesystem',
+  ],
+  ['no access mode', mode(Mode.UNKNOWN), 'INVALID_ARGUMENT', /^accessModes: UNKNOWN is not supported/],
+  [
+    'many readers',
+    mode(Mode.MULTI_NODE_READER_ONLY),
+    'INVALID_ARGUMENT',
+    /^accessModes: MULTI_NODE_READER_ONLY is not supported/,
+  ],
+  [
+    'many nodes, one writer',
+    mode(Mode.MULTI_NODE_SINGLE_WRITER),
+    'INVALID_ARGUMENT',
+    /^accessModes: MULTI_NODE_SINGLE_WRITER is/,
+  ],
+  [
+    'many writers',
+    mode(Mode.MULTI_NODE_MULTI_WRITER),
+    'INVALID_ARGUMENT',
+    /^accessModes: MULTI_NODE_MULTI_WRITER is not supported/,
+  ],
+  ['a mode of tomorrow', mode(99 as Mode), 'INVALID_ARGUMENT', /^accessModes: 99 is not supported/],
+  [
+    'ext4',
+    (r) => (mount(r).fsType = 'ext4'),
+    'INVALID_ARGUMENT',
+    'fsType: "ext4" is not supported; leave it out, or write "bpf"',
+  ],
+  [
+    'mount options',
+    (r) => (mount(r).mountFlags = ['noatime', 'ro']),
+    'INVALID_ARGUMENT',
+    'mountOptions: none is supported, but "noatime,ro" is given',
+  ],
+  [
+    'a group by name',
+    (r) => (mount(r).volumeMountGroup = 'wheel'),
+    'INVALID_ARGUMENT',
+    'fsGroup: "wheel" is no group id: 0 to 4294967294',
+  ],
+  [
+    'group -1',
+    (r) => (mount(r).volumeMountGroup = '4294967295'),
+    'INVALID_ARGUMENT',
+    /^fsGroup: "4294967295" is no group id/,
+  ],
+  ['no maps', (r) => delete r.volumeContext.maps, 'INVALID_ARGUMENT', /^volumeAttributes\.maps: names no map/],
+  ['an empty list', maps(' '), 'INVALID_ARGUMENT', /^volumeAttributes\.maps: names no map/],
+  ['an empty item', maps('flows,,limits'), 'INVALID_ARGUMENT', /^volumeAttributes\.maps: an item is empty/],
+  ['a map twice', maps('flows, flows'), 'INVALID_ARGUMENT', 'volumeAttributes.maps: "flows" is named twice'],
+  [
+    'a map twice, ro and rw',
+    maps('limits, limits:rw'),
+    'INVALID_ARGUMENT',
+    'volumeAttributes.maps: "limits" is named twice',
+  ],
+  ['a bad name', maps('Flows'), 'INVALID_ARGUMENT', /^volumeAttributes\.maps: "Flows" is no BpfMap name/],
+  [
+    'explicit ro',
+    maps('flows:ro'),
+    'INVALID_ARGUMENT',
+    'volumeAttributes.maps: "flows:ro": read-only is the default; write "flows"',
+  ],
+  [
+    'another access',
+    maps('flows:w'),
+    'INVALID_ARGUMENT',
+    'volumeAttributes.maps: "flows:w": unknown access "w"; write "flows" or "flows:rw"',
+  ],
+  [
+    'a typing error',
+    attribute('map', 'flows'),
+    'INVALID_ARGUMENT',
+    'volumeAttributes.map: unknown attribute; did you mean "maps"? known: maps, hostUsers',
+  ],
+  [
+    'an unknown attribute',
+    attribute('color', 'red'),
+    'INVALID_ARGUMENT',
+    'volumeAttributes.color: unknown attribute; known: maps, hostUsers',
+  ],
+  [
+    'hostUsers: no',
+    attribute('hostUsers', 'no'),
+    'INVALID_ARGUMENT',
+    'volumeAttributes.hostUsers: "no" is neither "true" nor "false"',
+  ],
+  [
+    'readOnly with :rw',
+    (r) => (r.readonly = true),
+    'INVALID_ARGUMENT',
+    'readOnly: the volume is read-only, but volumeAttributes.maps asks for "limits:rw"',
+  ],
+  [
+    'a reader mode with :rw',
+    mode(Mode.SINGLE_NODE_READER_ONLY),
+    'INVALID_ARGUMENT',
+    /^readOnly: .* asks for "limits:rw"$/,
+  ],
+  ...['pod.name', 'pod.namespace', 'pod.uid', 'serviceAccount.name'].map(
+    (key) =>
+      [
+        `no ${key}`,
+        (r: NodePublishVolumeRequest) => delete r.volumeContext[`csi.storage.k8s.io/${key}`],
+        'INVALID_ARGUMENT',
+        `csi.storage.k8s.io/${key}: the kubelet did not send it; the CSIDriver object needs podInfoOnMount: true`,
+      ] as const,
+  ),
+  [
+    'one file name twice',
+    maps('limits, limits-old'),
+    'INVALID_ARGUMENT',
+    /"limits" and "limits-old" both have the fileName "limits"/,
+  ],
+  ['an unknown map', maps('flow'), 'NOT_FOUND', 'there is no BpfMap "flow"; did you mean "flows"?'],
+  [
+    'a map like two others',
+    maps('limit'),
+    'NOT_FOUND',
+    'there is no BpfMap "limit"; did you mean "limits" or "limits-old"?',
+  ],
+  ['a map like none', maps('quite-another'), 'NOT_FOUND', 'there is no BpfMap "quite-another"'],
+  [
+    'above maxAccess',
+    maps('flows:rw'),
+    'PERMISSION_DENIED',
+    'system:serviceaccount:prod:collector may not write map "flows" (nobody may: its spec.maxAccess is ReadOnly)',
+  ],
+  [
+    'no grant to write',
+    maps('keys:rw'),
+    'PERMISSION_DENIED',
+    /^system:serviceaccount:prod:collector may not write map "keys" \(no grant: allow verb "write" on bpfmaps\.bpffs\.dev\/keys in .*grants\.yaml\)$/,
+  ],
+  [
+    'no grant at all, two maps',
+    attribute('csi.storage.k8s.io/pod.namespace', 'dev'),
+    'PERMISSION_DENIED',
+    /^system:serviceaccount:dev:collector may not read map "flows" \(no grant: .*\), write map "limits" \(no grant: .*\)$/,
+  ],
+];
+
+describe('NodePublishVolume refuses', () => {
+  for (const [what, change, code, message] of refused) {
+    test(what, async () => {
+      const before = harness.pinner.volumes.size;
+      const outcome = await publish(publishRequest(change));
+      assert.equal(outcome.code, code, outcome.message);
+      if (typeof message === 'string') assert.equal(outcome.message, message);
+      else assert.match(outcome.message, message);
+      assert.equal(harness.pinner.volumes.size, before);
+    });
+  }
+});
+
+describe('NodePublishVolume', () => {
+  test('hands the pinner the maps with their sources, files and access', async () => {
+    const request = publishRequest((r) => {
+      r.volumeId = 'csi-whole';
+      r.targetPath = '/var/lib/kubelet/whole';
+      mount(r).volumeMountGroup = '2000';
+    });
+    assert.equal((await publish(request)).code, 'OK');
+    assert.deepEqual(harness.pinner.volumes.get('/var/lib/kubelet/whole'), {
+      volumeId: 'csi-whole',
+      targetPath: '/var/lib/kubelet/whole',
+      gid: 2000,
+      userNamespace: false,
+      maps: [
+        {
+          name: 'flows',
+          fileName: 'flows',
+          access: Access.READ_ONLY,
+          source: { from: { $case: 'pinned', value: { path: '/sys/fs/bpf/netobserv/flows' } } },
+        },
+        {
+          name: 'limits',
+          fileName: 'limits',
+          access: Access.READ_WRITE,
+          source: { from: { $case: 'loaded', value: { map: 'limits', program: 'xdp_limit', programTag: '' } } },
+        },
+      ],
+    });
+  });
+
+  const accepted: readonly [string, (request: NodePublishVolumeRequest) => void][] = [
+    ['SINGLE_NODE_SINGLE_WRITER', mode(Mode.SINGLE_NODE_SINGLE_WRITER)],
+    ['SINGLE_NODE_MULTI_WRITER', mode(Mode.SINGLE_NODE_MULTI_WRITER)],
+    [
+      'SINGLE_NODE_READER_ONLY',
+      (r) => {
+        mode(Mode.SINGLE_NODE_READER_ONLY)(r);
+        maps('flows,limits')(r);
+      },
+    ],
+    ['fsType bpf', (r) => (mount(r).fsType = 'bpf')],
+    ['a created map', maps('limits-old:rw')],
+    ['spaces around items', maps('  flows ,limits:rw ')],
+    ['a key that Kubernetes adds', attribute('csi.storage.k8s.io/tomorrow', '1')],
+  ];
+  for (const [index, [what, change]] of accepted.entries()) {
+    test(`accepts ${what}`, async () => {
+      const request = publishRequest(change);
+      const outcome = await publish({
+        ...request,
+        volumeId: `csi-a${index}`,
+        targetPath: `/var/lib/kubelet/a${index}`,
+      });
+      assert.equal(outcome.code, 'OK', outcome.message);
+    });
+  }
+
+  test('says hostUsers: false to the pinner, and no group when there is none', async () => {
+    const request = publishRequest((r) => {
+      r.volumeId = 'csi-users';
+      r.targetPath = '/var/lib/kubelet/users';
+      attribute('hostUsers', 'false')(r);
+    });
+    assert.equal((await publish(request)).code, 'OK');
+    const volume = harness.pinner.volumes.get('/var/lib/kubelet/users');
+    assert.deepEqual([volume?.userNamespace, volume?.gid], [true, undefined]);
+  });
+
+  test('takes 256 maps, not 257', async () => {
+    const many = Array.from({ length: 256 }, (_, index) => `map-${index}`);
+    assert.match((await publish(publishRequest(maps(many.join())))).message, /^there is no BpfMap "map-0"/);
+    const outcome = await publish(publishRequest(maps([...many, 'one-more'].join())));
+    assert.equal(outcome.message, 'volumeAttributes.maps: 257 maps; a volume has at most 256');
+  });
+});
