@@ -110,8 +110,7 @@ fn run(config: Config) -> Result<(), Failure> {
 async fn serve(service: Service, socket: &Path, peer_uid: u32) -> Result<(), Failure> {
     // Before there is a socket: a signal must not end the process with its socket left behind.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let (_socket, listener) =
-        listen::listen(socket, peer_uid).map_err(|error| Failure::Usage(error.to_string()))?;
+    let (_socket, listener) = listen::listen(socket, peer_uid).map_err(|error| Failure::Usage(error.to_string()))?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let drain = async move {
