@@ -58,7 +58,7 @@ test-kernel:
 .PHONY: test-conformance
 test-conformance:
 	$(call say,Holding the .proto files against the official ones)
-	cd test && go test ./...
+	cd test && go test -count=1 ./...
 
 .PHONY: test-integration
 test-integration: build dist/map clients test/conformance/bin/csi-sanity
