@@ -5,16 +5,19 @@
 //! map read PIN            opens it read-only, prints "key=value" for each element
 //! map write PIN KEY VALUE opens it for writing and sets an element
 //! map count               prints how many maps the kernel has
+//! map try                 reads definitions from stdin and prints what the kernel says to each; see `try_line`
 //! ```
 //! A failure is one line on stderr that names the system call and the errno, and exit status 1.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::io::BufRead;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::process::ExitCode;
 
 use bpffs_pinner::sys::bpf::{self, MapDefinition};
 use bpffs_pinner::sys::{Context, Result, last_errno};
 
+const MAP_CREATE: libc::c_int = 0;
 const MAP_LOOKUP_ELEM: libc::c_int = 1;
 const MAP_UPDATE_ELEM: libc::c_int = 2;
 const MAP_GET_NEXT_KEY: libc::c_int = 4;
@@ -70,6 +73,77 @@ fn count() -> Result<()> {
     Ok(())
 }
 
+/// The head of `union bpf_attr` for `MAP_CREATE`, as numbers: `[type, key, value, entries, flags, inner fd]`.
+type Definition = [u32; 6];
+
+/// Makes a map of just these numbers, past all checks but the kernel's. The type is not asked for here: that is the point.
+fn try_create(definition: &Definition) -> rustix::io::Result<OwnedFd> {
+    // SAFETY: the struct lives through the call, and the kernel reads what lies behind as zero.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, MAP_CREATE, definition.as_ptr(), size_of::<Definition>()) };
+    let fd = i32::try_from(fd).ok().filter(|&fd| fd >= 0).ok_or_else(last_errno)?;
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sets as many elements as the map takes. The key counts in its last four bytes, all of a trie's prefix counting.
+fn fill(map: BorrowedFd<'_>, &[kind, key_size, value_size, entries, ..]: &Definition) -> Result<()> {
+    const LPM_TRIE: u32 = 11;
+    let mut key = vec![0_u8; key_size as usize];
+    if kind == LPM_TRIE {
+        key[..4].copy_from_slice(&((key_size - 4) * 8).to_ne_bytes());
+    }
+    // Room for as many CPUs as a machine may have.
+    let value = vec![0_u8; value_size.next_multiple_of(8) as usize * 1024];
+    for number in 0..entries {
+        key[(key_size - 4) as usize..].copy_from_slice(&number.to_be_bytes());
+        let fd = map.as_raw_fd().cast_unsigned();
+        let element = Element { fd, pad: 0, key: key.as_ptr() as u64, value: value.as_ptr() as u64, flags: 0 };
+        // SAFETY: key and value live through the call and are as long as the map's, on every CPU.
+        let result = unsafe {
+            libc::syscall(libc::SYS_bpf, MAP_UPDATE_ELEM, std::ptr::from_ref(&element), size_of::<Element>())
+        };
+        if result < 0 {
+            return Err(last_errno()).call("bpf(MAP_UPDATE_ELEM)", || number.to_string());
+        }
+    }
+    Ok(())
+}
+
+/// `TYPE KEY VALUE ENTRIES FLAGS`, in the kernel's numbers; the same again where the maps in it are described; `fill` where
+/// elements shall be set: `ok MEMORY`, or the number of the errno.
+fn try_line(line: &str) -> Result<String> {
+    let mut words: Vec<_> = line.split_whitespace().collect();
+    let full = words.pop_if(|word| *word == "fill").is_some();
+    let numbers: Vec<u32> = words.iter().filter_map(|word| word.parse().ok()).collect();
+    let create = |numbers: &[u32], inner: u32| {
+        let mut definition = Definition::default();
+        definition[..5].copy_from_slice(numbers);
+        definition[5] = inner;
+        try_create(&definition).map(|fd| (fd, definition))
+    };
+    let made = match numbers.len() {
+        5 => create(&numbers, 0),
+        10 => create(&numbers[5..], 0).and_then(|(inner, _)| create(&numbers[..5], inner.as_raw_fd().cast_unsigned())),
+        _ => Err(rustix::io::Errno::INVAL),
+    };
+    match made {
+        Ok((map, definition)) => {
+            if full {
+                fill(map.as_fd(), &definition)?;
+            }
+            Ok(format!("ok {}", bpf::map_memory(map.as_fd())?))
+        }
+        Err(errno) => Ok(errno.raw_os_error().to_string()),
+    }
+}
+
+fn try_all() -> Result<()> {
+    for line in std::io::stdin().lock().lines() {
+        println!("{}", try_line(&line.call("read", || "stdin".to_owned())?)?);
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let pin = CString::new(arguments.get(1).map(String::as_str).unwrap_or_default()).unwrap_or_default();
@@ -77,11 +151,12 @@ fn main() -> ExitCode {
     let key = number(2).and_then(|key| u32::try_from(key).ok());
     let done = match (arguments.first().map(String::as_str), key, number(3)) {
         (Some("count"), None, None) => count(),
+        (Some("try"), None, None) => try_all(),
         (Some("create"), None, None) => create(&pin),
         (Some("read"), None, None) => read(&pin),
         (Some("write"), Some(key), Some(value)) => write(&pin, key, value),
         _ => {
-            eprintln!("usage: map create PIN | map read PIN | map write PIN KEY VALUE | map count");
+            eprintln!("usage: map create PIN | map read PIN | map write PIN KEY VALUE | map count | map try");
             return ExitCode::from(64);
         }
     };

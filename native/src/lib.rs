@@ -1,12 +1,13 @@
 //! The pinner of csi-driver-bpffs: builds and removes volumes of pinned BPF maps.
 //!
 //! ```text
-//! main ── config, privileges, probe ─▶ listen ─▶ server ─▶ request (checked) ─▶ volume ─▶ source
-//!                                                                                  └────────┴──▶ sys
+//! main ── config, privileges, probe ─▶ listen ─▶ server ─▶ request (checked) ─▶ volume ─▶ source ─▶ store
+//!                                                                                  └────────┴─────────┴──▶ sys
 //! ```
 //!
 //! It knows maps and mounts; who may have which map is decided before it is asked.
 
+pub mod answer;
 pub mod call;
 pub mod config;
 pub mod error;
@@ -17,6 +18,7 @@ pub mod probe;
 pub mod request;
 pub mod server;
 pub mod source;
+pub mod store;
 pub mod sys;
 pub mod volume;
 

@@ -8,7 +8,8 @@ use bpffs_pinner::api::pinner_server::PinnerServer;
 use bpffs_pinner::config::{Command, Config};
 use bpffs_pinner::probe::probe;
 use bpffs_pinner::server::{Service, only_peer};
-use bpffs_pinner::source::{Sources, Store};
+use bpffs_pinner::source::Sources;
+use bpffs_pinner::store::Store;
 use bpffs_pinner::sys::Context;
 use bpffs_pinner::sys::path::ensure_directory;
 use bpffs_pinner::volume::Publisher;
@@ -94,11 +95,8 @@ fn run(config: Config) -> Result<(), Failure> {
         std::os::unix::fs::chown(directory, Some(config.peer_uid), None)
             .call("chown", || directory.display().to_string())?;
     }
-    let publisher = Publisher {
-        kubelet_directory: config.kubelet_dir,
-        sources: Sources { pin_roots: config.pin_roots, store: Store::open_or_mount(config.store_dir)? },
-        composer: Composer::new()?,
-    };
+    let sources = Sources { pin_roots: config.pin_roots, store: Store::open_or_mount(config.store_dir)? };
+    let publisher = Publisher::new(config.kubelet_dir, sources, Composer::new()?);
     let service = Service::new(publisher, features);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(KERNEL_THREADS).build()?;

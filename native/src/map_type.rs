@@ -11,20 +11,33 @@ pub struct MapType {
     pub name: &'static str,
     /// Whether a pod may have it; else why not.
     pub handed_out: Result<(), &'static str>,
-    /// Whether a definition of type, sizes and flags is enough to make one.
-    pub creatable: bool,
+    /// What it takes to make one, where the pinner does.
+    pub creatable: Option<Ingredients>,
+}
+
+/// What it takes to make a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ingredients {
+    /// Type, sizes and flags.
+    Shape,
+    /// The same of the maps in it too.
+    InnerShape,
 }
 
 const fn handed_out(kind: u32, name: &'static str) -> MapType {
-    MapType { kind, name, handed_out: Ok(()), creatable: false }
+    MapType { kind, name, handed_out: Ok(()), creatable: None }
 }
 
 const fn creatable(kind: u32, name: &'static str) -> MapType {
-    MapType { kind, name, handed_out: Ok(()), creatable: true }
+    MapType { kind, name, handed_out: Ok(()), creatable: Some(Ingredients::Shape) }
+}
+
+const fn of_maps(kind: u32, name: &'static str) -> MapType {
+    MapType { kind, name, handed_out: Ok(()), creatable: Some(Ingredients::InnerShape) }
 }
 
 const fn refused(kind: u32, name: &'static str, why: &'static str) -> MapType {
-    MapType { kind, name, handed_out: Err(why), creatable: false }
+    MapType { kind, name, handed_out: Err(why), creatable: None }
 }
 
 /// All types known here, by number.
@@ -40,8 +53,8 @@ const TYPES: &[MapType] = &[
     creatable(9, "lru_hash"),
     creatable(10, "lru_percpu_hash"),
     creatable(11, "lpm_trie"),
-    handed_out(12, "array_of_maps"),
-    handed_out(13, "hash_of_maps"),
+    of_maps(12, "array_of_maps"),
+    of_maps(13, "hash_of_maps"),
     creatable(14, "devmap"),
     creatable(15, "sockmap"),
     creatable(16, "cpumap"),
@@ -90,13 +103,29 @@ pub fn check_handed_out(kind: u32) -> Result<(), &'static str> {
 /// The type of this name, if the pinner can make one.
 #[must_use]
 pub fn creatable_by_name(name: &str) -> Option<u32> {
-    TYPES.iter().find(|known| known.creatable && known.name == name).map(|known| known.kind)
+    TYPES.iter().find(|known| known.creatable.is_some() && known.name == name).map(|known| known.kind)
+}
+
+/// Whether it takes more than its own shape to make a map of this type: that of the maps in it.
+#[must_use]
+pub fn holds_maps(kind: u32) -> bool {
+    find(kind).is_some_and(|known| known.creatable == Some(Ingredients::InnerShape))
 }
 
 /// The names for [`creatable_by_name`], for messages.
 #[must_use]
 pub fn creatable_names() -> String {
-    let names: Vec<_> = TYPES.iter().filter(|known| known.creatable).map(|known| known.name).collect();
+    names(|known| known.creatable.is_some())
+}
+
+/// Those of [`creatable_names`] that a map of maps can hold, for messages.
+#[must_use]
+pub fn creatable_inner_names() -> String {
+    names(|known| known.creatable == Some(Ingredients::Shape))
+}
+
+fn names(wanted: impl Fn(&MapType) -> bool) -> String {
+    let names: Vec<_> = TYPES.iter().filter(|known| wanted(known)).map(|known| known.name).collect();
     names.join(", ")
 }
 
@@ -154,6 +183,14 @@ mod tests {
     fn only_types_that_a_definition_describes_can_be_created() {
         assert_eq!(creatable_by_name("hash"), Some(1));
         assert_eq!(creatable_by_name("struct_ops"), None);
-        assert_eq!(creatable_by_name("hash_of_maps"), None);
+        assert_eq!(creatable_by_name("inode_storage"), None);
+    }
+
+    #[test]
+    fn maps_of_maps_are_not_for_maps_of_maps() {
+        assert!(creatable_by_name("hash_of_maps").is_some_and(holds_maps));
+        assert!(!creatable_by_name("hash").is_some_and(holds_maps));
+        assert!(creatable_names().contains("array_of_maps"));
+        assert!(!creatable_inner_names().contains("_of_maps"));
     }
 }

@@ -8,7 +8,7 @@ use rustix::thread::{Gid, Uid};
 
 use crate::sys::bpf::{self, MapDefinition};
 use crate::sys::path::{self, through_descriptor};
-use crate::sys::{Context, Result, mount};
+use crate::sys::{Context, Result, mount, statmount};
 use crate::volume::compose::{composes_detached, enter_private_namespace};
 
 /// Something a kernel can do, or not.
@@ -134,7 +134,7 @@ fn unprivileged_lookup() -> Result<()> {
 }
 
 fn mount_source() -> Result<()> {
-    let status = mount::status(path::open_beneath("/".as_ref(), "".as_ref())?.as_fd())?;
+    let status = statmount::status(path::open_beneath("/".as_ref(), "".as_ref())?.as_fd())?;
     status.source.map(|_| ()).ok_or(rustix::io::Errno::NOSYS).call("statmount(source)", String::new)
 }
 
@@ -146,7 +146,7 @@ fn mount_beneath() -> Result<()> {
     let top = path::open_entry(root.as_fd(), c"tree")?;
     let top = top.ok_or(rustix::io::Errno::NOENT).call("open", || "tree".to_owned())?;
     // Only of use with a look at what the top mount covers.
-    mount::status_by_id(mount::status(top.as_fd())?.parent)?;
+    statmount::status_by_id(statmount::status(top.as_fd())?.parent)?;
     mount::attach_beneath(mount::detached(c"tmpfs", &[])?.as_fd(), top.as_fd())
 }
 

@@ -1,7 +1,6 @@
 //! The gRPC service: one check of the caller, one kernel transaction on a thread of its own, one log line.
 
-use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,17 +8,13 @@ use tokio::task::spawn_blocking;
 use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Response, Status};
 
-use crate::api;
 use crate::api::pinner_server::Pinner;
 use crate::call::{Subject, Targets, Waiting, log};
 use crate::error::{Error, Result};
-use crate::map_type;
 use crate::probe::Feature;
-use crate::request::{Source, Volume, target_path, volume_id};
-use crate::source::IfAbsent;
-use crate::sys::bpf;
-use crate::sys::path::Place;
-use crate::volume::{self, Found, Outcome, Publisher};
+use crate::request::{Source, Volume, Workspace, kept_volume_id, target_path, volume_id};
+use crate::volume::Publisher;
+use crate::{answer, api};
 
 /// The service.
 #[derive(Debug)]
@@ -55,6 +50,15 @@ impl Service {
 
     fn kubelet_directory(&self) -> &Path {
         &self.publisher.kubelet_directory
+    }
+
+    /// # Errors
+    /// [`Error::Unusable`] on a kernel that no volume can be made on.
+    fn check_able(&self) -> Result<()> {
+        match &self.unable {
+            Some(missing) => Err(Error::Unusable(format!("this node's kernel lacks {missing}"))),
+            None => Ok(()),
+        }
     }
 
     /// Checks the request here, does the work on a thread that may block, and logs the call.
@@ -97,19 +101,29 @@ impl Pinner for Service {
         let request = request.into_inner();
         let subject = Subject { volume_id: request.volume_id.clone(), target_path: request.target_path.clone() };
         let parse = |service: &Self| {
-            if let Some(missing) = &service.unable {
-                return Err(Error::Unusable(format!("this node's kernel lacks {missing}")));
-            }
+            service.check_able()?;
             let volume = Volume::parse(request, service.kubelet_directory())?;
             Ok((service.targets.claim(&volume.target)?, volume))
         };
         self.call("PublishVolume", subject, parse, |publisher, (_claim, volume), is_cancelled| {
-            let outcome = match publisher.publish(&volume, is_cancelled)? {
-                Outcome::Created => api::publish_volume_response::Outcome::Created,
-                Outcome::Unchanged => api::publish_volume_response::Outcome::Unchanged,
-                Outcome::Replaced => api::publish_volume_response::Outcome::Replaced,
-            };
-            Ok(api::PublishVolumeResponse { outcome: outcome.into() })
+            publisher.publish(&volume, is_cancelled).map(answer::published)
+        })
+        .await
+    }
+
+    async fn publish_workspace(
+        &self,
+        request: Request<api::PublishWorkspaceRequest>,
+    ) -> std::result::Result<Response<api::PublishVolumeResponse>, Status> {
+        let request = request.into_inner();
+        let subject = Subject { volume_id: request.volume_id.clone(), target_path: request.target_path.clone() };
+        let parse = |service: &Self| {
+            service.check_able()?;
+            let workspace = Workspace::parse(request, service.kubelet_directory())?;
+            Ok((service.targets.claim(&workspace.target)?, workspace))
+        };
+        self.call("PublishWorkspace", subject, parse, |publisher, (_claim, workspace), is_cancelled| {
+            publisher.publish_workspace(&workspace, is_cancelled).map(answer::published)
         })
         .await
     }
@@ -126,8 +140,7 @@ impl Pinner for Service {
             Ok((service.targets.claim(&target)?, id, target))
         };
         self.call("UnpublishVolume", subject, parse, |publisher, (_claim, id, target), _| {
-            volume::unpublish(&publisher.kubelet_directory, &id, &target)?;
-            Ok(api::UnpublishVolumeResponse {})
+            publisher.unpublish(&id, &target).map(|()| api::UnpublishVolumeResponse {})
         })
         .await
     }
@@ -139,28 +152,53 @@ impl Pinner for Service {
         let api::GetVolumeStatsRequest { volume_id: id, target_path: target } = request.into_inner();
         let subject = Subject { volume_id: id.clone(), target_path: target.clone() };
         let parse = |service: &Self| Ok((volume_id(id)?, target_path(target, service.kubelet_directory())?));
-        self.call("GetVolumeStats", subject, parse, |publisher, (id, target), _| stats(publisher, &id, &target)).await
+        let work = |publisher: &Publisher, (id, target): (String, PathBuf), _: &dyn Fn() -> bool| {
+            answer::stats(publisher, &id, &target)
+        };
+        self.call("GetVolumeStats", subject, parse, work).await
+    }
+
+    async fn describe_volume(
+        &self,
+        request: Request<api::DescribeVolumeRequest>,
+    ) -> std::result::Result<Response<api::DescribeVolumeResponse>, Status> {
+        let api::DescribeVolumeRequest { volume_id: id, target_path: target } = request.into_inner();
+        let subject = Subject { volume_id: id.clone(), target_path: target.clone() };
+        let parse = |service: &Self| Ok((volume_id(id)?, target_path(target, service.kubelet_directory())?));
+        let work = |publisher: &Publisher, (id, target): (String, PathBuf), _: &dyn Fn() -> bool| {
+            answer::volume(publisher, &id, &target)
+        };
+        self.call("DescribeVolume", subject, parse, work).await
     }
 
     async fn list_volumes(
         &self,
         _: Request<api::ListVolumesRequest>,
     ) -> std::result::Result<Response<api::ListVolumesResponse>, Status> {
-        self.call(
-            "ListVolumes",
-            Subject::default(),
-            |_| Ok(()),
-            |publisher, (), _| {
-                let volumes = volume::list(&publisher.kubelet_directory)?
-                    .into_iter()
-                    .map(|listed| api::Volume {
-                        volume_id: listed.volume_id,
-                        target_path: listed.target.to_string_lossy().into_owned(),
-                    })
-                    .collect();
-                Ok(api::ListVolumesResponse { volumes })
-            },
-        )
+        self.call("ListVolumes", Subject::default(), |_| Ok(()), |publisher, (), _| answer::volumes(publisher)).await
+    }
+
+    async fn list_kept_volumes(
+        &self,
+        _: Request<api::ListKeptVolumesRequest>,
+    ) -> std::result::Result<Response<api::ListKeptVolumesResponse>, Status> {
+        let work = |publisher: &Publisher, (), _: &dyn Fn() -> bool| {
+            let volume_ids = publisher.sources.store.kept_volumes()?;
+            Ok(api::ListKeptVolumesResponse { volume_ids })
+        };
+        self.call("ListKeptVolumes", Subject::default(), |_| Ok(()), work).await
+    }
+
+    async fn release_volume(
+        &self,
+        request: Request<api::ReleaseVolumeRequest>,
+    ) -> std::result::Result<Response<api::ReleaseVolumeResponse>, Status> {
+        let id = request.into_inner().volume_id;
+        let subject = Subject { volume_id: id.clone(), ..Subject::default() };
+        let parse = |_: &Self| kept_volume_id("volume_id", id);
+        self.call("ReleaseVolume", subject, parse, |publisher, id, _| {
+            publisher.sources.store.release(&id).map(|()| api::ReleaseVolumeResponse {})
+        })
         .await
     }
 
@@ -169,7 +207,8 @@ impl Pinner for Service {
         request: Request<api::DescribeMapRequest>,
     ) -> std::result::Result<Response<api::DescribeMapResponse>, Status> {
         let parse = |_: &Self| Source::parse(request.into_inner().source);
-        self.call("DescribeMap", Subject::default(), parse, |publisher, source, _| describe(publisher, &source)).await
+        self.call("DescribeMap", Subject::default(), parse, |publisher, source, _| answer::map(publisher, &source))
+            .await
     }
 
     async fn get_node(
@@ -188,36 +227,4 @@ impl Pinner for Service {
             features: features.collect(),
         }))
     }
-}
-
-fn stats(publisher: &Publisher, id: &str, target: &Path) -> Result<api::GetVolumeStatsResponse> {
-    let absent = || Error::NotFound(format!("volume {id} is not published at {}", target.display()));
-    let place = Place::open(&publisher.kubelet_directory, target).map_err(|_| absent())?;
-    let Found::Volume(mounted) = volume::observe(&place)? else { return Err(absent()) };
-    if !mounted.is(id) {
-        return Err(absent());
-    }
-    let files = mounted.files()?;
-    let mut memory_bytes = 0;
-    for file in files.values() {
-        memory_bytes += bpf::map_memory(file.map.fd.as_fd())?;
-    }
-    Ok(api::GetVolumeStatsResponse { maps: u32::try_from(files.len()).unwrap_or(u32::MAX), memory_bytes })
-}
-
-fn describe(publisher: &Publisher, source: &Source) -> Result<api::DescribeMapResponse> {
-    let map = publisher.sources.resolve(source, IfAbsent::Fail)?;
-    let info = map.info;
-    Ok(api::DescribeMapResponse {
-        map: Some(api::MapDescription {
-            id: info.id,
-            name: info.name().to_owned(),
-            r#type: map_type::name(info.kind).into_owned(),
-            key_size: info.key_size,
-            value_size: info.value_size,
-            max_entries: info.max_entries,
-            flags: info.flags,
-            memory_bytes: bpf::map_memory(map.fd.as_fd())?,
-        }),
-    })
 }

@@ -176,7 +176,7 @@ async function withNode(maps: number, measure: (node: LocalNode, directory: stri
       await measure(node, directory);
     } finally {
       await node.stop();
-      await execa('umount', [join(directory, 'store'), node.pins], { reject: false });
+      await execa('umount', [node.storeDirectory, node.pins], { reject: false });
     }
   } finally {
     await rm(directory, { recursive: true, force: true });

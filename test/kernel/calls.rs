@@ -15,7 +15,6 @@ use bpffs_pinner::probe::probe;
 use bpffs_pinner::request::Volume;
 use bpffs_pinner::server::Service;
 use bpffs_pinner::volume::compose::Composer;
-use bpffs_pinner::volume::unpublish;
 use rustix::process::Signal;
 use tokio::runtime::{Builder, Runtime};
 use tonic::transport::Channel;
@@ -95,7 +94,7 @@ fn a_call_that_is_given_up_attaches_nothing() {
     runtime.block_on(runtime.spawn_blocking(|| ())).unwrap();
 
     assert!(!wanted.target().exists());
-    assert!(!node.store.join("kept").exists());
+    assert!(!node.created("kept").exists());
     let again = runtime.block_on(service.publish_volume(Request::new(wanted.request())));
     assert_eq!(again.unwrap().into_inner().outcome(), Outcome::Created);
 }
@@ -117,7 +116,7 @@ fn cancellation_is_looked_at_before_each_step() {
     publisher.publish(&volume(), &|| never(&looks)).unwrap();
     let steps = looks.get();
     assert!(steps >= 3, "{steps} looks: before resolving, building and attaching");
-    unpublish(&node.kubelet, "volume", &wanted.target()).unwrap();
+    publisher.unpublish("volume", &wanted.target()).unwrap();
 
     for step in 0..steps {
         let cancelled = cancelled_at(step);

@@ -44,7 +44,7 @@ fn assert_complete_or_absent(target: &Path) -> bool {
 }
 
 /// Works until it fails, with the pinner killed after `delay`; then starts it again.
-fn kill_while(node: &mut Node, delay: Duration, mut work: impl FnMut(&Node) -> bool) {
+pub fn kill_while(node: &mut Node, delay: Duration, mut work: impl FnMut(&Node) -> bool) {
     let pid = node.pid();
     let killer = thread::spawn(move || {
         let start = Instant::now();
@@ -59,7 +59,7 @@ fn kill_while(node: &mut Node, delay: Duration, mut work: impl FnMut(&Node) -> b
 }
 
 /// Spread over three times what the work takes. Not random, so that a failure can be had again.
-fn delay(round: u32, work: Duration) -> Duration {
+pub fn delay(round: u32, work: Duration) -> Duration {
     work * 3 * (round * 37 % ROUNDS) / ROUNDS
 }
 

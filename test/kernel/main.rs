@@ -9,17 +9,27 @@
 
 mod beyond;
 mod calls;
+mod describe_volume;
 mod isolation;
+mod kept;
 mod kill;
+mod kill_kept;
 mod layout;
+mod map_of_maps;
 mod process;
 mod publish;
 mod read_only;
+mod siblings;
+mod single_target;
 mod sources_created;
 mod sources_loaded;
 mod sources_pinned;
+mod sources_workspace;
 mod start;
 mod support;
 mod swap;
 mod target;
 mod unpublish;
+mod workspace;
+mod workspace_closed;
+mod workspace_view;

@@ -104,7 +104,7 @@ fn a_publish_that_fails_leaves_nothing(node: &Node) {
     let (before, after): (Vec<_>, Vec<_>) = (without_log(before), without_log(mounts::snapshot(&node.root)));
     assert_eq!(after, before);
     assert!(!target.exists());
-    assert!(!node.store.join("kept").exists());
+    assert!(!node.created("kept").exists());
 
     assert_eq!(node.publish(&wanted).unwrap(), Outcome::Created);
     assert_eq!(names(&target).len(), 2);

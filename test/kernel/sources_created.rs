@@ -5,8 +5,9 @@ use std::os::fd::AsFd;
 
 use bpffs_pinner::api::CreatedMap;
 use bpffs_pinner::map_type;
-use bpffs_pinner::request::Created;
-use bpffs_pinner::source::{IfAbsent, Store};
+use bpffs_pinner::request::{Created, Shape, Source};
+use bpffs_pinner::source::{IfAbsent, Sources};
+use bpffs_pinner::store::Store;
 use bpffs_pinner::sys::bpf::{MapDefinition, create_map};
 use rustix::process::Signal;
 use rustix::thread::CapabilitySet;
@@ -21,7 +22,8 @@ use crate::support::{map, skipped};
 fn definition(name: &str, kind: &str, sizes: (u32, u32, u32), flags: &[&str]) -> CreatedMap {
     let (key_size, value_size, max_entries) = sizes;
     let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-    CreatedMap { name: name.to_owned(), r#type: kind.to_owned(), key_size, value_size, max_entries, flags }
+    let (name, r#type) = (name.to_owned(), kind.to_owned());
+    CreatedMap { name, r#type, key_size, value_size, max_entries, flags, ..CreatedMap::default() }
 }
 
 #[test]
@@ -62,7 +64,7 @@ fn another_definition_is_refused_and_says_what_differs() {
         ("hash", sizes, &[], "flags 1, not 0"),
     ] {
         let other = defined(definition("kept", kind, sizes, flags));
-        let pin = node.store.join("kept");
+        let pin = node.created("kept");
         assert_unusable(&node, &other, Code::FailedPrecondition, &[part, pin.to_str().unwrap()]);
     }
 }
@@ -83,7 +85,7 @@ fn what_the_kernel_refuses() {
         let status = node.publish(&wanted).unwrap_err();
         assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
         assert!(status.message().contains(part), "{part:?} is not in {:?}", status.message());
-        assert!(!node.store.join("kept").exists());
+        assert!(!node.created("kept").exists());
     }
 }
 
@@ -162,21 +164,17 @@ fn each_type_can_be_made() {
 fn a_type_that_takes_another_capability_says_which() {
     let node = Node::without_pinner();
     let store = Store::open_or_mount(node.store.clone()).unwrap();
+    let sources = Sources { pin_roots: Vec::new(), store };
     let user = User::root_with(CapabilitySet::BPF | CapabilitySet::DAC_OVERRIDE);
     for sample in SAMPLES {
         let (name, kind, (key_size, value_size, max_entries), flags) = sample;
         if !is_made_here(sample) {
             continue;
         }
-        let wanted = Created {
-            name: CString::new(name).unwrap(),
-            kind,
-            key_size,
-            value_size,
-            max_entries,
-            flags: flag_bits(flags),
-        };
-        let made = user.run(|| store.open(&wanted, IfAbsent::Create).map(drop));
+        let shape = Shape { kind, key_size, value_size, max_entries, flags: flag_bits(flags) };
+        let name_in_store = CString::new(name).unwrap();
+        let wanted = Source::Created(Created { volume_id: None, name: name_in_store, shape, inner: None });
+        let made = user.run(|| sources.resolve(&wanted, IfAbsent::Create).map(drop));
         let is_for_networks = ["devmap", "devmap_hash", "sockmap", "sockhash", "xskmap"].contains(&name);
         assert_eq!(made.is_err(), is_for_networks, "{name}: {made:?}");
         let Err(error) = made else { continue };
@@ -191,7 +189,7 @@ fn a_type_that_takes_another_capability_says_which() {
 #[test]
 fn every_creatable_type_is_tested() {
     let mut tested: Vec<_> = SAMPLES.iter().map(|(kind, ..)| *kind).collect();
-    let names = map_type::creatable_names();
+    let names = map_type::creatable_inner_names();
     let mut creatable: Vec<_> = names.split(", ").collect();
     tested.sort_unstable();
     creatable.sort_unstable();

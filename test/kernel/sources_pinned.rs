@@ -150,7 +150,7 @@ fn the_store_is_no_pin_root() {
     let node = Node::start();
     let kept = crate::support::wanted::created("kept", "hash");
     node.publish(&Wanted::new("volume", &node.target("keeper")).read("kept", kept)).unwrap();
-    let pin = node.store.join("kept");
+    let pin = node.created("kept");
     assert!(pin.exists());
     assert_pin_unusable(&node, &pin, Code::InvalidArgument, &["is not beneath the allowed pin roots"]);
 }

@@ -94,8 +94,12 @@ fn something_else_at_the_target(node: &Node) {
             &|target| directory_and(target, |target| mounts::read_only_bind(&node.root.join("other"), target)),
             "no volume of this driver",
         ),
-        ("a writable bpffs", &|target| directory_and(target, |to| misshapen(c"bpf", c"0555", to)), "no volume"),
-        ("a writable tmpfs", &|target| directory_and(target, |to| misshapen(c"tmpfs", c"0555", to)), "no volume"),
+        ("a writable bpffs", &|target| directory_and(target, |to| misshapen(c"bpf", c"other", to)), "no volume"),
+        (
+            "a writable tmpfs",
+            &|target| directory_and(target, |to| misshapen(c"tmpfs", c"csi-bpffs:volume", to)),
+            "no volume",
+        ),
         ("a read-only tmpfs", &|target| directory_and(target, |to| read_only(c"tmpfs", c"0755", to)), "no volume"),
         ("a read-only bpffs", &|target| directory_and(target, |to| read_only(c"bpf", c"0700", to)), "no volume"),
     ];
@@ -124,9 +128,9 @@ fn file_mount(target: &Path) {
     rustix::mount::mount_bind(&other, target).unwrap();
 }
 
-/// A filesystem of the kind that volumes are made of, under our name, that no volume could be.
-fn misshapen(filesystem: &'static CStr, mode: &'static CStr, target: &Path) {
-    attach(&mount::detached(filesystem, &[(c"source", c"csi-bpffs:volume"), (c"mode", mode)]).unwrap(), target);
+/// A filesystem of the kind that volumes are made of, but writable.
+fn misshapen(filesystem: &'static CStr, source: &CStr, target: &Path) {
+    attach(&mount::detached(filesystem, &[(c"source", source), (c"mode", c"0555")]).unwrap(), target);
 }
 
 /// A filesystem of the kind that volumes are made of, read-only as they are, but somebody else's.

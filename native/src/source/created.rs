@@ -1,83 +1,67 @@
-//! The store: a bpffs of the pinner's own, with the maps that it made.
+//! A map that the pinner made, or makes now.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
 
 use rustix::io::Errno;
 
 use super::{IfAbsent, Map, map};
 use crate::error::{Error, Result};
 use crate::map_type;
-use crate::request::Created;
+use crate::request::{Created, Shape};
+use crate::store::Store;
 use crate::sys;
 use crate::sys::bpf::{self, MapDefinition, MapInfo};
-use crate::sys::mount::{self, BPF_MAGIC};
-use crate::sys::path::{ensure_directory, open_beneath, through_descriptor};
+use crate::sys::path::through_descriptor;
 
-/// The directory on a bpffs where created maps are pinned, so that they outlive the pinner.
-#[derive(Debug)]
-pub struct Store {
-    directory: PathBuf,
+/// The kernel's own, which never should have reached user space: `ENOTSUPP`, and not `EOPNOTSUPP`.
+const ENOTSUPP: i32 = 524;
+
+/// Opens a map of the store, after making it where it is absent and may be made.
+///
+/// # Errors
+/// [`Error::Unusable`] when the store holds a map of that name that was defined otherwise, the kernel refuses the
+/// definition, or the volume is a workspace; [`Error::NotYet`] with [`IfAbsent::Fail`].
+pub fn open(store: &Store, wanted: &Created, if_absent: IfAbsent) -> Result<Map> {
+    let volume_id = wanted.volume_id.as_deref();
+    // Twice, because another call may keep a map of the same name between our look and ours.
+    for _ in 0..2 {
+        if let Some(found) = find(store, wanted)? {
+            return check_definition(store, found, wanted);
+        }
+        if if_absent == IfAbsent::Fail {
+            return Err(Error::NotYet("it is made when a volume with it is first published".to_owned()));
+        }
+        let fresh = create(wanted)?;
+        if store.keep_map(volume_id, &wanted.name, fresh.as_fd())? {
+            return map(fresh);
+        }
+    }
+    Err(Error::NotYet(format!("{:?} keeps appearing and vanishing in the store", wanted.name)))
 }
 
-impl Store {
-    /// Opens the store, and mounts a bpffs there unless the directory lies on one already.
-    ///
-    /// # Errors
-    /// When directory or mount cannot be made.
-    pub fn open_or_mount(directory: PathBuf) -> sys::Result<Self> {
-        ensure_directory(&directory)?;
-        let place = open_beneath(&directory, "".as_ref())?;
-        if mount::file_system(place.as_fd())?.magic != BPF_MAGIC {
-            let fresh = mount::detached(c"bpf", &[(c"source", c"csi-bpffs-store"), (c"mode", c"0700")])?;
-            mount::attach(fresh.as_fd(), place.as_fd(), c"")?;
-        }
-        Ok(Self { directory })
-    }
-
-    /// Opens a map of the store, after making it where it is absent and may be made.
-    ///
-    /// # Errors
-    /// [`Error::Unusable`] when the store holds a map of that name that was defined otherwise, or the kernel refuses the
-    /// definition; [`Error::NotYet`] with [`IfAbsent::Fail`].
-    pub fn open(&self, wanted: &Created, if_absent: IfAbsent) -> Result<Map> {
-        let directory = open_beneath(&self.directory, "".as_ref())?;
-        let pin = through_descriptor(directory.as_fd(), &wanted.name);
-        // Twice, because another call may pin the same name between our look and our pin.
-        for _ in 0..2 {
-            match bpf::open_pin(&pin) {
-                Ok(fd) => return self.check_definition(map(fd)?, wanted),
-                Err(error) if error.errno != Errno::NOENT => return Err(error.into()),
-                Err(_) if if_absent == IfAbsent::Fail => {
-                    return Err(Error::NotYet("it is made when a volume with it is first published".to_owned()));
-                }
-                Err(_) => {}
-            }
-            let fresh = create(wanted)?;
-            match bpf::pin(fresh.as_fd(), &pin) {
-                Ok(()) => return map(fresh),
-                Err(error) if error.errno != Errno::EXIST => return Err(error.into()),
-                Err(_) => {}
-            }
-        }
-        Err(Error::NotYet(format!("{:?} keeps appearing and vanishing in the store", wanted.name)))
-    }
-
-    fn check_definition(&self, found: Map, wanted: &Created) -> Result<Map> {
-        let differences = differences(&found.info, wanted);
-        if differences.is_empty() {
-            return Ok(found);
-        }
-        let pin = self.directory.join(wanted.name.to_string_lossy().as_ref());
-        Err(Error::Unusable(format!(
-            "the store holds it with {}; give the new definition another name, or remove {} once no pod uses it",
-            differences.join(", "),
-            pin.display()
-        )))
+fn find(store: &Store, wanted: &Created) -> Result<Option<Map>> {
+    let Some(directory) = store.maps(wanted.volume_id.as_deref())? else { return Ok(None) };
+    match bpf::open_pin(&through_descriptor(directory.as_fd(), &wanted.name)) {
+        Ok(fd) => map(fd).map(Some),
+        Err(error) if error.errno == Errno::NOENT => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
-fn differences(found: &MapInfo, wanted: &Created) -> Vec<String> {
+fn check_definition(store: &Store, found: Map, wanted: &Created) -> Result<Map> {
+    let differences = differences(&found.info, &wanted.shape);
+    if differences.is_empty() {
+        return Ok(found);
+    }
+    Err(Error::Unusable(format!(
+        "the store holds it with {}; give the new definition another name, or remove {} once no pod uses it",
+        differences.join(", "),
+        store.map_path(wanted.volume_id.as_deref(), &wanted.name).display()
+    )))
+}
+
+/// What the maps in a map of maps are cannot be seen from outside, and is not compared.
+fn differences(found: &MapInfo, wanted: &Shape) -> Vec<String> {
     // Above these the kernel adds flags of its own.
     const ASKABLE: u32 = (1 << 11) - 1;
     // With an LRU list for each CPU, the kernel rounds to a multiple of their number.
@@ -105,28 +89,47 @@ fn differences(found: &MapInfo, wanted: &Created) -> Vec<String> {
 
 fn create(wanted: &Created) -> Result<OwnedFd> {
     let name = wanted.name.to_string_lossy();
-    let definition = MapDefinition {
-        kind: wanted.kind,
-        key_size: wanted.key_size,
-        value_size: wanted.value_size,
-        max_entries: wanted.max_entries,
-        flags: wanted.flags,
-        name: &name,
+    let Some(inner) = &wanted.inner else {
+        let made = bpf::create_map(definition(&wanted.shape, &name));
+        return made.map_err(|error| refused(&wanted.shape, error));
     };
-    bpf::create_map(definition).map_err(|error| match error.errno {
+    let sample = bpf::create_map(definition(inner, &name)).map_err(|error| of_inner(refused(inner, error)))?;
+    bpf::create_map_of_maps(definition(&wanted.shape, &name), sample.as_fd()).map_err(|error| {
+        if error.errno.raw_os_error() == ENOTSUPP {
+            let (kind, inner) = (map_type::name(wanted.shape.kind), map_type::name(inner.kind));
+            return Error::Unusable(format!("this kernel puts no {inner} into {kind}"));
+        }
+        refused(&wanted.shape, error)
+    })
+}
+
+fn definition<'a>(shape: &Shape, name: &'a str) -> MapDefinition<'a> {
+    let Shape { kind, key_size, value_size, max_entries, flags } = *shape;
+    MapDefinition { kind, key_size, value_size, max_entries, flags, name }
+}
+
+fn refused(shape: &Shape, error: sys::Error) -> Error {
+    match error.errno {
         Errno::INVAL | Errno::TOOBIG | Errno::OPNOTSUPP | Errno::PERM => Error::Unusable(format!(
             "the kernel refuses a {} with keySize {}, valueSize {}, maxEntries {}, flags {:#x}: {error}{}",
-            map_type::name(wanted.kind),
-            wanted.key_size,
-            wanted.value_size,
-            wanted.max_entries,
-            wanted.flags,
-            if error.errno == Errno::PERM && map_type::is_for_networks(wanted.kind) {
+            map_type::name(shape.kind),
+            shape.key_size,
+            shape.value_size,
+            shape.max_entries,
+            shape.flags,
+            if error.errno == Errno::PERM && map_type::is_for_networks(shape.kind) {
                 "; maps of this type take CAP_NET_ADMIN, which the pinner keeps when it is started with --network-maps"
             } else {
                 ""
             }
         )),
         _ => error.into(),
-    })
+    }
+}
+
+fn of_inner(error: Error) -> Error {
+    match error {
+        Error::Unusable(text) => Error::Unusable(format!("inner: {text}")),
+        other => other,
+    }
 }

@@ -1,8 +1,9 @@
 //! From a source to a map of this kernel.
 
-pub mod created;
+mod created;
 mod loaded;
 mod pinned;
+mod workspace;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -10,9 +11,8 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 use crate::map_type;
 use crate::request::Source;
+use crate::store::Store;
 use crate::sys::bpf::{self, MapInfo};
-
-pub use created::Store;
 
 /// A map in hand.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Map {
 pub struct Sources {
     /// The directories beneath which a pin may lie.
     pub pin_roots: Vec<PathBuf>,
-    /// The maps that the pinner made itself.
+    /// What the pinner keeps itself.
     pub store: Store,
 }
 
@@ -50,7 +50,8 @@ impl Sources {
         let map = match source {
             Source::Pinned(path) => pinned::open(path, &self.pin_roots)?,
             Source::Loaded(wanted) => loaded::find(wanted)?,
-            Source::Created(wanted) => self.store.open(wanted, if_absent)?,
+            Source::Created(wanted) => created::open(&self.store, wanted, if_absent)?,
+            Source::Workspace(wanted) => workspace::open(&self.store, wanted)?,
         };
         match map_type::check_handed_out(map.info.kind) {
             Ok(()) => Ok(map),

@@ -1,16 +1,16 @@
 //! A map that something else pinned.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
 use super::{Map, map};
 use crate::error::{Error, Result};
-use crate::sys::Context;
 use crate::sys::bpf::{self, ObjectKind};
 use crate::sys::mount::{self, BPF_MAGIC};
 use crate::sys::path::{beneath, open_beneath, through_descriptor};
+use crate::sys::{self, Context};
 
 /// Opens the map pinned at `path`.
 ///
@@ -24,9 +24,18 @@ pub fn open(path: &Path, pin_roots: &[PathBuf]) -> Result<Map> {
         let roots = roots.join(", ");
         return Err(Error::InvalidArgument(format!("{shown} is not beneath the allowed pin roots: {roots}")));
     };
-    let absent = || Error::NotYet(format!("nothing is pinned at {shown} yet: start the program that pins it there"));
-    let place = open_beneath(root, relative).map_err(|error| match error.errno {
-        Errno::NOENT => absent(),
+    let absent = || format!("nothing is pinned at {shown} yet: start the program that pins it there");
+    map_at(open_beneath(root, relative), &shown.to_string(), absent)
+}
+
+/// Opens the map pinned at a place that was looked for; `shown` is what messages call it.
+///
+/// # Errors
+/// [`Error::NotYet`], with that text, where nothing is, [`Error::Unusable`] where it is no pin of a map or a symbolic
+/// link is on the way.
+pub fn map_at(place: sys::Result<OwnedFd>, shown: &str, absent: impl Fn() -> String) -> Result<Map> {
+    let place = place.map_err(|error| match error.errno {
+        Errno::NOENT => Error::NotYet(absent()),
         Errno::LOOP => Error::Unusable(format!("{shown} has a symbolic link in it: name the pin itself")),
         Errno::NOTDIR => Error::Unusable(format!("{shown} goes through something that is no directory")),
         _ => error.into(),
@@ -34,13 +43,13 @@ pub fn open(path: &Path, pin_roots: &[PathBuf]) -> Result<Map> {
     if mount::file_system(place.as_fd())?.magic != BPF_MAGIC {
         return Err(Error::Unusable(format!("{shown} is not on a bpf filesystem")));
     }
-    let stat = rustix::fs::fstat(&place).call("fstat", || shown.to_string())?;
+    let stat = rustix::fs::fstat(&place).call("fstat", || shown.to_owned())?;
     if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir() {
         return Err(Error::Unusable(format!("{shown} is a directory, not the pin of a map")));
     }
     let fd = bpf::open_pin(&through_descriptor(place.as_fd(), c"")).map_err(|error| match error.errno {
         // Taken away since the path was opened, perhaps to be replaced.
-        Errno::NOENT => absent(),
+        Errno::NOENT => Error::NotYet(absent()),
         // EINVAL: a link, which cannot be opened read-only. EACCES: a file or symbolic link that is no pin at all.
         Errno::INVAL | Errno::ACCESS => {
             Error::Unusable(format!("{shown} is the pin of a link or of something else that is no map"))

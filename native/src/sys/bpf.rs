@@ -323,12 +323,25 @@ struct CreateAttributes {
 /// `EINVAL` or `E2BIG` where the definition does not suit the type, `EPERM` where the type needs another capability,
 /// `ENOMEM`.
 pub fn create_map(definition: MapDefinition<'_>) -> Result<OwnedFd> {
+    create(definition, 0)
+}
+
+/// Makes a map of maps, each like `inner`, which is not needed afterwards.
+///
+/// # Errors
+/// As [`create_map`], and `ENOTSUPP` for a type of inner map that the kernel does not take.
+pub fn create_map_of_maps(definition: MapDefinition<'_>, inner: BorrowedFd<'_>) -> Result<OwnedFd> {
+    create(definition, inner.as_raw_fd().cast_unsigned())
+}
+
+fn create(definition: MapDefinition<'_>, inner_map_fd: u32) -> Result<OwnedFd> {
     let mut attributes = CreateAttributes {
         kind: definition.kind,
         key_size: definition.key_size,
         value_size: definition.value_size,
         max_entries: definition.max_entries,
         flags: definition.flags,
+        inner_map_fd,
         ..CreateAttributes::default()
     };
     for (to, from) in attributes.name[..NAME_LEN].iter_mut().zip(definition.name.bytes()) {

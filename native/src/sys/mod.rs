@@ -3,6 +3,7 @@
 pub mod bpf;
 pub mod mount;
 pub mod path;
+pub mod statmount;
 
 use std::fmt;
 

@@ -3,12 +3,13 @@
 //! <https://man7.org/linux/man-pages/man2/fsopen.2.html>, <https://man7.org/linux/man-pages/man2/move_mount.2.html>
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, StatxFlags};
+use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags,
 };
 
 use super::{Context, Result};
@@ -100,6 +101,52 @@ pub fn clone_tree(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     open_tree(directory, name, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE)
 }
 
+/// As [`clone_tree`], for a tree that goes where others may unmount it.
+///
+/// A plain copy of a shared mount shares events with it: unmounting the copy, with what lies on it, would take the same
+/// from the original and from all other copies. This one shares with nobody.
+///
+/// # Errors
+/// As [`clone`].
+pub fn private_copy(tree: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let copy = clone_tree(tree, c"")?;
+    make_private(copy.as_fd())?;
+    Ok(copy)
+}
+
+fn make_private(tree: BorrowedFd<'_>) -> Result<()> {
+    // include/uapi/linux/mount.h: struct mount_attr.
+    #[repr(C)]
+    struct Attributes {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        user_namespace: u64,
+    }
+    let attributes = Attributes { set: 0, clear: 0, propagation: libc::MS_PRIVATE, user_namespace: 0 };
+    let flags = (AtFlags::EMPTY_PATH | AtFlags::from_bits_retain(libc::AT_RECURSIVE.cast_unsigned())).bits();
+    // SAFETY: path and struct live through the call, and the struct has the size that it is told.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            std::ptr::from_ref(&attributes),
+            size_of::<Attributes>(),
+        )
+    };
+    match if result < 0 { Err(super::last_errno()) } else { Ok(()) } {
+        // Before Linux 5.12. Such a kernel still lets the older call change what is mounted nowhere.
+        Err(Errno::NOSYS) => {
+            let path = super::path::through_descriptor(tree, c"");
+            let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+            rustix::mount::mount_change(path.as_c_str(), private).call("mount(private)", String::new)
+        }
+        changed => changed.call("mount_setattr(private)", String::new),
+    }
+}
+
 fn open_tree(directory: BorrowedFd<'_>, name: &CStr, flags: OpenTreeFlags) -> Result<OwnedFd> {
     let flags = flags
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
@@ -139,94 +186,4 @@ pub fn detach(directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     let path = super::path::through_descriptor(directory, name);
     rustix::mount::unmount(path.as_c_str(), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
         .call("umount2", || name.to_string_lossy().into_owned())
-}
-
-/// What `statmount(2)` says of a mount.
-#[derive(Debug)]
-pub struct MountStatus {
-    /// The mount that this one is mounted on, as [`status_by_id`] takes it.
-    pub parent: u64,
-    /// What filesystem it is of, by its magic number.
-    pub magic: u32,
-    /// Whether its superblock is read-only.
-    pub superblock_read_only: bool,
-    /// Where it says it comes from: the option `source`. `None` before Linux 6.13.
-    pub source: Option<String>,
-}
-
-/// Looks at one mount, at a cost that does not depend on how many there are (Linux 6.8).
-///
-/// # Errors
-/// `ENOSYS` or `EINVAL` on older kernels.
-pub fn status(mount: BorrowedFd<'_>) -> Result<MountStatus> {
-    status_by_id(unique_id(mount)?)
-}
-
-fn unique_id(mount: BorrowedFd<'_>) -> Result<u64> {
-    // STATX_MNT_ID_UNIQUE, Linux 6.8: ids that are never used again.
-    let wanted = StatxFlags::from_bits_retain(0x4000);
-    let found = rustix::fs::statx(mount, c"", AtFlags::EMPTY_PATH, wanted).call("statx(mnt_id)", String::new)?;
-    if found.stx_mask & wanted.bits() == 0 {
-        Err(Errno::NOSYS).call("statx(mnt_id)", String::new)
-    } else {
-        Ok(found.stx_mnt_id)
-    }
-}
-
-/// As [`status`], by the id that a [`MountStatus`] gave.
-///
-/// # Errors
-/// As [`status`]; `ENOENT` when there is no such mount in this mount namespace.
-pub fn status_by_id(id: u64) -> Result<MountStatus> {
-    // include/uapi/linux/mount.h: struct mnt_id_req, and of struct statmount the fields up to sb_source.
-    const SYS_STATMOUNT: libc::c_long = 457;
-    const STATMOUNT_SB_BASIC: u64 = 0x1;
-    const STATMOUNT_MNT_BASIC: u64 = 0x2;
-    const STATMOUNT_SB_SOURCE: u64 = 0x200;
-    const REQUIRED: u64 = STATMOUNT_SB_BASIC | STATMOUNT_MNT_BASIC;
-    const SB_RDONLY: u32 = 0x1;
-    const STRINGS: usize = 512;
-    #[repr(C)]
-    struct Request {
-        size: u32,
-        spare: u32,
-        id: u64,
-        param: u64,
-    }
-    #[repr(C, align(8))]
-    struct Reply([u8; STRINGS + 512]);
-    let word = |reply: &Reply, at: usize| u32::from_ne_bytes(std::array::from_fn(|i| reply.0[at + i]));
-    let long = |reply: &Reply, at: usize| u64::from_ne_bytes(std::array::from_fn(|i| reply.0[at + i]));
-
-    let request = Request { size: 24, spare: 0, id, param: REQUIRED | STATMOUNT_SB_SOURCE };
-    let mut reply = Reply([0; STRINGS + 512]);
-    // SAFETY: both structs live through the call and have the sizes that it is told.
-    let result = unsafe {
-        libc::syscall(
-            SYS_STATMOUNT,
-            std::ptr::from_ref(&request),
-            std::ptr::from_mut(&mut reply),
-            size_of::<Reply>(),
-            0,
-        )
-    };
-    if result < 0 {
-        return Err(super::last_errno()).call("statmount", || id.to_string());
-    }
-    // A kernel leaves out what it does not know.
-    let known = long(&reply, 8);
-    if known & REQUIRED != REQUIRED {
-        return Err(Errno::NOSYS).call("statmount", || id.to_string());
-    }
-    let source = (known & STATMOUNT_SB_SOURCE != 0).then(|| {
-        let source = reply.0.get(STRINGS + word(&reply, 124) as usize..).unwrap_or_default();
-        CStr::from_bytes_until_nul(source).unwrap_or_default().to_string_lossy().into_owned()
-    });
-    Ok(MountStatus {
-        parent: long(&reply, 48),
-        #[expect(clippy::cast_possible_truncation, reason = "a magic number has 32 bits")]
-        magic: long(&reply, 24) as u32,
-        superblock_read_only: word(&reply, 32) & SB_RDONLY != 0,
-        source,
-    })
 }

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::{Context, Result};
@@ -46,20 +46,42 @@ pub fn open_beneath(root: &Path, relative: &Path) -> Result<OwnedFd> {
 }
 
 fn open_place(root: &Path, relative: &Path, kind: OFlags) -> Result<OwnedFd> {
-    let object = || root.join(relative).display().to_string();
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::open(root, flags, Mode::empty()).call("open", || root.display().to_string())?;
+    let directory = open_root(root)?;
     if relative.as_os_str().is_empty() {
-        return Ok(root);
+        return Ok(directory);
     }
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    resolve(directory.as_fd(), relative, kind, ResolveFlags::empty())
+        .call("openat2", || root.join(relative).display().to_string())
+}
+
+fn open_root(root: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(root, flags, Mode::empty()).call("open", || root.display().to_string())
+}
+
+/// As [`open_beneath`], from a directory that is open, and never across a mount.
+///
+/// # Errors
+/// As [`open_beneath`]; `EXDEV` where something is mounted on the way.
+pub fn open_within(directory: BorrowedFd<'_>, relative: &Path) -> Result<OwnedFd> {
+    resolve(directory, relative, OFlags::empty(), ResolveFlags::NO_XDEV)
+        .call("openat2", || relative.display().to_string())
+}
+
+fn resolve(
+    directory: BorrowedFd<'_>,
+    relative: &Path,
+    kind: OFlags,
+    more: ResolveFlags,
+) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | more;
     // openat2 answers EAGAIN when a rename or mount raced with "beneath"; the manual says to try again.
     loop {
         // With O_NOFOLLOW a link at the end would be opened as itself, in place of ELOOP.
         let place = OFlags::PATH | OFlags::CLOEXEC | kind;
-        match rustix::fs::openat2(root.as_fd(), relative, place, Mode::empty(), resolve) {
+        match rustix::fs::openat2(directory, relative, place, Mode::empty(), resolve) {
             Err(Errno::AGAIN) => {}
-            opened => return opened.call("openat2", object),
+            opened => return opened,
         }
     }
 }
@@ -75,21 +97,57 @@ pub fn open_entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<Option<Owned
     }
 }
 
-/// The names in the directory that `place` (`O_PATH`) refers to, `.` and `..` left out.
+/// As [`open_entry`], a directory only; `None` also where `name` is something else, a link to a directory included.
+///
+/// # Errors
+/// Whatever `openat(2)` says beyond `ENOENT` and `ENOTDIR`.
+pub fn open_subdirectory(directory: BorrowedFd<'_>, name: &CStr) -> Result<Option<OwnedFd>> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(directory, name, flags, Mode::empty()) {
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        opened => opened.map(Some).call("openat", || name.to_string_lossy().into_owned()),
+    }
+}
+
+/// What a directory says of something in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub name: CString,
+    /// What it is, mounts on it left aside.
+    pub kind: FileType,
+}
+
+/// What is in the directory that `place` (`O_PATH`) refers to, `.` and `..` left out, and not more than `limit` of it.
 ///
 /// # Errors
 /// Whatever opening or reading it gives.
-pub fn entries(place: BorrowedFd<'_>) -> Result<Vec<CString>> {
+pub fn entries(place: BorrowedFd<'_>, limit: usize) -> Result<Vec<Entry>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = rustix::fs::openat(place, c".", flags, Mode::empty()).call("openat", || ".".to_owned())?;
-    let mut names = Vec::new();
+    let mut found = Vec::new();
     for entry in rustix::fs::Dir::new(directory).call("fdopendir", String::new)? {
         let entry = entry.call("getdents", String::new)?;
-        if entry.file_name() != c"." && entry.file_name() != c".." {
-            names.push(entry.file_name().to_owned());
+        if entry.file_name() == c"." || entry.file_name() == c".." {
+            continue;
         }
+        if found.len() == limit {
+            break;
+        }
+        found.push(Entry { name: entry.file_name().to_owned(), kind: entry.file_type() });
     }
-    Ok(names)
+    Ok(found)
+}
+
+/// Makes a directory for root alone, unless something of that name is there.
+///
+/// # Errors
+/// Whatever `mkdir(2)` says beyond `EEXIST`; `EPERM` on a bpffs for a name with a dot.
+pub fn ensure_entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    match rustix::fs::mkdirat(directory, name, Mode::from_raw_mode(0o700)) {
+        Err(Errno::EXIST) => Ok(()),
+        made => made.call("mkdir", || name.to_string_lossy().into_owned()),
+    }
 }
 
 /// Makes a directory for the administrator's `path` unless it is there, its parents too.

@@ -1,18 +1,20 @@
 //! Building a volume, detached: until it is attached nobody sees it, and closing it frees it.
 
-use std::ffi::CStr;
+use std::collections::HashSet;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Gid, Mode};
+use rustix::fs::{Access, AtFlags, Gid, Mode};
 
 use super::compose::{Composer, Cover, make_file};
 use super::{DEBUG_FILES, Modes};
-use crate::sys::path::through_descriptor;
+use crate::sys::path::{ensure_entry, through_descriptor};
 use crate::sys::{Context, Result, bpf, mount};
 
 /// One file to be.
 pub struct File<'a> {
-    pub name: &'a CStr,
+    /// From the volume's directory; what lies before its last element is made.
+    pub path: &'a CStr,
     pub map: BorrowedFd<'a>,
     pub writable: bool,
 }
@@ -38,7 +40,7 @@ pub fn build(plan: &Plan<'_>, composer: &Composer) -> Result<OwnedFd> {
 
     let read_write = if plan.files.iter().any(|file| file.writable) {
         let pins = plan.files.iter().filter(writable);
-        Some(pinned(plan.source, pins, modes.read_write, pin_gid)?)
+        Some(pinned(plan.source, pins, modes.directory, modes.read_write, pin_gid)?)
     } else {
         None
     };
@@ -46,47 +48,66 @@ pub fn build(plan: &Plan<'_>, composer: &Composer) -> Result<OwnedFd> {
         |file: &File<'_>, read_only| if file.writable { read_write.as_ref().map(AsFd::as_fd) } else { read_only };
 
     if plan.user_namespace {
-        let pins = pinned(plan.source, plan.files.iter().filter(|file| !file.writable), modes.read_only, pin_gid)?;
+        let pins = plan.files.iter().filter(|file| !file.writable);
+        let pins = pinned(plan.source, pins, modes.directory, modes.read_only, pin_gid)?;
         mount::make_superblock_read_only(pins.as_fd())?;
         let covers: Vec<_> =
-            plan.files.iter().map(|file| Cover { from: from(file, Some(pins.as_fd())), name: file.name }).collect();
+            plan.files.iter().map(|file| Cover { from: from(file, Some(pins.as_fd())), name: file.path }).collect();
         return composer.compose(carrier(plan, modes.directory)?, &covers);
     }
 
     // A writable map is pinned here too: a bpffs has no other files that another one could be mounted over.
-    let directory = pinned(plan.source, plan.files.iter(), modes.read_only, pin_gid)?;
+    let directory = pinned(plan.source, plan.files.iter(), modes.directory, modes.read_only, pin_gid)?;
     own(directory.as_fd(), c"", modes.directory, plan.gid)?;
     mount::make_superblock_read_only(directory.as_fd())?;
     let mut covers: Vec<_> =
-        plan.files.iter().filter(writable).map(|file| Cover { from: from(file, None), name: file.name }).collect();
-    for name in DEBUG_FILES {
-        if rustix::fs::accessat(directory.as_fd(), name, rustix::fs::Access::EXISTS, AtFlags::empty()).is_ok() {
-            covers.push(Cover { from: None, name });
-        }
-    }
+        plan.files.iter().filter(writable).map(|file| Cover { from: from(file, None), name: file.path }).collect();
+    covers.extend(listings(directory.as_fd()));
     composer.compose(directory, &covers)
+}
+
+/// Covers for the listings of the whole host that this kernel puts into a bpffs.
+#[must_use]
+pub fn listings(bpffs: BorrowedFd<'_>) -> Vec<Cover<'static>> {
+    let is_there = |name: &CStr| rustix::fs::accessat(bpffs, name, Access::EXISTS, AtFlags::empty()).is_ok();
+    DEBUG_FILES.into_iter().filter(|name| is_there(name)).map(|name| Cover { from: None, name }).collect()
 }
 
 /// A bpffs with these maps pinned.
 fn pinned<'a>(
     source: &CStr,
     files: impl Iterator<Item = &'a File<'a>>,
+    directory_mode: Mode,
     mode: Mode,
     gid: Option<u32>,
 ) -> Result<OwnedFd> {
     let mount = mount::detached(c"bpf", &[(c"source", source), (c"mode", c"0700")])?;
+    let mut directories = HashSet::new();
     for file in files {
-        bpf::pin(file.map, &through_descriptor(mount.as_fd(), file.name))?;
-        own(mount.as_fd(), file.name, mode, gid)?;
+        for directory in parents(file.path) {
+            if directories.insert(directory.clone()) {
+                ensure_entry(mount.as_fd(), &directory)?;
+                own(mount.as_fd(), &directory, directory_mode, gid)?;
+            }
+        }
+        bpf::pin(file.map, &through_descriptor(mount.as_fd(), file.path))?;
+        own(mount.as_fd(), file.path, mode, gid)?;
     }
     Ok(mount)
+}
+
+/// `a` and `a/b` for `a/b/map`.
+fn parents(path: &CStr) -> impl Iterator<Item = CString> {
+    let bytes = path.to_bytes();
+    let slashes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    slashes.filter_map(|(end, _)| CString::new(&bytes[..end]).ok())
 }
 
 /// A read-only tmpfs with an empty file for each map.
 fn carrier(plan: &Plan<'_>, mode: Mode) -> Result<OwnedFd> {
     let mount = mount::detached(c"tmpfs", &[(c"source", plan.source), (c"mode", c"0700"), (c"size", c"4k")])?;
     for file in plan.files {
-        make_file(mount.as_fd(), file.name)?;
+        make_file(mount.as_fd(), file.path)?;
     }
     own(mount.as_fd(), c"", mode, plan.gid)?;
     mount::make_superblock_read_only(mount.as_fd())?;

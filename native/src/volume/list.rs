@@ -1,13 +1,11 @@
 //! The volumes of this node, from the whole mount table. Not for the way of a publish: its cost grows with the table.
 
-use std::ffi::OsString;
-use std::fs;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use super::SOURCE_PREFIX;
+use super::table::{self, Row};
+use crate::store::{Device, Store};
+use crate::sys::Result;
 use crate::sys::path::beneath;
-use crate::sys::{Context, Result};
 
 /// A volume found in the mount table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,59 +19,35 @@ pub struct Listed {
 /// Lists the volumes beneath the kubelet's directory, each target once, in the order of the mount table.
 ///
 /// # Errors
-/// When `/proc` is not there.
-pub fn list(kubelet_directory: &Path) -> Result<Vec<Listed>> {
-    const TABLE: &str = "/proc/thread-self/mountinfo";
-    let table = fs::read(TABLE).call("read", || TABLE.to_owned())?;
+/// When `/proc` or the store is not there.
+pub fn list(kubelet_directory: &Path, store: &Store) -> Result<Vec<Listed>> {
+    let workspaces = store.workspaces()?;
     let mut volumes: Vec<Listed> = Vec::new();
-    for listed in table.split(|&byte| byte == b'\n').filter_map(volume) {
-        if beneath(kubelet_directory, &listed.target).is_some() && !volumes.contains(&listed) {
+    for row in table::read()? {
+        // Where the store lies beneath the kubelet's directory, what is mounted in it is not published.
+        if beneath(kubelet_directory, &row.target).is_none() || row.target.starts_with(&store.directory) {
+            continue;
+        }
+        if let Some(listed) = volume(row, &workspaces).filter(|listed| !volumes.contains(listed)) {
             volumes.push(listed);
         }
     }
     Ok(volumes)
 }
 
-/// Reads a line of mountinfo, if it is the root of a volume.
-/// <https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html>
-fn volume(line: &[u8]) -> Option<Listed> {
-    let mut fields = line.split(|&byte| byte == b' ');
-    let root = fields.nth(3)?;
-    let target = fields.next()?;
-    let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
-    let file_system = fields.next()?;
-    let source = std::str::from_utf8(fields.next()?).ok()?;
-    let is_read_only = fields.next()?.split(|&byte| byte == b',').any(|option| option == b"ro");
+/// Reads a row, if it is the root of a volume.
+pub(super) fn volume(row: Row, workspaces: &[(Device, String)]) -> Option<Listed> {
     // The single files that are mounted into a volume have another root.
-    if root != b"/" || !is_read_only {
+    if !row.is_whole {
         return None;
     }
-    let volume_id = match (source.strip_prefix(SOURCE_PREFIX), file_system) {
-        (Some(id), b"bpf" | b"tmpfs") => id.to_owned(),
-        (None, b"bpf") if source == "none" => String::new(),
+    let volume_id = match (row.volume_id(), row.file_system.as_str(), row.is_read_only) {
+        (Some(id), "bpf", _) | (Some(id), "tmpfs", true) => id.to_owned(),
+        (None, "bpf", true) if row.source.is_none() => String::new(),
+        (None, "bpf", false) => workspaces.iter().find(|(device, _)| *device == row.device)?.1.clone(),
         _ => return None,
     };
-    Some(Listed { volume_id, target: PathBuf::from(unescape(target)) })
-}
-
-/// Space, tab, newline and backslash stand as three octal digits behind a backslash.
-fn unescape(field: &[u8]) -> OsString {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&byte, tail)) = rest.split_first() {
-        let digits = tail.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(escaped) if byte == b'\\' => {
-                bytes.push(escaped);
-                rest = &tail[3..];
-            }
-            _ => {
-                bytes.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    OsString::from_vec(bytes)
+    Some(Listed { volume_id, target: row.target })
 }
 
 #[cfg(test)]
@@ -83,7 +57,8 @@ mod tests {
     use super::*;
 
     fn target(line: &str) -> Option<(String, String)> {
-        volume(line.as_bytes())
+        let workspaces = [((0, 77), "pv-1".to_owned())];
+        volume(table::row(line.as_bytes())?, &workspaces)
             .map(|listed| (listed.volume_id, listed.target.as_os_str().as_bytes().escape_ascii().to_string()))
     }
 
@@ -95,12 +70,20 @@ mod tests {
     }
 
     #[test]
+    fn a_workspace_is_a_writable_bpffs_with_our_source() {
+        let line = "90 25 0:51 / /kubelet/m rw - bpf csi-bpffs:pv-1 rw,mode=770";
+        assert_eq!(target(line), Some(("pv-1".to_owned(), "/kubelet/m".to_owned())));
+    }
+
+    #[test]
     fn what_is_no_volume() {
         for line in [
             "91 90 0:52 /config /kubelet/m/config rw shared:7 - bpf csi-bpffs:csi-1 rw,mode=700",
             "92 25 0:53 / /sys/fs/bpf rw - bpf bpf rw,mode=700",
             "93 25 0:53 / /mnt rw - bpf bpf ro,mode=700",
             "94 25 0:53 / /mnt rw - ext4 csi-bpffs:csi-1 ro",
+            "94 25 0:53 / /mnt rw - tmpfs csi-bpffs:csi-1 rw",
+            "94 25 0:53 / /mnt rw - bpf none rw",
             "95 25",
             "",
         ] {
@@ -112,5 +95,11 @@ mod tests {
     fn a_kernel_that_shows_no_source_leaves_the_id_empty() {
         let line = "90 25 0:51 / /kubelet/m rw - bpf none ro,mode=700";
         assert_eq!(target(line), Some((String::new(), "/kubelet/m".to_owned())));
+    }
+
+    #[test]
+    fn such_a_kernel_tells_a_workspace_by_its_filesystem() {
+        let line = "90 25 0:77 / /kubelet/m rw - bpf none rw,mode=770";
+        assert_eq!(target(line), Some(("pv-1".to_owned(), "/kubelet/m".to_owned())));
     }
 }

@@ -5,23 +5,35 @@
 //! writable, and only that one file is mounted over its name in A: no directory of B can be reached. For a pod with a user
 //! namespace of its own the place of A's directory is taken by a read-only tmpfs, which can be id-mapped.
 //!
+//! A workspace is a bpffs that its pod may write to: a copy of the mount that the store keeps of it. No pod has one
+//! beside a map that it may only read.
+//!
 //! Everything is built detached and attached with one call. The mount table is the only database.
 
+mod attach;
 mod build;
 pub mod compose;
+mod generation;
 mod list;
 mod observe;
 mod publish;
+mod siblings;
+pub(crate) mod table;
 mod unpublish;
+mod walk;
+mod whose;
+mod workspace;
 
 use std::ffi::{CStr, CString};
 
 use rustix::fs::Mode;
 
+pub use build::listings;
+pub use generation::count as generations;
 pub use list::{Listed, list};
-pub use observe::{Found, observe};
+pub use observe::{Found, Layout, Mounted, observe};
 pub use publish::{Outcome, Publisher};
-pub use unpublish::unpublish;
+pub use walk::{Cut, PinnedMap};
 
 /// How a mount's source begins that belongs to a volume; the volume's id follows.
 const SOURCE_PREFIX: &str = "csi-bpffs:";
@@ -31,7 +43,8 @@ const SOURCE_PREFIX: &str = "csi-bpffs:";
 const DEBUG_FILES: [&CStr; 2] = [c"maps.debug", c"progs.debug"];
 
 /// The source of a volume's mounts, as findmnt shows it.
-fn source(volume_id: &str) -> CString {
+#[must_use]
+pub fn source(volume_id: &str) -> CString {
     CString::new(format!("{SOURCE_PREFIX}{volume_id}")).unwrap_or_default()
 }
 

@@ -6,11 +6,19 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags};
 
-use super::{DEBUG_FILES, SOURCE_PREFIX};
-use crate::source::Map;
+use super::SOURCE_PREFIX;
+use super::walk::{Cut, Limits, PinnedMap, walk};
+use super::whose::workspace_id;
+use crate::error;
+use crate::store::Store;
 use crate::sys::mount::{self, BPF_MAGIC, TMPFS_MAGIC};
-use crate::sys::path::{Place, entries, open_entry, through_descriptor};
-use crate::sys::{Context, Result, bpf};
+use crate::sys::path::{Place, open_entry};
+use crate::sys::{Context, Result, statmount};
+
+/// A volume is the pinner's own work, and all of it is looked at.
+const VOLUME: Limits = Limits { depth: usize::MAX, entries: usize::MAX };
+/// A workspace is as large as its owner likes; what lies beyond does not count.
+const WORKSPACE: Limits = Limits { depth: 32, entries: 16_384 };
 
 /// What was found at a target.
 #[derive(Debug)]
@@ -25,38 +33,41 @@ pub enum Found {
     Foreign(String),
 }
 
+/// What a volume is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// A bpffs with the pins.
+    Pins,
+    /// A tmpfs that carries the pins, for a pod with a user namespace.
+    Carrier,
+    /// A bpffs that the pod may write to.
+    Workspace,
+}
+
 /// A volume that is mounted.
 #[derive(Debug)]
 pub struct Mounted {
     /// Its root, as a place.
     pub root: OwnedFd,
-    /// Whose it is; `None` where the kernel cannot say it cheaply (before Linux 6.13).
+    /// Whose it is; `None` where the kernel cannot say it cheaply (before Linux 6.13, and never for a workspace).
     pub volume_id: Option<String>,
-    /// Whether it is a tmpfs that carries the pins.
-    pub user_namespace: bool,
+    /// What it is made of.
+    pub layout: Layout,
     /// The permission bits of its directory.
     pub mode: u32,
     /// The group of its directory.
     pub gid: u32,
 }
 
-/// A file of a mounted volume.
-#[derive(Debug)]
-pub struct MountedFile {
-    /// The map behind it.
-    pub map: Map,
-    /// Whether its superblock lets it be opened for writing.
-    pub writable: bool,
-}
-
 /// Looks at a target.
 ///
 /// A volume is told by what nothing else has: a bpffs or tmpfs mounted there whose superblock is read-only and whose
-/// directory is root's and closed for writing; and, where the kernel says it cheaply, by the mount's source.
+/// directory is root's and closed for writing; and, where the kernel says it cheaply, by the mount's source. A workspace,
+/// with which its pod may do as it likes, is told by [`workspace_id`].
 ///
 /// # Errors
 /// Whatever the kernel says unexpectedly.
-pub fn observe(place: &Place) -> Result<Found> {
+pub fn observe(place: &Place, store: &Store) -> Result<Found> {
     let Some(entry) = open_entry(place.parent.as_fd(), &place.name)? else { return Ok(Found::Nothing) };
     let object = || place.path.display().to_string();
     let wanted = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::UID | StatxFlags::GID;
@@ -72,12 +83,19 @@ pub fn observe(place: &Place) -> Result<Found> {
 
     // The mounts of volumes are never read-only by themselves, so what a file or directory shows is its superblock's.
     let file_system = mount::file_system(entry.as_fd())?;
-    let source = mount::status(entry.as_fd()).ok().and_then(|status| status.source);
+    let source = statmount::status(entry.as_fd()).ok().and_then(|status| status.source);
     let foreign = || {
         let from = source.as_deref().map_or_else(String::new, |source| format!(" of {source:?}"));
         Ok(Found::Foreign(format!("a mount{from} that is no volume of this driver")))
     };
-    let mode = u32::from(stat.stx_mode) & 0o777;
+    let (mode, gid) = (u32::from(stat.stx_mode) & 0o777, stat.stx_gid);
+    if file_system.magic == BPF_MAGIC && !file_system.read_only {
+        let device = (stat.stx_dev_major, stat.stx_dev_minor);
+        return match workspace_id(entry.as_fd(), device, store)? {
+            None => foreign(),
+            volume_id => Ok(Found::Volume(Mounted { root: entry, volume_id, layout: Layout::Workspace, mode, gid })),
+        };
+    }
     let has_shape = matches!(file_system.magic, BPF_MAGIC | TMPFS_MAGIC)
         && file_system.read_only
         && stat.stx_uid == 0
@@ -90,8 +108,8 @@ pub fn observe(place: &Place) -> Result<Found> {
         Some(Some(id)) => Some(id.to_owned()),
         None => None,
     };
-    let user_namespace = file_system.magic == TMPFS_MAGIC;
-    Ok(Found::Volume(Mounted { root: entry, volume_id, user_namespace, mode, gid: stat.stx_gid }))
+    let layout = if file_system.magic == TMPFS_MAGIC { Layout::Carrier } else { Layout::Pins };
+    Ok(Found::Volume(Mounted { root: entry, volume_id, layout, mode, gid }))
 }
 
 impl Mounted {
@@ -101,22 +119,25 @@ impl Mounted {
         self.volume_id.as_ref().is_none_or(|id| id == volume_id)
     }
 
-    /// Opens every map of the volume.
+    /// Shows every map in it to `visit`, by its path; of a workspace, as many as are within some limits.
+    ///
+    /// # Errors
+    /// Whatever the kernel says, and what `visit` says.
+    pub fn walk(&self, visit: &mut dyn FnMut(CString, PinnedMap) -> error::Result<()>) -> error::Result<Option<Cut>> {
+        let limits = if self.layout == Layout::Workspace { WORKSPACE } else { VOLUME };
+        walk(self.root.as_fd(), limits, visit)
+    }
+
+    /// Opens every map of a volume that is no workspace, by its path.
     ///
     /// # Errors
     /// Whatever the kernel says.
-    pub fn files(&self) -> Result<BTreeMap<CString, MountedFile>> {
+    pub fn files(&self) -> error::Result<BTreeMap<CString, PinnedMap>> {
         let mut files = BTreeMap::new();
-        for name in entries(self.root.as_fd())? {
-            if DEBUG_FILES.contains(&name.as_c_str()) {
-                continue;
-            }
-            let path = through_descriptor(self.root.as_fd(), &name);
-            let fd = bpf::open_pin(&path)?;
-            let info = bpf::map_info(fd.as_fd())?;
-            let writable = !mount::file_system_at(&path)?.read_only;
-            files.insert(name, MountedFile { map: Map { fd, info }, writable });
-        }
+        self.walk(&mut |path, map| {
+            files.insert(path, map);
+            Ok(())
+        })?;
         Ok(files)
     }
 }

@@ -1,22 +1,23 @@
-//! Publishing: observe, resolve, build, attach.
+//! Publishing a volume with maps: observe, resolve, build, attach.
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-use rustix::fs::Mode;
 use rustix::io::Errno;
 
+use super::attach::{Gives, Terms};
 use super::build::{File, Plan, build};
 use super::compose::Composer;
-use super::observe::{Mounted, MountedFile};
-use super::{Found, Modes, SOURCE_PREFIX, observe, source};
+use super::observe::{Found, Layout, Mounted, observe};
+use super::walk::PinnedMap;
+use super::{Modes, source};
 use crate::error::{Error, Result};
-use crate::request::{Volume, VolumeMap};
+use crate::request::{Source, Volume, VolumeMap};
 use crate::source::{IfAbsent, Map, Sources};
 use crate::sys::path::{Place, entries};
-use crate::sys::{Context, mount};
 
 /// What publishing did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +39,17 @@ pub struct Publisher {
     pub sources: Sources,
     /// How trees are put together.
     pub composer: Composer,
+    /// Held while a volume is attached whose pod, or whose other targets, have a say in it.
+    pub(super) attaching: Mutex<()>,
 }
 
 impl Publisher {
+    /// One for all targets beneath a directory.
+    #[must_use]
+    pub fn new(kubelet_directory: PathBuf, sources: Sources, composer: Composer) -> Self {
+        Self { kubelet_directory, sources, composer, attaching: Mutex::default() }
+    }
+
     /// Makes the volume at its target unless it is there just so.
     ///
     /// `is_cancelled` is asked before each costly step and last before the volume is attached.
@@ -49,14 +58,11 @@ impl Publisher {
     /// As the API's `PublishVolume`.
     pub fn publish(&self, volume: &Volume, is_cancelled: &dyn Fn() -> bool) -> Result<Outcome> {
         let proceed = || if is_cancelled() { Err(Error::Cancelled) } else { Ok(()) };
-        let place = open_place(self, volume)?;
-        let found = observe(&place)?;
-        let mounted = match &found {
-            Found::Nothing => None,
-            Found::Directory(directory) if entries(directory.as_fd())?.is_empty() => None,
-            Found::Directory(_) => return Err(occupied(&place, "a directory that is not empty")),
-            Found::Foreign(what) => return Err(occupied(&place, what)),
-            Found::Volume(mounted) => Some((mounted, same_request(mounted, volume, &place)?)),
+        let place = self.open_place(&volume.target)?;
+        let mounted = self.mounted(&place)?;
+        let mounted = match &mounted {
+            Some(mounted) => Some((mounted, same_request(mounted, volume, &place)?)),
+            None => None,
         };
         proceed()?;
         let maps = self.resolve(&volume.maps)?;
@@ -67,16 +73,38 @@ impl Publisher {
         }
         proceed()?;
         let tree = self.build(volume, &maps)?;
-        proceed()?;
-        match mounted {
-            Some((mounted, _)) => swap(&tree, mounted, &place).map(|()| Outcome::Replaced),
-            None => attach(&tree, &place, matches!(found, Found::Nothing)).map(|()| Outcome::Created),
+        let read_only: Vec<_> = volume.maps.iter().filter(|map| !map.writable).map(|map| map.name.clone()).collect();
+        let gives = if read_only.is_empty() { Gives::WritableMaps } else { Gives::ReadOnlyMaps(read_only) };
+        let terms = Terms { volume_id: &volume.id, single_target: volume.single_target, gives };
+        self.attach(&tree, &place, mounted.as_ref().map(|(mounted, _)| *mounted), &terms, proceed)?;
+        Ok(if mounted.is_some() { Outcome::Replaced } else { Outcome::Created })
+    }
+
+    pub(super) fn open_place(&self, target: &Path) -> Result<Place> {
+        let shown = target.display();
+        Place::open(&self.kubelet_directory, target).map_err(|error| match error.errno {
+            Errno::LOOP => Error::InvalidArgument(format!("target_path: {shown} has a symbolic link in it")),
+            Errno::NOENT | Errno::NOTDIR => {
+                Error::InvalidArgument(format!("target_path: the parent directory of {shown} does not exist"))
+            }
+            _ => error.into(),
+        })
+    }
+
+    /// The volume at a place; `None` where one can be put.
+    pub(super) fn mounted(&self, place: &Place) -> Result<Option<Mounted>> {
+        match observe(place, &self.sources.store)? {
+            Found::Nothing => Ok(None),
+            Found::Directory(directory) if entries(directory.as_fd(), 1)?.is_empty() => Ok(None),
+            Found::Directory(_) => Err(occupied(place, "a directory that is not empty")),
+            Found::Foreign(what) => Err(occupied(place, &what)),
+            Found::Volume(mounted) => Ok(Some(mounted)),
         }
     }
 
     /// Created maps come last, so that none is made for a volume that fails for another map.
     fn resolve(&self, wanted: &[VolumeMap]) -> Result<Vec<Map>> {
-        let is_created = |map: &VolumeMap| matches!(map.source, crate::request::Source::Created(_));
+        let is_created = |map: &VolumeMap| matches!(map.source, Source::Created(_));
         let mut maps: Vec<Option<Map>> = wanted.iter().map(|_| None).collect();
         for created in [false, true] {
             for (slot, map) in maps.iter_mut().zip(wanted).filter(|(_, map)| is_created(map) == created) {
@@ -92,7 +120,7 @@ impl Publisher {
             .maps
             .iter()
             .zip(maps)
-            .map(|(file, map)| File { name: &file.file, map: map.fd.as_fd(), writable: file.writable })
+            .map(|(file, map)| File { path: &file.file, map: map.fd.as_fd(), writable: file.writable })
             .collect();
         let plan =
             Plan { source: &source(&volume.id), files: &files, gid: volume.gid, user_namespace: volume.user_namespace };
@@ -100,40 +128,49 @@ impl Publisher {
     }
 }
 
-fn open_place(publisher: &Publisher, volume: &Volume) -> Result<Place> {
-    let target = volume.target.display();
-    Place::open(&publisher.kubelet_directory, &volume.target).map_err(|error| match error.errno {
-        Errno::LOOP => Error::InvalidArgument(format!("target_path: {target} has a symbolic link in it")),
-        Errno::NOENT | Errno::NOTDIR => {
-            Error::InvalidArgument(format!("target_path: the parent directory of {target} does not exist"))
-        }
-        _ => error.into(),
-    })
-}
-
 fn occupied(place: &Place, what: &str) -> Error {
     Error::Occupied(format!("{} is {what}; it is left as it is", place.path.display()))
 }
 
-/// Holds a mounted volume against what is asked, the maps' identity left aside.
-fn same_request(mounted: &Mounted, volume: &Volume, place: &Place) -> Result<BTreeMap<CString, MountedFile>> {
-    let target = place.path.display();
-    let differs = |how: String| Err(Error::Occupied(format!("{target} was published before with {how}")));
-    if !mounted.is(&volume.id) {
-        let other = mounted.volume_id.as_deref().unwrap_or_default();
+pub(super) fn otherwise(place: &Place, how: &str) -> Error {
+    Error::Occupied(format!("{} was published before with {how}", place.path.display()))
+}
+
+/// Holds what is mounted against what is asked, files left aside.
+pub(super) fn same_volume(
+    mounted: &Mounted,
+    volume_id: &str,
+    layout: Layout,
+    gid: Option<u32>,
+    place: &Place,
+) -> Result<()> {
+    if !mounted.is(volume_id) {
+        let (target, other) = (place.path.display(), mounted.volume_id.as_deref().unwrap_or_default());
         return Err(Error::Occupied(format!("{target} holds another volume, {other}")));
     }
-    if mounted.user_namespace != volume.user_namespace {
-        return differs(format!("user_namespace {}", mounted.user_namespace));
+    match (mounted.layout, layout) {
+        (Layout::Workspace, Layout::Workspace) => return Ok(()),
+        (Layout::Workspace, _) => return Err(otherwise(place, "a workspace to write to")),
+        (_, Layout::Workspace) => return Err(otherwise(place, "maps")),
+        (is, asked) if is == asked => {}
+        (is, _) => return Err(otherwise(place, &format!("user_namespace {}", is == Layout::Carrier))),
     }
     let group = |gid: u32, mode: u32| if mode & 0o005 == 0 { gid.to_string() } else { "none".to_owned() };
-    let modes = Modes::new(volume.gid, volume.user_namespace);
-    let asked = (volume.gid.unwrap_or(0), modes.directory.bits());
+    let modes = Modes::new(gid, layout == Layout::Carrier);
+    let asked = (gid.unwrap_or(0), modes.directory.bits());
     if (mounted.gid, mounted.mode) != asked {
         let (is, asked) = (group(mounted.gid, mounted.mode), group(asked.0, asked.1));
-        return differs(format!("group {is}, now asked for group {asked}"));
+        return Err(otherwise(place, &format!("group {is}, now asked for group {asked}")));
     }
+    Ok(())
+}
+
+/// Holds a mounted volume against what is asked, the maps' identity left aside.
+fn same_request(mounted: &Mounted, volume: &Volume, place: &Place) -> Result<BTreeMap<CString, PinnedMap>> {
+    let layout = if volume.user_namespace { Layout::Carrier } else { Layout::Pins };
+    same_volume(mounted, &volume.id, layout, volume.gid, place)?;
     let files = mounted.files()?;
+    let differs = |how: String| Err(otherwise(place, &how));
     let access = |writable: bool| if writable { "read-write" } else { "read-only" };
     for asked in &volume.maps {
         match files.get(&asked.file) {
@@ -152,46 +189,10 @@ fn same_request(mounted: &Mounted, volume: &Volume, place: &Place) -> Result<BTr
     }
 }
 
-fn same_maps(files: &BTreeMap<CString, MountedFile>, volume: &Volume, maps: &[Map]) -> bool {
+fn same_maps(files: &BTreeMap<CString, PinnedMap>, volume: &Volume, maps: &[Map]) -> bool {
     volume
         .maps
         .iter()
         .zip(maps)
         .all(|(file, map)| files.get(&file.file).is_some_and(|is| is.map.info.id == map.info.id))
-}
-
-/// Puts a complete tree where nothing is mounted; a directory that was made for it goes again when that fails.
-fn attach(tree: &OwnedFd, place: &Place, absent: bool) -> Result<()> {
-    let name: &CStr = &place.name;
-    if absent {
-        let mode = Mode::from_raw_mode(0o750);
-        rustix::fs::mkdirat(&place.parent, name, mode).call("mkdir", || place.path.display().to_string())?;
-    }
-    let attached = mount::attach(tree.as_fd(), place.parent.as_fd(), name);
-    if attached.is_err() && absent {
-        let _ = rustix::fs::unlinkat(&place.parent, name, rustix::fs::AtFlags::REMOVEDIR);
-    }
-    Ok(attached?)
-}
-
-/// Puts a new generation over the old one, with a complete one at the target at every moment.
-///
-/// The first is covered. A later one takes the second's place: slid beneath it, then the second is taken away. A pod that
-/// follows mounts is a slave of the first and would not see that one replaced. Where the kernel cannot say whether there
-/// is a second, or cannot slide beneath, generations pile up until unpublish.
-fn swap(tree: &OwnedFd, mounted: &Mounted, place: &Place) -> Result<()> {
-    if is_covering(mounted) && mount::attach_beneath(tree.as_fd(), mounted.root.as_fd()).is_ok() {
-        return Ok(mount::detach(place.parent.as_fd(), &place.name)?);
-    }
-    Ok(mount::attach(tree.as_fd(), place.parent.as_fd(), &place.name)?)
-}
-
-/// Whether the volume at the top is mounted on another generation of itself; where the kernel tells no source, on what
-/// looks like one.
-fn is_covering(mounted: &Mounted) -> bool {
-    let Ok(top) = mount::status(mounted.root.as_fd()) else { return false };
-    mount::status_by_id(top.parent).is_ok_and(|parent| match parent.source {
-        Some(source) => source.starts_with(SOURCE_PREFIX),
-        None => parent.magic == top.magic && parent.superblock_read_only,
-    })
 }

@@ -14,7 +14,7 @@ use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
 
-use super::wanted::Wanted;
+use super::wanted::{Wanted, Workspace};
 
 /// Works on the thread that calls it, and so in that thread's mount namespace and as its user.
 pub struct Client {
@@ -50,6 +50,12 @@ impl Client {
         Ok(answer.into_inner().outcome())
     }
 
+    pub fn publish_workspace(&self, wanted: &Workspace) -> Result<Outcome, Status> {
+        let request = wanted.0.clone();
+        let answer = self.run(|mut pinner| async move { pinner.publish_workspace(request).await })?;
+        Ok(answer.into_inner().outcome())
+    }
+
     pub fn unpublish(&self, volume_id: &str, target: &Path) -> Result<(), Status> {
         let target_path = target.to_str().unwrap().to_owned();
         let request = api::UnpublishVolumeRequest { volume_id: volume_id.to_owned(), target_path };
@@ -60,6 +66,26 @@ impl Client {
         let target_path = target.to_str().unwrap().to_owned();
         let request = api::GetVolumeStatsRequest { volume_id: volume_id.to_owned(), target_path };
         self.run(|mut pinner| async move { pinner.get_volume_stats(request).await }).map(tonic::Response::into_inner)
+    }
+
+    pub fn describe_volume(&self, volume_id: &str, target: &Path) -> Result<api::DescribeVolumeResponse, Status> {
+        let target_path = target.to_str().unwrap().to_owned();
+        let request = api::DescribeVolumeRequest { volume_id: volume_id.to_owned(), target_path };
+        self.run(|mut pinner| async move { pinner.describe_volume(request).await }).map(tonic::Response::into_inner)
+    }
+
+    /// Sorted.
+    pub fn kept(&self) -> Vec<String> {
+        let request = api::ListKeptVolumesRequest {};
+        let answer = self.run(|mut pinner| async move { pinner.list_kept_volumes(request).await });
+        let mut volume_ids = answer.unwrap().into_inner().volume_ids;
+        volume_ids.sort();
+        volume_ids
+    }
+
+    pub fn release(&self, volume_id: &str) -> Result<(), Status> {
+        let request = api::ReleaseVolumeRequest { volume_id: volume_id.to_owned() };
+        self.run(|mut pinner| async move { pinner.release_volume(request).await }).map(|_| ())
     }
 
     pub fn list(&self) -> Vec<(String, PathBuf)> {

@@ -14,7 +14,8 @@ use bpffs_pinner::api;
 use bpffs_pinner::api::pinner_server::PinnerServer;
 use bpffs_pinner::probe::probe;
 use bpffs_pinner::server::Service;
-use bpffs_pinner::source::{Sources, Store};
+use bpffs_pinner::source::Sources;
+use bpffs_pinner::store::Store;
 use bpffs_pinner::volume::Publisher;
 use bpffs_pinner::volume::compose::Composer;
 use rustix::mount::{MountPropagationFlags, mount_change};
@@ -106,7 +107,7 @@ impl Node {
     pub fn publisher(&self, composer: Composer) -> Publisher {
         let store = Store::open_or_mount(self.store.clone()).unwrap();
         let sources = Sources { pin_roots: vec![self.pins.clone()], store };
-        Publisher { kubelet_directory: self.kubelet.clone(), sources, composer }
+        Publisher::new(self.kubelet.clone(), sources, composer)
     }
 
     /// The command that starts the pinner here, answering root.
@@ -177,11 +178,37 @@ impl Node {
         found.available
     }
 
+    /// Whether the mount table shows the source of a bpffs; if not, says that `test` is skipped.
+    pub fn shows_sources(&self, test: &str) -> bool {
+        let shows = mounts::at(&self.store).iter().any(|mount| mount.source == "csi-bpffs-store");
+        if !shows {
+            skipped(test, "this kernel shows no source of a bpffs");
+        }
+        shows
+    }
+
     /// A target path whose parent exists.
     pub fn target(&self, pod: &str) -> PathBuf {
         let parent = self.kubelet.join("pods").join(pod);
         fs::create_dir_all(&parent).unwrap();
         parent.join("mount")
+    }
+
+    /// The target path of a pod's volume, as the kubelet would have it. Its parent exists.
+    pub fn pod(&self, pod: &str, volume: &str) -> PathBuf {
+        let parent = self.kubelet.join("pods").join(pod).join("volumes/kubernetes.io~csi").join(volume);
+        fs::create_dir_all(&parent).unwrap();
+        parent.join("mount")
+    }
+
+    /// Where a created map of the node is kept.
+    pub fn created(&self, name: &str) -> PathBuf {
+        self.store.join("created").join(name)
+    }
+
+    /// Where something of a persistent volume is kept.
+    pub fn kept_at(&self, volume_id: &str) -> PathBuf {
+        self.store.join("volumes").join(volume_id)
     }
 
     /// Pins an object where sources are looked for.

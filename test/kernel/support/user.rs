@@ -23,6 +23,11 @@ impl User {
         Self { uid: id, gid: id, capabilities: CapabilitySet::empty() }
     }
 
+    /// What loads programs in a pod: an ordinary user of a group, with `CAP_BPF`.
+    pub const fn loader(gid: u32) -> Self {
+        Self { uid: 65534, gid, capabilities: CapabilitySet::BPF }
+    }
+
     /// Uid 0 with exactly these.
     pub const fn root_with(capabilities: CapabilitySet) -> Self {
         Self { uid: 0, gid: 0, capabilities }

@@ -38,8 +38,43 @@ impl Wanted {
         self
     }
 
+    pub fn single_target(mut self) -> Self {
+        self.0.single_target = true;
+        self
+    }
+
     pub fn request(&self) -> api::PublishVolumeRequest {
         self.0.clone()
+    }
+
+    pub fn target(&self) -> PathBuf {
+        PathBuf::from(&self.0.target_path)
+    }
+}
+
+/// A request for a workspace to come.
+#[derive(Clone, Debug)]
+pub struct Workspace(pub api::PublishWorkspaceRequest);
+
+impl Workspace {
+    pub fn new(volume_id: &str, target: &Path) -> Self {
+        let target_path = target.to_str().unwrap().to_owned();
+        Self(api::PublishWorkspaceRequest { volume_id: volume_id.to_owned(), target_path, ..Default::default() })
+    }
+
+    pub fn gid(mut self, gid: u32) -> Self {
+        self.0.gid = Some(gid);
+        self
+    }
+
+    pub fn read_only(mut self) -> Self {
+        self.0.read_only = true;
+        self
+    }
+
+    pub fn single_target(mut self) -> Self {
+        self.0.single_target = true;
+        self
     }
 
     pub fn target(&self) -> PathBuf {
@@ -62,6 +97,18 @@ pub fn loaded(map: &str, program: &str, program_tag: &str) -> api::Source {
 pub fn created(name: &str, kind: &str) -> api::Source {
     let definition = api::CreatedMap { key_size: 4, value_size: 8, max_entries: 16, ..Default::default() };
     defined(api::CreatedMap { name: name.to_owned(), r#type: kind.to_owned(), ..definition })
+}
+
+/// As [`created`], for a persistent volume.
+pub fn created_for(volume_id: &str, name: &str, kind: &str) -> api::Source {
+    let definition = api::CreatedMap { key_size: 4, value_size: 8, max_entries: 16, ..Default::default() };
+    let (volume_id, name, r#type) = (volume_id.to_owned(), name.to_owned(), kind.to_owned());
+    defined(api::CreatedMap { volume_id, name, r#type, ..definition })
+}
+
+pub fn in_workspace(volume_id: &str, path: &str) -> api::Source {
+    let (volume_id, path) = (volume_id.to_owned(), path.to_owned());
+    api::Source { from: Some(From::Workspace(api::WorkspaceMap { volume_id, path })) }
 }
 
 pub fn defined(created: api::CreatedMap) -> api::Source {

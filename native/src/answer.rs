@@ -1,0 +1,106 @@
+//! What the API answers, put together from what volumes and sources say.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use crate::api;
+use crate::api::publish_volume_response::Outcome as Published;
+use crate::error::{Error, Result};
+use crate::map_type;
+use crate::request::Source;
+use crate::source::{IfAbsent, Map};
+use crate::sys::bpf;
+use crate::sys::path::Place;
+use crate::volume::{self, Found, Layout, Mounted, Outcome, Publisher};
+
+/// A workspace has as many maps as its owner likes; an answer has not.
+const FILES_MAX: usize = 1024;
+
+/// Says what a publish did.
+#[must_use]
+pub fn published(outcome: Outcome) -> api::PublishVolumeResponse {
+    let outcome = match outcome {
+        Outcome::Created => Published::Created,
+        Outcome::Unchanged => Published::Unchanged,
+        Outcome::Replaced => Published::Replaced,
+    };
+    api::PublishVolumeResponse { outcome: outcome.into() }
+}
+
+/// Counts the maps of a volume.
+///
+/// # Errors
+/// [`Error::NotFound`] when it is not there.
+pub fn stats(publisher: &Publisher, id: &str, target: &Path) -> Result<api::GetVolumeStatsResponse> {
+    let mut stats = api::GetVolumeStatsResponse::default();
+    find(publisher, id, target)?.1.walk(&mut |_, file| {
+        stats.maps += 1;
+        stats.memory_bytes += bpf::map_memory(file.map.fd.as_fd())?;
+        Ok(())
+    })?;
+    Ok(stats)
+}
+
+/// Describes a volume and its maps.
+///
+/// # Errors
+/// [`Error::NotFound`] when it is not there.
+pub fn volume(publisher: &Publisher, id: &str, target: &Path) -> Result<api::DescribeVolumeResponse> {
+    let (place, mounted) = find(publisher, id, target)?;
+    let mut files = Vec::new();
+    mounted.walk(&mut |path, file| {
+        if files.len() < FILES_MAX {
+            let access = if file.writable { api::Access::ReadWrite } else { api::Access::ReadOnly };
+            let path = path.to_string_lossy().into_owned();
+            files.push(api::VolumeFile { path, access: access.into(), map: Some(description(&file.map)?) });
+        }
+        Ok(())
+    })?;
+    let workspace = mounted.layout == Layout::Workspace;
+    Ok(api::DescribeVolumeResponse { workspace, files, generations: volume::generations(&mounted, &place)? })
+}
+
+fn find(publisher: &Publisher, id: &str, target: &Path) -> Result<(Place, Mounted)> {
+    let absent = || Error::NotFound(format!("volume {id} is not published at {}", target.display()));
+    let place = Place::open(&publisher.kubelet_directory, target).map_err(|_| absent())?;
+    match volume::observe(&place, &publisher.sources.store)? {
+        Found::Volume(mounted) if mounted.is(id) => Ok((place, mounted)),
+        _ => Err(absent()),
+    }
+}
+
+/// Lists the volumes of the node.
+///
+/// # Errors
+/// When the mount table cannot be read.
+pub fn volumes(publisher: &Publisher) -> Result<api::ListVolumesResponse> {
+    let volumes = volume::list(&publisher.kubelet_directory, &publisher.sources.store)?;
+    let volumes = volumes.into_iter().map(|listed| api::Volume {
+        volume_id: listed.volume_id,
+        target_path: listed.target.to_string_lossy().into_owned(),
+    });
+    Ok(api::ListVolumesResponse { volumes: volumes.collect() })
+}
+
+/// Looks a source up.
+///
+/// # Errors
+/// As the source says.
+pub fn map(publisher: &Publisher, source: &Source) -> Result<api::DescribeMapResponse> {
+    let map = publisher.sources.resolve(source, IfAbsent::Fail)?;
+    Ok(api::DescribeMapResponse { map: Some(description(&map)?) })
+}
+
+fn description(map: &Map) -> Result<api::MapDescription> {
+    let info = map.info;
+    Ok(api::MapDescription {
+        id: info.id,
+        name: info.name().to_owned(),
+        r#type: map_type::name(info.kind).into_owned(),
+        key_size: info.key_size,
+        value_size: info.value_size,
+        max_entries: info.max_entries,
+        flags: info.flags,
+        memory_bytes: bpf::map_memory(map.fd.as_fd())?,
+    })
+}

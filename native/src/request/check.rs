@@ -1,0 +1,74 @@
+//! What names and paths must look like.
+
+use std::ffi::CString;
+
+use crate::error::{Error, Result};
+use crate::sys::path::is_canonical;
+
+const NAME_MAX: usize = 128;
+const PATH_MAX: usize = 4095;
+/// `NAME_MAX` of every filesystem here.
+const ELEMENT_MAX: usize = 255;
+
+/// The error for a field.
+///
+/// # Errors
+/// [`Error::InvalidArgument`], always.
+pub fn invalid<T>(field: &str, problem: impl std::fmt::Display) -> Result<T> {
+    Err(Error::InvalidArgument(format!("{field}: {problem}")))
+}
+
+/// 1 to 128 letters and digits, or the extra characters.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] naming the field.
+pub fn name(field: &str, value: &str, extra: &str) -> Result<()> {
+    if value.is_empty() || value.len() > NAME_MAX {
+        return invalid(field, format_args!("must have 1 to {NAME_MAX} characters, has {}", value.len()));
+    }
+    match value.chars().find(|&c| !c.is_ascii_alphanumeric() && !extra.contains(c)) {
+        Some(bad) => invalid(field, format_args!("{bad:?} in {value:?} is not allowed, only [A-Za-z0-9{extra}]")),
+        None => Ok(()),
+    }
+}
+
+/// A name that a bpffs takes.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] naming the field.
+pub fn file_name(field: &str, value: &str) -> Result<CString> {
+    name(field, value, "_-")?;
+    CString::new(value).or_else(|_| invalid(field, "has a NUL"))
+}
+
+/// An absolute path, written in one way only.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] naming the field.
+pub fn absolute_path(field: &str, path: &str) -> Result<()> {
+    if path.len() > PATH_MAX {
+        return invalid(field, format_args!("must have at most {PATH_MAX} bytes, has {}", path.len()));
+    }
+    if !is_canonical(path) {
+        return invalid(field, format_args!("{path:?} must be absolute, without \".\", \"..\" or empty elements"));
+    }
+    match path.split('/').find(|element| element.len() > ELEMENT_MAX) {
+        Some(long) => invalid(field, format_args!("{long:?} must have at most {ELEMENT_MAX} bytes")),
+        None => Ok(()),
+    }
+}
+
+/// A path of a pin from a directory of a bpffs, which takes no dot in a name.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] naming the field.
+pub fn relative_path(field: &str, path: &str) -> Result<()> {
+    absolute_path(field, &format!("/{path}")).or_else(|_| {
+        let rule = "must be relative, without \".\", \"..\" or empty elements";
+        invalid(field, format_args!("{path:?} {rule}, with at most {PATH_MAX} bytes, {ELEMENT_MAX} in an element"))
+    })?;
+    if path.contains('.') {
+        return invalid(field, format_args!("'.' in {path:?} is not allowed: no pin has it in its name"));
+    }
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! Requests, checked again: from what the wire allows to what the rest of the pinner may rely on.
+
+mod check;
+mod source;
+
+use std::collections::HashSet;
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+
+use self::check::invalid;
+use crate::api;
+use crate::error::Result;
+use crate::sys::path::beneath;
+
+pub use self::source::{Created, Loaded, Shape, Source, WorkspaceMap};
+
+/// How many maps a volume has at most.
+pub const MAPS_MAX: usize = 256;
+
+/// What a volume shall be.
+#[derive(Debug)]
+pub struct Volume {
+    /// `[A-Za-z0-9._-]`.
+    pub id: String,
+    /// Canonical and beneath the kubelet's directory.
+    pub target: PathBuf,
+    /// At least one; file names are unique.
+    pub maps: Vec<VolumeMap>,
+    /// Who owns it beside root; `None`: it is open to all who reach it.
+    pub gid: Option<u32>,
+    /// A tmpfs that carries the pins, in place of a bpffs.
+    pub user_namespace: bool,
+    /// Whether it may be at one target at a time.
+    pub single_target: bool,
+}
+
+/// A workspace to be attached.
+#[derive(Debug)]
+pub struct Workspace {
+    /// As [`kept_volume_id`] allows.
+    pub id: String,
+    /// Canonical and beneath the kubelet's directory.
+    pub target: PathBuf,
+    /// Who owns it beside root; `None`: it is open to all who reach it.
+    pub gid: Option<u32>,
+    /// A volume with the maps that are pinned in it, in place of itself.
+    pub read_only: bool,
+    /// Whether it may be at one target at a time.
+    pub single_target: bool,
+}
+
+/// One file of a volume.
+#[derive(Debug)]
+pub struct VolumeMap {
+    /// For messages.
+    pub name: String,
+    /// `[A-Za-z0-9_-]`.
+    pub file: CString,
+    /// Whether it can be opened for writing.
+    pub writable: bool,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// Checks the id of a volume.
+///
+/// # Errors
+/// [`crate::error::Error::InvalidArgument`] naming the field.
+pub fn volume_id(id: String) -> Result<String> {
+    check::name("volume_id", &id, "._-")?;
+    Ok(id)
+}
+
+/// Checks the id of a volume of which something is kept: the store has a directory of that name, which is no place for a
+/// dot.
+///
+/// # Errors
+/// [`crate::error::Error::InvalidArgument`] naming the field.
+pub fn kept_volume_id(field: &str, id: String) -> Result<String> {
+    check::name(field, &id, "_-")?;
+    Ok(id)
+}
+
+/// Checks a target path against the kubelet's directory; links in it are found when it is opened.
+///
+/// # Errors
+/// [`crate::error::Error::InvalidArgument`] naming the field.
+pub fn target_path(path: String, kubelet_directory: &Path) -> Result<PathBuf> {
+    const FIELD: &str = "target_path";
+    check::absolute_path(FIELD, &path)?;
+    let path = PathBuf::from(path);
+    if beneath(kubelet_directory, &path).is_none() {
+        let (path, root) = (path.display(), kubelet_directory.display());
+        return invalid(FIELD, format_args!("{path} is not beneath the kubelet's directory {root}"));
+    }
+    Ok(path)
+}
+
+impl Volume {
+    /// Checks a publish request.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::InvalidArgument`] naming the field.
+    pub fn parse(request: api::PublishVolumeRequest, kubelet_directory: &Path) -> Result<Self> {
+        if request.maps.is_empty() || request.maps.len() > MAPS_MAX {
+            return invalid("maps", format_args!("must have 1 to {MAPS_MAX} entries, has {}", request.maps.len()));
+        }
+        let gid = group(request.gid)?;
+        let id = volume_id(request.volume_id)?;
+        let target = target_path(request.target_path, kubelet_directory)?;
+        let maps = request.maps.into_iter().map(VolumeMap::parse).collect::<Result<Vec<_>>>()?;
+        let mut seen = HashSet::new();
+        for map in &maps {
+            if !seen.insert(&map.file) {
+                return invalid("file_name", format_args!("{:?} is given twice", map.file));
+            }
+        }
+        let api::PublishVolumeRequest { user_namespace, single_target, .. } = request;
+        Ok(Self { id, target, maps, gid, user_namespace, single_target })
+    }
+}
+
+impl Workspace {
+    /// Checks a publish request.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::InvalidArgument`] naming the field.
+    pub fn parse(request: api::PublishWorkspaceRequest, kubelet_directory: &Path) -> Result<Self> {
+        let gid = group(request.gid)?;
+        let id = kept_volume_id("volume_id", request.volume_id)?;
+        let target = target_path(request.target_path, kubelet_directory)?;
+        Ok(Self { id, target, gid, read_only: request.read_only, single_target: request.single_target })
+    }
+}
+
+fn group(gid: Option<u32>) -> Result<Option<u32>> {
+    // (gid_t)-1 means "leave it" to chown(2).
+    if gid == Some(u32::MAX) { invalid("gid", "4294967295 is no group") } else { Ok(gid) }
+}
+
+impl VolumeMap {
+    fn parse(map: api::VolumeMap) -> Result<Self> {
+        check::name("name", &map.name, "._-")?;
+        let writable = match map.access() {
+            api::Access::ReadOnly => false,
+            api::Access::ReadWrite => true,
+            api::Access::Unspecified => return invalid("access", "must be READ_ONLY or READ_WRITE"),
+        };
+        let file = check::file_name("file_name", &map.file_name)?;
+        let source = Source::parse(map.source).map_err(|error| error.of_map(&map.name))?;
+        Ok(Self { file, writable, source, name: map.name })
+    }
+}

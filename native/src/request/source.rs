@@ -1,0 +1,173 @@
+//! Sources, checked again.
+
+use std::ffi::CString;
+use std::path::PathBuf;
+
+use super::check::{self, invalid};
+use crate::api;
+use crate::error::Result;
+use crate::map_type;
+use crate::sys::bpf::NAME_LEN;
+
+/// Where a map comes from.
+#[derive(Debug)]
+pub enum Source {
+    /// A pin, by its canonical path.
+    Pinned(PathBuf),
+    /// A map in the kernel, by names.
+    Loaded(Loaded),
+    /// A map of the store.
+    Created(Created),
+    /// A pin in a workspace.
+    Workspace(WorkspaceMap),
+}
+
+/// A map in the kernel, by its name and perhaps by a program that uses it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// 1 to 15 characters.
+    pub map: String,
+    /// 1 to 15 characters.
+    pub program: Option<String>,
+    /// 16 hexadecimal digits, small.
+    pub tag: Option<String>,
+}
+
+/// A map of the store.
+#[derive(Debug)]
+pub struct Created {
+    /// The volume that it belongs to; `None`: the node. As [`super::kept_volume_id`] allows.
+    pub volume_id: Option<String>,
+    /// `[A-Za-z0-9_-]`.
+    pub name: CString,
+    /// What it is.
+    pub shape: Shape,
+    /// For a map of maps, and for no other: what the maps in it are.
+    pub inner: Option<Shape>,
+}
+
+/// What a map is that the pinner makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// `enum bpf_map_type`, of the creatable ones.
+    pub kind: u32,
+    /// Bytes.
+    pub key_size: u32,
+    /// Bytes.
+    pub value_size: u32,
+    /// Elements, or bytes of a ring buffer.
+    pub max_entries: u32,
+    /// `BPF_F_…`.
+    pub flags: u32,
+}
+
+/// A pin in a workspace.
+#[derive(Debug)]
+pub struct WorkspaceMap {
+    /// As [`super::kept_volume_id`] allows.
+    pub volume_id: String,
+    /// Relative, without links or dots.
+    pub path: PathBuf,
+}
+
+impl Source {
+    /// Checks a source.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] naming the field.
+    pub fn parse(source: Option<api::Source>) -> Result<Self> {
+        use api::source::From;
+        match source.and_then(|source| source.from) {
+            None => invalid("source", "must be one of pinned, loaded, created, workspace"),
+            Some(From::Pinned(pinned)) => {
+                check::absolute_path("source.pinned.path", &pinned.path)?;
+                Ok(Self::Pinned(PathBuf::from(pinned.path)))
+            }
+            Some(From::Loaded(loaded)) => Loaded::parse(loaded).map(Self::Loaded),
+            Some(From::Created(created)) => Created::parse(created).map(Self::Created),
+            Some(From::Workspace(workspace)) => WorkspaceMap::parse(workspace).map(Self::Workspace),
+        }
+    }
+}
+
+impl Loaded {
+    fn parse(loaded: api::LoadedMap) -> Result<Self> {
+        for (field, name) in [("source.loaded.map", &loaded.map), ("source.loaded.program", &loaded.program)] {
+            if name.len() > NAME_LEN {
+                let kept = name.get(..NAME_LEN).unwrap_or_default();
+                return invalid(field, format_args!("the kernel keeps {NAME_LEN} characters of {name:?}: {kept:?}"));
+            }
+        }
+        if loaded.map.is_empty() {
+            return invalid("source.loaded.map", "must not be empty");
+        }
+        let tag = loaded.program_tag.to_ascii_lowercase();
+        if !tag.is_empty() && (tag.len() != 16 || !tag.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+            return invalid("source.loaded.program_tag", format_args!("{tag:?} must have 16 hexadecimal digits"));
+        }
+        let given = |text: String| (!text.is_empty()).then_some(text);
+        Ok(Self { map: loaded.map, program: given(loaded.program), tag: given(tag) })
+    }
+}
+
+impl Created {
+    fn parse(created: api::CreatedMap) -> Result<Self> {
+        const INNER: &str = "source.created.inner";
+        let name = check::file_name("source.created.name", &created.name)?;
+        let volume_id = Some(created.volume_id).filter(|id| !id.is_empty());
+        let volume_id = volume_id.map(|id| super::kept_volume_id("source.created.volume_id", id)).transpose()?;
+        let Some(kind) = map_type::creatable_by_name(&created.r#type) else {
+            let known = map_type::creatable_names();
+            return invalid("source.created.type", format_args!("{:?} is none of {known}", created.r#type));
+        };
+        let inner = match (map_type::holds_maps(kind), created.inner) {
+            (false, None) => None,
+            (true, Some(inner)) => Some(Shape::parse_inner(&inner)?),
+            (true, None) => {
+                return invalid(INNER, format_args!("{:?} needs it: what the maps in it are", created.r#type));
+            }
+            (false, Some(_)) => return invalid(INNER, format_args!("{:?} holds no maps", created.r#type)),
+        };
+        let flags = flags("source.created.flags", &created.flags)?;
+        let shape = Shape {
+            kind,
+            key_size: created.key_size,
+            value_size: created.value_size,
+            max_entries: created.max_entries,
+            flags,
+        };
+        Ok(Self { volume_id, name, shape, inner })
+    }
+}
+
+impl Shape {
+    fn parse_inner(inner: &api::InnerMap) -> Result<Self> {
+        let kind = map_type::creatable_by_name(&inner.r#type).filter(|&kind| !map_type::holds_maps(kind));
+        let Some(kind) = kind else {
+            let known = map_type::creatable_inner_names();
+            return invalid("source.created.inner.type", format_args!("{:?} is none of {known}", inner.r#type));
+        };
+        let flags = flags("source.created.inner.flags", &inner.flags)?;
+        let api::InnerMap { key_size, value_size, max_entries, .. } = *inner;
+        Ok(Self { kind, key_size, value_size, max_entries, flags })
+    }
+}
+
+fn flags(field: &str, names: &[String]) -> Result<u32> {
+    let mut flags = 0;
+    for name in names {
+        let Some(bit) = map_type::flag_by_name(name) else {
+            return invalid(field, format_args!("{name:?} is none of {}", map_type::flag_names()));
+        };
+        flags |= bit;
+    }
+    Ok(flags)
+}
+
+impl WorkspaceMap {
+    fn parse(map: api::WorkspaceMap) -> Result<Self> {
+        let volume_id = super::kept_volume_id("source.workspace.volume_id", map.volume_id)?;
+        check::relative_path("source.workspace.path", &map.path)?;
+        Ok(Self { volume_id, path: PathBuf::from(map.path) })
+    }
+}

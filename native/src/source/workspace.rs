@@ -1,0 +1,31 @@
+//! A map that a pod pinned in its workspace.
+
+use std::os::fd::AsFd;
+
+use super::Map;
+use super::pinned::map_at;
+use crate::error::{Error, Result};
+use crate::request::WorkspaceMap;
+use crate::store::{Kept, Store};
+use crate::sys::path::open_within;
+
+/// Opens a pin in a workspace that is kept on this node. Its owner may rename and unlink while this looks, and put links
+/// anywhere, of which none is followed.
+///
+/// # Errors
+/// [`Error::NotYet`] when there is no such workspace or no such pin, [`Error::Unusable`] where it is no pin of a map.
+pub fn open(store: &Store, wanted: &WorkspaceMap) -> Result<Map> {
+    let WorkspaceMap { volume_id, path } = wanted;
+    let root = match store.kept(volume_id)? {
+        Kept::Workspace(root) => root,
+        Kept::Nothing => {
+            return Err(Error::NotYet(format!(
+                "there is no workspace {volume_id:?} on this node yet: start a pod here that mounts it"
+            )));
+        }
+        Kept::Maps(_) => return Err(Error::Unusable(format!("volume {volume_id:?} is no workspace"))),
+    };
+    let shown = format!("{:?} in workspace {volume_id:?}", path.display().to_string());
+    let absent = || format!("nothing is pinned at {shown} yet: start the pod that pins it there");
+    map_at(open_within(root.as_fd(), path), &shown, absent)
+}

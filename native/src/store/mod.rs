@@ -1,0 +1,129 @@
+//! The store: a bpffs of the pinner's own, with what it keeps while no volume is published and while it does not run.
+//!
+//! ```text
+//! <store>/created/<name>              maps that belong to the node
+//! <store>/volumes/<volume id>/<name>  maps that belong to a persistent volume
+//! <store>/volumes/<volume id>/        a workspace: a bpffs of its own, mounted here so that it stays
+//! ```
+//! As everywhere, what is there is all that is known: a directory is made with the first thing in it, and one that was left
+//! empty by a kill is used, or released, like any other.
+
+mod maps;
+mod release;
+mod workspace;
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags};
+
+use crate::error::{Error, Result};
+use crate::sys::mount::{self, BPF_MAGIC};
+use crate::sys::path::{Entry, ensure_directory, ensure_entry, entries, open_beneath, open_entry, open_subdirectory};
+use crate::sys::{self, Context};
+
+/// The directory of the maps that belong to the node.
+const CREATED: &CStr = c"created";
+/// The directory with a directory for each persistent volume.
+const VOLUMES: &CStr = c"volumes";
+
+/// Where things are pinned that outlive the pinner.
+#[derive(Debug)]
+pub struct Store {
+    /// Where it is mounted, or lies on another bpffs.
+    pub directory: PathBuf,
+    /// Held while something of a volume is made or given up.
+    changing: Mutex<()>,
+}
+
+/// What is kept of a persistent volume.
+#[derive(Debug)]
+pub enum Kept {
+    /// Nothing, or a directory that is still empty.
+    Nothing,
+    /// Maps, in this directory.
+    Maps(OwnedFd),
+    /// A workspace, whose root this is.
+    Workspace(OwnedFd),
+}
+
+/// A filesystem by its number, as stat(2) and the mount table tell it: major and minor.
+pub type Device = (u32, u32);
+
+impl Store {
+    /// Opens the store, and mounts a bpffs there unless the directory lies on one already.
+    ///
+    /// # Errors
+    /// When directory or mount cannot be made.
+    pub fn open_or_mount(directory: PathBuf) -> sys::Result<Self> {
+        ensure_directory(&directory)?;
+        let place = open_beneath(&directory, "".as_ref())?;
+        if mount::file_system(place.as_fd())?.magic != BPF_MAGIC {
+            let fresh = mount::detached(c"bpf", &[(c"source", c"csi-bpffs-store"), (c"mode", c"0700")])?;
+            mount::attach(fresh.as_fd(), place.as_fd(), c"")?;
+        }
+        let root = open_beneath(&directory, "".as_ref())?;
+        for name in [CREATED, VOLUMES] {
+            ensure_entry(root.as_fd(), name)?;
+        }
+        Ok(Self { directory, changing: Mutex::default() })
+    }
+
+    /// Looks for what is kept of a volume.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] when something is in its place that the pinner did not make.
+    pub fn kept(&self, volume_id: &str) -> Result<Kept> {
+        let foreign = |what: &str| {
+            let path = self.directory.join("volumes").join(volume_id);
+            Err(Error::Unusable(format!("{} is {what} that the pinner did not make", path.display())))
+        };
+        let volumes = self.volumes()?;
+        let Some(entry) = open_entry(volumes.as_fd(), &file_name(volume_id))? else { return Ok(Kept::Nothing) };
+        let stat = rustix::fs::statx(&entry, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE)
+            .call("statx", || volume_id.to_owned())?;
+        if FileType::from_raw_mode(stat.stx_mode.into()) != FileType::Directory {
+            return foreign("something");
+        }
+        if stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+            let is_bpf = mount::file_system(entry.as_fd())?.magic == BPF_MAGIC;
+            return if is_bpf { Ok(Kept::Workspace(entry)) } else { foreign("a mount") };
+        }
+        Ok(if entries(entry.as_fd(), 1)?.is_empty() { Kept::Nothing } else { Kept::Maps(entry) })
+    }
+
+    /// The volumes of which there is something, be it a directory that was left empty, in no order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn kept_volumes(&self) -> sys::Result<Vec<String>> {
+        let volumes = entries(self.volumes()?.as_fd(), usize::MAX)?;
+        let directories = volumes.into_iter().filter(|entry| entry.kind == FileType::Directory);
+        Ok(directories.filter_map(|Entry { name, .. }| name.into_string().ok()).collect())
+    }
+
+    fn volumes(&self) -> sys::Result<OwnedFd> {
+        self.subdirectory(VOLUMES)
+    }
+
+    fn subdirectory(&self, name: &CStr) -> sys::Result<OwnedFd> {
+        let root = open_beneath(&self.directory, "".as_ref())?;
+        let object = || self.directory.join(name.to_string_lossy().as_ref()).display().to_string();
+        open_subdirectory(root.as_fd(), name)?.ok_or(rustix::io::Errno::NOENT).call("open", object)
+    }
+
+    fn change(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For an id or name that was checked, and so has no NUL.
+fn file_name(name: &str) -> CString {
+    CString::new(name).unwrap_or_default()
+}
+
+fn kept_as(volume_id: &str, what: &str, wanted: &str) -> Error {
+    Error::Unusable(format!("volume {volume_id:?} is kept as {what} here, so it cannot be {wanted} too"))
+}

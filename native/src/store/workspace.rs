@@ -1,0 +1,71 @@
+//! Workspaces: each a bpffs that a pod may write to, mounted in the store so that it lives on between pods.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{AtFlags, StatxAttributes, StatxFlags};
+
+use super::{Device, Kept, Store, file_name, kept_as};
+use crate::error::Result;
+use crate::sys::mount;
+use crate::sys::path::open_entry;
+use crate::sys::{self, Context};
+use crate::volume::compose::Composer;
+use crate::volume::{listings, source};
+
+impl Store {
+    /// The root of a workspace, which is made unless it is there.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Unusable`] when the volume is one with maps.
+    pub fn workspace(&self, volume_id: &str, composer: &Composer) -> Result<OwnedFd> {
+        let _changing = self.change();
+        self.workspace_unlocked(volume_id, composer)
+    }
+
+    /// A detached copy of a workspace, with the covers in it, to be attached elsewhere. What becomes of the copy does not
+    /// touch the workspace.
+    ///
+    /// # Errors
+    /// As [`Store::workspace`].
+    pub fn workspace_copy(&self, volume_id: &str, composer: &Composer) -> Result<OwnedFd> {
+        // Or it might be released, and so unmounted, before it is copied.
+        let _changing = self.change();
+        let root = self.workspace_unlocked(volume_id, composer)?;
+        Ok(mount::private_copy(root.as_fd())?)
+    }
+
+    fn workspace_unlocked(&self, volume_id: &str, composer: &Composer) -> Result<OwnedFd> {
+        match self.kept(volume_id)? {
+            Kept::Workspace(root) => Ok(root),
+            Kept::Maps(_) => Err(kept_as(volume_id, "a volume with maps", "a workspace")),
+            Kept::Nothing => Ok(self.mount_workspace(volume_id, composer)?),
+        }
+    }
+
+    fn mount_workspace(&self, volume_id: &str, composer: &Composer) -> sys::Result<OwnedFd> {
+        let fresh = mount::detached(c"bpf", &[(c"source", &source(volume_id)), (c"mode", c"0700")])?;
+        let covers = listings(fresh.as_fd());
+        let fresh = composer.compose(fresh, &covers)?;
+        let directory = self.volume_directory(volume_id)?;
+        mount::attach(fresh.as_fd(), directory.as_fd(), c"")?;
+        Ok(fresh)
+    }
+
+    /// The filesystems of all workspaces that are kept, and whose they are.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn workspaces(&self) -> sys::Result<Vec<(Device, String)>> {
+        let volumes = self.volumes()?;
+        let mut found = Vec::new();
+        for id in self.kept_volumes()? {
+            let Some(entry) = open_entry(volumes.as_fd(), &file_name(&id))? else { continue };
+            let stat =
+                rustix::fs::statx(&entry, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE).call("statx", || id.clone())?;
+            if stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+                found.push(((stat.stx_dev_major, stat.stx_dev_minor), id));
+            }
+        }
+        Ok(found)
+    }
+}

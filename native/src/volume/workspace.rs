@@ -1,0 +1,132 @@
+//! Publishing a workspace: itself, to write to, or a volume with the maps that are pinned in it.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{AtFlags, Gid, Mode, Uid};
+
+use super::attach::{Gives, Terms};
+use super::build::{File, Plan, build};
+use super::observe::{Layout, Mounted};
+use super::publish::{Outcome, Publisher, otherwise, same_volume};
+use super::source;
+use super::walk::{Cut, Limits, walk};
+use crate::error::{Error, Result};
+use crate::map_type::check_handed_out;
+use crate::request::{MAPS_MAX, Workspace};
+use crate::source::Map;
+use crate::sys::path::Place;
+use crate::sys::{self, Context};
+
+/// How far a workspace is searched for maps.
+const LIMITS: Limits = Limits { depth: 8, entries: 4096 };
+
+impl Publisher {
+    /// Attaches a workspace at its target, or renews the volume that shows it read-only.
+    ///
+    /// `is_cancelled` is asked before each costly step and last before anything is attached.
+    ///
+    /// # Errors
+    /// As the API's `PublishWorkspace`.
+    pub fn publish_workspace(&self, workspace: &Workspace, is_cancelled: &dyn Fn() -> bool) -> Result<Outcome> {
+        let proceed = || if is_cancelled() { Err(Error::Cancelled) } else { Ok(()) };
+        let place = self.open_place(&workspace.target)?;
+        let mounted = self.mounted(&place)?;
+        let layout = if workspace.read_only { Layout::Pins } else { Layout::Workspace };
+        if let Some(mounted) = &mounted {
+            same_volume(mounted, &workspace.id, layout, workspace.gid, &place)?;
+        }
+        proceed()?;
+        match (workspace.read_only, mounted) {
+            (true, mounted) => self.publish_view(workspace, &place, mounted.as_ref(), &proceed),
+            // Its directory is left as it is: another pod may have been published since, with another group.
+            (false, Some(_)) => Ok(Outcome::Unchanged),
+            (false, None) => self.publish_itself(workspace, &place, &proceed),
+        }
+    }
+
+    fn publish_itself(
+        &self,
+        workspace: &Workspace,
+        place: &Place,
+        proceed: &dyn Fn() -> Result<()>,
+    ) -> Result<Outcome> {
+        let tree = self.sources.store.workspace_copy(&workspace.id, &self.composer)?;
+        let terms = Terms { volume_id: &workspace.id, single_target: workspace.single_target, gives: Gives::Workspace };
+        self.attach(&tree, place, None, &terms, || {
+            proceed()?;
+            Ok(hand_over(&tree, workspace.gid)?)
+        })?;
+        Ok(Outcome::Created)
+    }
+
+    fn publish_view(
+        &self,
+        workspace: &Workspace,
+        place: &Place,
+        mounted: Option<&Mounted>,
+        proceed: &dyn Fn() -> Result<()>,
+    ) -> Result<Outcome> {
+        let maps = self.maps_in(workspace)?;
+        if let Some(mounted) = mounted {
+            let files = mounted.files()?;
+            if files.values().any(|file| file.writable) {
+                return Err(otherwise(place, "maps to write"));
+            }
+            let (is, wanted) = (files.iter().map(|(path, file)| (path, file.map.info.id)), ids(&maps));
+            if is.eq(wanted) {
+                return Ok(Outcome::Unchanged);
+            }
+        }
+        proceed()?;
+        let files: Vec<_> =
+            maps.iter().map(|(path, map)| File { path, map: map.fd.as_fd(), writable: false }).collect();
+        let plan = Plan { source: &source(&workspace.id), files: &files, gid: workspace.gid, user_namespace: false };
+        let tree = build(&plan, &self.composer)?;
+        let names: Vec<_> = maps.keys().map(|path| path.to_string_lossy().into_owned()).collect();
+        let gives = if names.is_empty() { Gives::WritableMaps } else { Gives::ReadOnlyMaps(names) };
+        let terms = Terms { volume_id: &workspace.id, single_target: workspace.single_target, gives };
+        self.attach(&tree, place, mounted, &terms, proceed)?;
+        Ok(if mounted.is_some() { Outcome::Replaced } else { Outcome::Created })
+    }
+
+    /// The maps that are pinned in a workspace now, of the types that are handed out.
+    fn maps_in(&self, workspace: &Workspace) -> Result<BTreeMap<CString, Map>> {
+        let root = self.sources.store.workspace(&workspace.id, &self.composer)?;
+        let too_much = |what: String| {
+            let id = &workspace.id;
+            Error::Unusable(format!("workspace {id:?} has {what}, so it cannot be shown read-only: remove some"))
+        };
+        let mut maps = BTreeMap::new();
+        let cut = walk(root.as_fd(), LIMITS, &mut |path, found| {
+            if check_handed_out(found.map.info.kind).is_ok() {
+                maps.insert(path, found.map);
+            }
+            if maps.len() > MAPS_MAX {
+                return Err(too_much(format!("more than {MAPS_MAX} maps")));
+            }
+            Ok(())
+        })?;
+        match cut {
+            None => Ok(maps),
+            Some(Cut::Depth) => Err(too_much(format!("directories more than {} deep", LIMITS.depth))),
+            Some(Cut::Entries) => Err(too_much(format!("more than {} pins and directories", LIMITS.entries))),
+        }
+    }
+}
+
+fn ids(maps: &BTreeMap<CString, Map>) -> impl Iterator<Item = (&CString, u32)> {
+    maps.iter().map(|(path, map)| (path, map.info.id))
+}
+
+/// Gives the directory of a workspace to a group, or to everyone.
+///
+/// Owner first: a pod may have given it away, and only root as its owner may change the mode without `CAP_FOWNER`.
+fn hand_over(tree: &OwnedFd, gid: Option<u32>) -> sys::Result<()> {
+    let mode = if gid.is_some() { 0o770 } else { 0o1777 };
+    let (root, group) = (Uid::ROOT, Gid::from_raw(gid.unwrap_or(0)));
+    let object = || "the workspace's directory".to_owned();
+    rustix::fs::chownat(tree, c".", Some(root), Some(group), AtFlags::empty()).call("chown", object)?;
+    rustix::fs::chmodat(tree, c".", Mode::from_raw_mode(mode), AtFlags::empty()).call("chmod", object)
+}
