@@ -1,15 +1,6 @@
 import * as z from 'zod/mini';
+import { mapDefinitionSchema } from './map-definition.ts';
 import { FILE_NAME, isPlainPath, OBJECT_NAME } from './names.ts';
-
-const uint32 = (least: number) =>
-  z
-    .number()
-    .check(
-      z.refine(
-        (n) => Number.isInteger(n) && n >= least && n <= 0xffffffff,
-        `must be a whole number from ${least} to 4294967295`,
-      ),
-    );
 
 const kernelName = z
   .string()
@@ -32,51 +23,30 @@ const loaded = z.strictObject({
   ),
 });
 
-/** Types and flags go to the kernel as they are, and the pinner checks them again: https://docs.kernel.org/bpf/maps.html */
-const created = z.strictObject({
-  type: z.enum([
-    'hash',
-    'array',
-    'percpu_hash',
-    'percpu_array',
-    'lru_hash',
-    'lru_percpu_hash',
-    'lpm_trie',
-    'queue',
-    'stack',
-    'bloom_filter',
-    'ringbuf',
-    'user_ringbuf',
-    'sockmap',
-    'sockhash',
-    'xskmap',
-    'devmap',
-    'devmap_hash',
-    'cpumap',
-  ]),
-  keySize: uint32(0),
-  valueSize: uint32(0),
-  maxEntries: uint32(1),
-  flags: z.optional(
-    z.array(
-      z.enum([
-        'BPF_F_NO_PREALLOC',
-        'BPF_F_NO_COMMON_LRU',
-        'BPF_F_ZERO_SEED',
-        'BPF_F_RDONLY_PROG',
-        'BPF_F_WRONLY_PROG',
-        'BPF_F_MMAPABLE',
-      ]),
+const workspace = z.strictObject({
+  namespace: z.string().check(z.regex(OBJECT_NAME, "must be the namespace of the workspace's claim")),
+  claim: z.string().check(z.regex(OBJECT_NAME, 'must be the name of a PersistentVolumeClaim')),
+  path: z
+    .string()
+    .check(
+      z.regex(
+        /^[^/.\0]+(\/[^/.\0]+)*$/,
+        'must be relative to the workspace, as "agent/flows"; bpf filesystems refuse dots',
+      ),
     ),
-  ),
 });
 
 const source = z
-  .strictObject({ pinned: z.optional(pinned), loaded: z.optional(loaded), created: z.optional(created) })
+  .strictObject({
+    pinned: z.optional(pinned),
+    loaded: z.optional(loaded),
+    created: z.optional(mapDefinitionSchema),
+    workspace: z.optional(workspace),
+  })
   .check(
     z.refine(
       (from) => Object.values(from).filter((value) => value !== undefined).length === 1,
-      'exactly one of pinned, loaded, created is required',
+      'exactly one of pinned, loaded, created, workspace is required',
     ),
   );
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BadConfiguration } from '../errors.ts';
+import type { Source } from '../rpc/generated/pinner.ts';
 import { parseCatalog } from './catalog-file.ts';
 
 const entry = (name: string, spec: string) => `apiVersion: bpffs.dev/v1alpha1
@@ -10,9 +11,29 @@ spec:
   ${spec}
 `;
 const pinned = 'source: { pinned: { path: /sys/fs/bpf/a } }';
+const onNode = (from: Source['from']) => ({ kind: 'node', source: { from } });
 const created = 'source: { created: { type: hash, keySize: 4, valueSize: 8, maxEntries: 16 } }';
 
-test('reads the three sources', () => {
+test('fills in the sizes that a created map leaves no choice about', () => {
+  const inner = '{ type: ringbuf, maxEntries: 4096 }';
+  const maps = parseCatalog(
+    entry('a', `source: { created: { type: array_of_maps, maxEntries: 8, inner: ${inner} } }`),
+    'c.yaml',
+  );
+  const value = {
+    ...{ name: 'a', type: 'array_of_maps', keySize: 4, valueSize: 4, maxEntries: 8, flags: [], volumeId: '' },
+    inner: { type: 'ringbuf', keySize: 0, valueSize: 0, maxEntries: 4096, flags: [] },
+  };
+  assert.deepEqual(maps.get('a')?.source, onNode({ $case: 'created', value }));
+});
+
+test('reads a source that is a pin in a workspace', () => {
+  const workspace = 'source: { workspace: { namespace: net, claim: agent, path: maps/flows } }';
+  const source = { kind: 'workspace', claim: { namespace: 'net', name: 'agent' }, path: 'maps/flows' };
+  assert.deepEqual(parseCatalog(entry('a', workspace), 'c.yaml').get('a')?.source, source);
+});
+
+test('reads the other sources', () => {
   const text = [
     entry('a', pinned),
     entry(
@@ -29,31 +50,31 @@ test('reads the three sources', () => {
         name: 'a',
         fileName: 'a',
         maxAccess: 'ReadOnly',
-        source: { from: { $case: 'pinned', value: { path: '/sys/fs/bpf/a' } } },
+        source: onNode({ $case: 'pinned', value: { path: '/sys/fs/bpf/a' } }),
       },
       {
         name: 'b',
         fileName: 'B_1',
         maxAccess: 'ReadWrite',
-        source: { from: { $case: 'loaded', value: { map: 'flows', program: '', programTag: '0123456789abcdef' } } },
+        source: onNode({ $case: 'loaded', value: { map: 'flows', program: '', programTag: '0123456789abcdef' } }),
       },
       {
         name: 'c.d',
         fileName: 'c',
         maxAccess: 'ReadOnly',
-        source: {
-          from: {
-            $case: 'created',
-            value: {
-              name: 'c_d',
-              type: 'hash',
-              keySize: 4,
-              valueSize: 8,
-              maxEntries: 16,
-              flags: ['BPF_F_NO_PREALLOC'],
-            },
+        source: onNode({
+          $case: 'created',
+          value: {
+            name: 'c_d',
+            type: 'hash',
+            keySize: 4,
+            valueSize: 8,
+            maxEntries: 16,
+            flags: ['BPF_F_NO_PREALLOC'],
+            volumeId: '',
+            inner: undefined,
           },
-        },
+        }),
       },
     ],
   );
@@ -65,7 +86,7 @@ describe('names the place of', () => {
     [
       'a source too many',
       entry('a', `${pinned.slice(0, -2)}, ${created.slice(10)}`),
-      'c.yaml:5:3: spec.source: exactly one of pinned, loaded, created is required',
+      'c.yaml:5:3: spec.source: exactly one of pinned, loaded, created, workspace is required',
     ],
     ['no source', entry('a', 'fileName: a'), 'c.yaml:4:1: spec.source: required'],
     ['an unknown key', entry('a', `${pinned}\n  filename: b`), 'c.yaml:6:3: spec.filename: unknown key'],
@@ -97,7 +118,7 @@ describe('names the place of', () => {
     [
       'no entries',
       entry('a', created.replace('16', '0')),
-      'c.yaml:5:62: spec.source.created.maxEntries: must be a whole number from 1 to 4294967295',
+      'c.yaml:5:62: spec.source.created.maxEntries: must be 1 to 134217728 for type hash',
     ],
     [
       'a flag that is not handed out',
@@ -105,10 +126,25 @@ describe('names the place of', () => {
       'c.yaml:5:103: spec.source.created.flags[1]: must be BPF_F_NO_PREALLOC or BPF_F_NO_COMMON_LRU or BPF_F_ZERO_SEED or BPF_F_RDONLY_PROG or BPF_F_WRONLY_PROG or BPF_F_MMAPABLE',
     ],
     [
+      'a size that the type does not take',
+      entry('a', created.replace('hash', 'array').replace('4,', '8,')),
+      'c.yaml:5:37: spec.source.created.keySize: must be 4 for type array',
+    ],
+    [
+      'maps of maps without what is in them',
+      entry('a', 'source: { created: { type: array_of_maps, maxEntries: 8 } }'),
+      'c.yaml:5:13: spec.source.created.inner: required for type array_of_maps: what the maps in it look like',
+    ],
+    [
+      'a path in a workspace that no bpf filesystem has',
+      entry('a', 'source: { workspace: { namespace: net, claim: agent, path: ../flows } }'),
+      'c.yaml:5:56: spec.source.workspace.path: must be relative to the workspace, as "agent/flows"; bpf filesystems refuse dots',
+    ],
+    [
       'two problems',
       entry('A', 'source: {}'),
       'c.yaml:3:13: metadata.name: must be a DNS-1123 subdomain of at most 128 characters',
-      'c.yaml:5:3: spec.source: exactly one of pinned, loaded, created is required',
+      'c.yaml:5:3: spec.source: exactly one of pinned, loaded, created, workspace is required',
     ],
     ['a key twice', `${entry('a', pinned)}kind: BpfMap\n`, 'c.yaml:6:1: Map keys must be unique'],
     ['no object', '- a\n', 'c.yaml:1:1: must be an object'],

@@ -1,4 +1,5 @@
 import type { Source } from '../rpc/generated/pinner.ts';
+import type { Claim } from '../volumes/volume.ts';
 
 /** A BpfMap object: names a map of the node's kernel and says where it comes from. */
 export interface BpfMap {
@@ -7,8 +8,19 @@ export interface BpfMap {
   readonly fileName: string;
   /** What nobody's grants can exceed. */
   readonly maxAccess: 'ReadOnly' | 'ReadWrite';
-  /** As the pinner takes it. */
-  readonly source: Source;
+  readonly source: MapSource;
+}
+
+/** Where a map comes from: as the pinner takes it, or what has to become that on each node. */
+export type MapSource = { readonly kind: 'node'; readonly source: Source } | WorkspaceSource;
+
+/** A map that a pod pinned in its workspace. */
+export interface WorkspaceSource {
+  readonly kind: 'workspace';
+  /** Whose volume the workspace is. */
+  readonly claim: Claim;
+  /** Relative to the workspace's directory. */
+  readonly path: string;
 }
 
 /** Which maps exist. */

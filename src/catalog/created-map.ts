@@ -1,0 +1,14 @@
+import type { CreatedMap } from '../rpc/generated/pinner.ts';
+import type { MapDefinition } from './map-definition.ts';
+
+/** As the pinner takes it. `name` is the map's in the store; `volumeId` is '' for a map that belongs to the node. */
+export function toCreatedMap(definition: MapDefinition, name: string, volumeId: string): CreatedMap {
+  const { inner } = definition;
+  return {
+    ...definition,
+    name,
+    volumeId,
+    flags: [...definition.flags],
+    inner: inner === undefined ? undefined : { ...inner, flags: [...inner.flags] },
+  };
+}
