@@ -1,14 +1,33 @@
-import { isAbsolute, normalize } from 'node:path';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import type { DoctorConfig } from './cli/doctor.ts';
-import { type LogLevel, logLevels } from './logger.ts';
+import {
+  absolutePath,
+  endpoint,
+  flag,
+  type HttpAddress,
+  integer,
+  nodeName,
+  optional,
+  required,
+  serviceFlags,
+  socketPath,
+} from './flags.ts';
+import type { LogLevel } from './logger.ts';
 
-/** How `csi-driver-bpffs node` was told to run. Socket paths are absolute file paths. */
-export interface NodeConfig {
+/** How a service was told to run. Socket paths are absolute file paths. */
+interface ServiceConfig {
   readonly driverName: string;
-  readonly nodeId: string;
   /** Where the CSI services are served. */
   readonly endpoint: string;
+  /** Undefined: no HTTP server. */
+  readonly http: HttpAddress | undefined;
+  readonly drainTimeoutMs: number;
+  readonly logLevel: LogLevel;
+}
+
+/** How `csi-driver-bpffs node` was told to run. */
+export interface NodeConfig extends ServiceConfig {
+  readonly nodeId: string;
   readonly pinnerEndpoint: string;
   /** Where the kubelet's registration service is served; undefined: not at all. */
   readonly registrationSocket: string | undefined;
@@ -16,94 +35,98 @@ export interface NodeConfig {
   readonly kubeletEndpoint: string;
   readonly catalog: string;
   readonly grants: string;
-  /** Undefined: no HTTP server. Port 0 takes any free port. */
-  readonly http: { readonly host: string; readonly port: number } | undefined;
+  /** The directory of the controller's volumes; undefined: no volumes of type shared or workspace. */
+  readonly volumes: string | undefined;
   readonly maxCalls: number;
   readonly maxQueuedCalls: number;
-  readonly drainTimeoutMs: number;
-  readonly logLevel: LogLevel;
 }
 
-type NodeFlags = Omit<NodeConfig, 'http' | 'drainTimeoutMs' | 'kubeletEndpoint'> & {
-  readonly httpAddress: NodeConfig['http'];
+/** How `csi-driver-bpffs controller` was told to run. */
+export interface ControllerConfig extends ServiceConfig {
+  /** The directory in which the volumes are kept. */
+  readonly volumes: string;
+  /** The node for a volume that lives in one, when the caller knows no topology. */
+  readonly defaultNode: string | undefined;
+}
+
+/** As commander has them; a flag without a default that is not given is no key. */
+interface ServiceFlags {
+  readonly httpAddress: HttpAddress | undefined;
   readonly drainTimeout: number;
-  readonly kubeletEndpoint?: string;
-};
+}
+
+type NodeFlags = Omit<NodeConfig, 'http' | 'drainTimeoutMs'> & ServiceFlags;
+type ControllerFlags = Omit<ControllerConfig, 'http' | 'drainTimeoutMs'> & ServiceFlags;
 
 /**
  * The `node` command: every flag can come from the environment as BPFFS_<FLAG>. `run` gets the complete, checked
  * configuration; what cannot be used ends in a commander error before `run` is called.
  */
 export function nodeCommand(run: (config: NodeConfig) => Promise<void>): Command {
-  return new Command('node')
+  const command = new Command('node')
     .description(
       "serve the kubelet on this node: who asks, what may it have? Needs no privileges; the pinner does the kernel's part",
     )
-    .addOption(required('--node-id <name>', "this node's name, at most 256 bytes", 'BPFFS_NODE_ID', nodeId))
+    .addOption(required('--node-id <name>', "this node's name, at most 256 bytes", 'BPFFS_NODE_ID', nodeName))
     .addOption(required('--catalog <file>', 'YAML with the BpfMap objects that exist', 'BPFFS_CATALOG', absolutePath))
     .addOption(required('--grants <file>', 'YAML with the RBAC objects that grant them', 'BPFFS_GRANTS', absolutePath))
-    .addOption(endpoint())
+    .addOption(
+      optional(
+        '--volumes <directory>',
+        'the volumes that the controller has made (default: none of type shared or workspace)',
+        'BPFFS_VOLUMES',
+        absolutePath,
+      ),
+    )
+    .addOption(endpoint('unix:///run/csi-driver-bpffs/csi.sock'))
     .addOption(pinnerEndpoint())
     .addOption(registrationSocket())
     .addOption(
-      new Option('--kubelet-endpoint <socket>', 'the CSI socket as the kubelet sees it (default: --endpoint)')
-        .env('BPFFS_KUBELET_ENDPOINT')
-        .argParser(socketPath),
-    )
-    .addOption(
-      flag(
-        '--driver-name <name>',
-        'the name of the CSIDriver object',
-        'BPFFS_DRIVER_NAME',
-        driverName,
-        'csi.bpffs.dev',
-      ),
-    )
-    .addOption(
-      flag(
-        '--http-address <host:port>',
-        '/healthz, /readyz and /metrics, or "off"',
-        'BPFFS_HTTP_ADDRESS',
-        httpAddress,
-        '127.0.0.1:9808',
+      optional(
+        '--kubelet-endpoint <socket>',
+        'the CSI socket as the kubelet sees it (default: --endpoint)',
+        'BPFFS_KUBELET_ENDPOINT',
+        socketPath,
       ),
     )
     .addOption(flag('--max-calls <n>', 'volume calls worked on at a time', 'BPFFS_MAX_CALLS', integer(1, 65536), '32'))
     .addOption(
       flag('--max-queued-calls <n>', 'volume calls that may wait', 'BPFFS_MAX_QUEUED_CALLS', integer(0, 65536), '512'),
-    )
-    .addOption(
-      flag(
-        '--drain-timeout <seconds>',
-        'how long calls may finish at SIGTERM',
-        'BPFFS_DRAIN_TIMEOUT',
-        integer(0, 3600),
-        '10',
-      ),
-    )
-    .addOption(
-      new Option('--log-level <level>', 'least severe level that is logged')
-        .env('BPFFS_LOG_LEVEL')
-        .choices(logLevels)
-        .default('info' satisfies LogLevel),
-    )
-    .action(({ httpAddress: http, drainTimeout, ...flags }: NodeFlags) =>
-      run(
-        Object.freeze({
-          ...flags,
-          http,
-          kubeletEndpoint: flags.kubeletEndpoint ?? flags.endpoint,
-          drainTimeoutMs: drainTimeout * 1000,
-        }),
-      ),
     );
+  for (const option of serviceFlags('127.0.0.1:9808')) command.addOption(option);
+  return command.action((flags: NodeFlags) => {
+    const { volumes, registrationSocket, kubeletEndpoint = flags.endpoint } = flags;
+    return run(Object.freeze({ ...toConfig(flags), volumes, registrationSocket, kubeletEndpoint }));
+  });
+}
+
+/** The `controller` command; see nodeCommand. */
+export function controllerCommand(run: (config: ControllerConfig) => Promise<void>): Command {
+  const command = new Command('controller')
+    .description('make the volumes of PersistentVolumeClaims, beside external-provisioner. Needs no privileges')
+    .addOption(
+      required('--volumes <directory>', 'where the volumes are kept, a file for each', 'BPFFS_VOLUMES', absolutePath),
+    )
+    .addOption(
+      optional(
+        '--default-node <name>',
+        'where volumes are that live in one node, when the caller does not say (default: such a call fails)',
+        'BPFFS_DEFAULT_NODE',
+        nodeName,
+      ),
+    )
+    .addOption(endpoint('unix:///run/csi-driver-bpffs/controller.sock'));
+  for (const option of serviceFlags('127.0.0.1:9809')) command.addOption(option);
+  return command.action((flags: ControllerFlags) =>
+    run(Object.freeze({ ...toConfig(flags), defaultNode: flags.defaultNode })),
+  );
 }
 
 /** The `doctor` command: where to look; the flags that `node` has too are the same. */
 export function doctorCommand(run: (config: DoctorConfig) => Promise<void>): Command {
   return new Command('doctor')
     .description('check what this node can do, and say what to do where it cannot')
-    .addOption(endpoint())
+    .addOption(endpoint('unix:///run/csi-driver-bpffs/csi.sock'))
     .addOption(pinnerEndpoint())
     .addOption(registrationSocket())
     .addOption(
@@ -127,16 +150,6 @@ export function demoCommand(run: (directory: string | undefined) => Promise<void
     .action(({ directory }: { directory?: string }) => run(directory));
 }
 
-function endpoint(): Option {
-  return flag(
-    '--endpoint <socket>',
-    'where CSI is served',
-    'BPFFS_ENDPOINT',
-    socketPath,
-    'unix:///run/csi-driver-bpffs/csi.sock',
-  );
-}
-
 function pinnerEndpoint(): Option {
   return flag(
     '--pinner-endpoint <socket>',
@@ -148,66 +161,14 @@ function pinnerEndpoint(): Option {
 }
 
 function registrationSocket(): Option {
-  return new Option(
+  return optional(
     '--registration-socket <socket>',
     "where the kubelet's plugin registration is served (default: not served)",
-  )
-    .env('BPFFS_REGISTRATION_SOCKET')
-    .argParser(socketPath);
+    'BPFFS_REGISTRATION_SOCKET',
+    socketPath,
+  );
 }
 
-function flag<T>(
-  flags: string,
-  description: string,
-  env: string,
-  parse: (value: string) => T,
-  fallback: string,
-): Option {
-  return new Option(flags, description).env(env).argParser(parse).default(parse(fallback), fallback);
-}
-
-function required<T>(flags: string, description: string, env: string, parse: (value: string) => T): Option {
-  return new Option(flags, description).env(env).argParser(parse).makeOptionMandatory();
-}
-
-function nodeId(value: string): string {
-  if (value === '' || Buffer.byteLength(value) > 256) throw new InvalidArgumentError('It must have 1 to 256 bytes.');
-  return value;
-}
-
-function driverName(value: string): string {
-  if (value.length > 63 || !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(value)) {
-    throw new InvalidArgumentError('It must be a domain name of at most 63 characters.');
-  }
-  return value;
-}
-
-function absolutePath(value: string): string {
-  if (!isAbsolute(value)) throw new InvalidArgumentError('It must be an absolute path.');
-  return normalize(value);
-}
-
-function socketPath(value: string): string {
-  const path = value.replace(/^unix:(\/\/)?(?=\/)/, '');
-  if (!isAbsolute(path)) throw new InvalidArgumentError('It must be a unix socket: unix:///run/example.sock.');
-  // sun_path has room for 107 bytes and its terminator: https://man7.org/linux/man-pages/man7/unix.7.html
-  if (Buffer.byteLength(path) > 107) throw new InvalidArgumentError('A unix socket path has at most 107 bytes.');
-  return normalize(path);
-}
-
-function httpAddress(value: string): NodeConfig['http'] {
-  if (value === '' || value === 'off') return undefined;
-  const match = /^(?:\[(?<v6>[0-9a-fA-F:.]+)\]|(?<host>[^:[\]]*)):(?<port>\d{1,5})$/.exec(value);
-  const port = Number(match?.groups?.port);
-  if (match === null || port > 65535) throw new InvalidArgumentError('It must be host:port, or off.');
-  return { host: match.groups?.v6 ?? (match.groups?.host || '0.0.0.0'), port };
-}
-
-function integer(least: number, most: number): (value: string) => number {
-  return (value) => {
-    const number = /^\d{1,6}$/.test(value) ? Number(value) : Number.NaN;
-    if (!(number >= least && number <= most))
-      throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
-    return number;
-  };
+function toConfig<F extends ServiceFlags>({ httpAddress: http, drainTimeout, ...flags }: F) {
+  return { ...flags, http, drainTimeoutMs: drainTimeout * 1000 };
 }

@@ -39,6 +39,21 @@ export function permissionDenied(message: string): CallError {
   return new CallError(Code.PERMISSION_DENIED, message);
 }
 
+/** Something has to be changed first, by a person. */
+export function failedPrecondition(message: string): CallError {
+  return new CallError(Code.FAILED_PRECONDITION, message);
+}
+
+/** Something of this name is there, and it is not what is asked for. */
+export function alreadyExists(message: string): CallError {
+  return new CallError(Code.ALREADY_EXISTS, message);
+}
+
+/** No volume of the size that is asked for can be made. */
+export function outOfRange(field: string, problem: string): CallError {
+  return new CallError(Code.OUT_OF_RANGE, `${field}: ${problem}`);
+}
+
 /** The volume is being worked on; the kubelet tries again. */
 export function aborted(message: string): CallError {
   return new CallError(Code.ABORTED, message);
@@ -52,6 +67,11 @@ export function resourceExhausted(message: string): CallError {
 /** Something that should be there is not there yet; the kubelet tries again. */
 export function unavailable(message: string, cause?: unknown): CallError {
   return new CallError(Code.UNAVAILABLE, message, { cause });
+}
+
+/** Something is there that the driver cannot have made, and that only a person can mend. */
+export function internal(message: string, cause?: unknown): CallError {
+  return new CallError(Code.INTERNAL, message, { cause });
 }
 
 /** The process cannot start like this. Each problem is one line for the person who started it. */

@@ -1,11 +1,9 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { BadConfiguration, CallError } from './errors.ts';
-import type { Metrics } from './metrics.ts';
-import type { Pinner } from './pinner/pinner.ts';
-
-/** What HTTP asks of the pinner may take this long. */
-const PINNER_TIMEOUT_MS = 1000;
+import type { HttpAddress } from './flags.ts';
+import { PROBE_TIMEOUT_MS, type Readiness } from './identity/readiness.ts';
+import type { CallMetrics } from './metrics.ts';
 
 /** The HTTP server for probes and Prometheus. */
 export interface HttpServer {
@@ -14,32 +12,34 @@ export interface HttpServer {
   close(): void;
 }
 
+/** What HTTP shows. */
+export interface HttpParts {
+  readonly readiness: Readiness;
+  readonly metrics: CallMetrics;
+  /** Brings gauges up to date before they are read. Never throws, and takes about a second at most. */
+  observe(): Promise<void>;
+}
+
 /**
- * GET /healthz: 200 while the process serves. GET /readyz: 200 while the pinner answers, else 503 and why. GET /metrics: for
- * Prometheus; the pinner is asked for the number of volumes then.
+ * GET /healthz: 200 while the process serves. GET /readyz: 200 while it can do its work, else 503 and why. GET /metrics: for
+ * Prometheus.
  */
 export async function serveHttp(
-  { host, port }: { readonly host: string; readonly port: number },
-  pinner: Pinner,
-  metrics: Metrics,
+  { host, port }: HttpAddress,
+  { readiness, metrics, observe }: HttpParts,
 ): Promise<HttpServer> {
   const routes: Readonly<Record<string, (response: ServerResponse) => Promise<void> | void>> = {
     '/healthz': (response) => answer(response, 200, 'ok\n'),
     async '/readyz'(response) {
       try {
-        await pinner.getNode({ deadline: Date.now() + PINNER_TIMEOUT_MS });
+        await readiness({ deadline: Date.now() + PROBE_TIMEOUT_MS });
         answer(response, 200, 'ok\n');
       } catch (error) {
         answer(response, 503, `${CallError.from(error).message}\n`);
       }
     },
     async '/metrics'(response) {
-      try {
-        const { volumes } = await pinner.listVolumes({ deadline: Date.now() + PINNER_TIMEOUT_MS });
-        metrics.pinnerSeen(volumes.length);
-      } catch {
-        metrics.pinnerSeen(undefined);
-      }
+      await observe();
       answer(response, 200, await metrics.render(), metrics.contentType);
     },
   };

@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { demoCommand, doctorCommand, nodeCommand } from './config.ts';
+import { controllerCommand, demoCommand, doctorCommand, nodeCommand } from './config.ts';
 import { BadConfiguration } from './errors.ts';
 import { version } from './version.ts';
 
@@ -19,6 +19,12 @@ const program = new Command('csi-driver-bpffs')
     nodeCommand(async (config) => {
       const { runNodePlugin } = await import('./node/run.ts');
       await runNodePlugin(config);
+    }),
+  )
+  .addCommand(
+    controllerCommand(async (config) => {
+      const { runController } = await import('./controller/run.ts');
+      await runController(config);
     }),
   )
   .addCommand(

@@ -1,24 +1,26 @@
-import type { Pinner } from '../pinner/pinner.ts';
 import type { Handlers } from '../rpc/adapter.ts';
-import type { IdentityService } from '../rpc/generated/csi.ts';
+import { PluginCapability_Service_Type as Capability, type IdentityService } from '../rpc/generated/csi.ts';
 import { version } from '../version.ts';
+import { PROBE_TIMEOUT_MS, type Readiness } from './readiness.ts';
 
-/** A probe has to be answered in about a second, whatever the pinner does. */
-const PINNER_TIMEOUT_MS = 1000;
+/** Said by node plugin and controller alike: it is the driver that has them. */
+const CAPABILITIES = [Capability.CONTROLLER_SERVICE, Capability.VOLUME_ACCESSIBILITY_CONSTRAINTS];
 
 /**
  * CSI's Identity service: https://github.com/container-storage-interface/spec/blob/v1.13.0/spec.md#identity-service-rpc
- * Probe says ready: false as long as the pinner does not answer.
+ * Probe says ready: false as long as `readiness` throws.
  */
-export function createIdentityService(driverName: string, pinner: Pinner): Handlers<IdentityService> {
+export function createIdentityService(driverName: string, readiness: Readiness): Handlers<IdentityService> {
   return {
     getPluginInfo: () => ({ name: driverName, vendorVersion: version, manifest: {} }),
 
-    getPluginCapabilities: () => ({ capabilities: [] }),
+    getPluginCapabilities: () => ({
+      capabilities: CAPABILITIES.map((type) => ({ type: { $case: 'service', value: { type } } })),
+    }),
 
     async probe(_, { signal, deadline }) {
       try {
-        await pinner.getNode({ signal, deadline: Math.min(deadline, Date.now() + PINNER_TIMEOUT_MS) });
+        await readiness({ signal, deadline: Math.min(deadline, Date.now() + PROBE_TIMEOUT_MS) });
         return { ready: true };
       } catch {
         return { ready: false };

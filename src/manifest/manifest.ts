@@ -1,4 +1,4 @@
-import { type Document, isCollection, isMap, isNode, isScalar, LineCounter, parseAllDocuments } from 'yaml';
+import { type Document, isCollection, isMap, isNode, isScalar, LineCounter, parseAllDocuments, visit } from 'yaml';
 import type * as z from 'zod/mini';
 import { BadConfiguration } from '../errors.ts';
 
@@ -14,21 +14,43 @@ export interface Manifest<T> {
   problem(path: Path, text: string): string;
 }
 
+/** What a YAML text holds: a value for each document that is not empty, and what is wrong, in the order of the text. */
+export interface Parsed<T> {
+  readonly manifests: readonly Manifest<T>[];
+  readonly problems: readonly string[];
+}
+
 /**
  * The objects of a file in Kubernetes's manner: YAML documents, each as `schema` describes. Throws BadConfiguration with every
  * problem there is, one line each.
  */
 export function parseManifests<T>(text: string, file: string, schema: z.ZodMiniType<T>): readonly Manifest<T>[] {
+  const { manifests, problems } = parseDocuments(text, `${file}:`, schema, { aliases: true });
+  if (problems.length > 0) throw new BadConfiguration(problems);
+  return manifests;
+}
+
+/**
+ * The documents of a YAML text, each as `schema` describes. A place in it is "LINE:COLUMN" after `prefix`. Never throws: what
+ * cannot be parsed is a problem.
+ */
+export function parseDocuments<T>(
+  text: string,
+  prefix: string,
+  schema: z.ZodMiniType<T>,
+  { aliases }: { readonly aliases: boolean },
+): Parsed<T> {
   const lines = new LineCounter();
   const place = (offset: number) => {
     const { line, col } = lines.linePos(offset);
-    return `${file}:${line}:${col}`;
+    return `${prefix}${line}:${col}`;
   };
   const manifests: Manifest<T>[] = [];
   const problems: string[] = [];
   for (const document of parseAllDocuments(text, { lineCounter: lines, prettyErrors: false })) {
-    for (const { pos, message } of document.errors) problems.push(`${place(pos[0])}: ${message}`);
-    if (document.errors.length > 0) continue;
+    const faults = faultsOf(document, aliases);
+    for (const { offset, message } of faults) problems.push(`${place(offset)}: ${message}`);
+    if (faults.length > 0) continue;
     const at = (path: Path) => place(offsetOf(document, path));
     const problem = (path: Path, text: string) => `${at(path)}: ${format(path)}${text}`;
     const content = toObject(document);
@@ -39,8 +61,33 @@ export function parseManifests<T>(text: string, file: string, schema: z.ZodMiniT
       for (const issue of parsed.error.issues)
         problems.push(...describe(issue).map(([path, text]) => problem(path, text)));
   }
-  if (problems.length > 0) throw new BadConfiguration(problems);
-  return manifests;
+  return { manifests, problems };
+}
+
+interface Fault {
+  readonly offset: number;
+  readonly message: string;
+}
+
+/** Why a document is not to be looked at any further. */
+function faultsOf(document: Document.Parsed, aliases: boolean): readonly Fault[] {
+  const faults = document.errors.map(({ pos, code, message }) => ({
+    offset: pos[0],
+    message: code === 'RESOURCE_EXHAUSTION' ? 'nested too deeply' : message,
+  }));
+  if (faults.length > 0) return faults;
+  visit(document, {
+    Alias(_, { range }) {
+      if (!aliases) faults.push({ offset: range?.[0] ?? 0, message: 'an alias is not taken here: write it out' });
+    },
+    // As a key of a JavaScript object it becomes text, and if it holds others of its kind that takes minutes.
+    Pair(_, { key }) {
+      if (isScalar(key)) return undefined;
+      faults.push({ offset: start(key) ?? 0, message: 'a key must be text' });
+      return visit.BREAK;
+    },
+  });
+  return faults;
 }
 
 function toObject(document: Document.Parsed): unknown {
@@ -51,12 +98,13 @@ function toObject(document: Document.Parsed): unknown {
   }
 }
 
+const NOUNS: Readonly<Record<string, string>> = { object: 'an object', array: 'a list' };
+
 function describe(issue: z.core.$ZodIssue): readonly [Path, string][] {
   const path = issue.path as Path;
   if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => [[...path, key], 'unknown key']);
   if (issue.input === undefined && issue.code !== 'custom') return [[path, 'required']];
-  if (issue.code === 'invalid_type')
-    return [[path, `must be ${issue.expected === 'object' ? 'an object' : `a ${issue.expected}`}`]];
+  if (issue.code === 'invalid_type') return [[path, `must be ${NOUNS[issue.expected] ?? `a ${issue.expected}`}`]];
   if (issue.code === 'invalid_value') return [[path, `must be ${issue.values.join(' or ')}`]];
   return [[path, issue.message]];
 }

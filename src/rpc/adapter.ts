@@ -1,7 +1,7 @@
 import type { MethodDefinition, ServerUnaryCall, sendUnaryData, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { CallError, Code } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import type { Metrics } from '../metrics.ts';
+import type { CallMetrics } from '../metrics.ts';
 
 /** What a handler knows of its call beside the request. */
 export interface Call {
@@ -13,7 +13,7 @@ export interface Call {
 
 // biome-ignore lint/suspicious/noExplicitAny: what a generated service definition looks like, whatever its messages
 type Methods = Readonly<Record<string, MethodDefinition<any, any>>>;
-type Request<M> = M extends MethodDefinition<infer Req, unknown> ? Req : never;
+type Request<M> = M extends { readonly requestDeserialize: (bytes: Buffer) => infer Req } ? Req : never;
 type Response<M> = M extends { readonly responseDeserialize: (bytes: Buffer) => infer Res } ? Res : never;
 
 interface CallContext extends Call {
@@ -40,7 +40,7 @@ export function adapt<S extends Methods>(
   service: S,
   handlers: Handlers<S>,
   log: Logger,
-  metrics: Metrics,
+  metrics: CallMetrics,
 ): AdaptedService {
   const definition: Record<string, Methods[string]> = {};
   const implementation: UntypedServiceImplementation = {};
@@ -63,7 +63,7 @@ async function serve(
   call: ServerUnaryCall<Buffer, unknown>,
   reply: sendUnaryData<unknown>,
   log: Logger,
-  metrics: Metrics,
+  metrics: CallMetrics,
 ): Promise<void> {
   const started = performance.now();
   metrics.callStarted();
@@ -120,18 +120,27 @@ function context(call: ServerUnaryCall<Buffer, unknown>): CallContext {
 }
 
 /** The only fields of a request that are ever logged; secrets, tokens and attributes are not among them. */
-function subject(request: unknown): { volumeId?: string; targetPath?: string; pod?: string } {
-  const { volumeId, targetPath, volumePath, volumeContext } = (request ?? {}) as {
+function subject(request: unknown): { volumeName?: string; volumeId?: string; targetPath?: string; pod?: string } {
+  const {
+    name: volumeName,
+    volumeId,
+    targetPath,
+    volumePath,
+    volumeContext,
+  } = (request ?? {}) as {
+    /** CreateVolume alone has it. */
+    name?: string;
     volumeId?: string;
     targetPath?: string;
     volumePath?: string;
     volumeContext?: Readonly<Record<string, string>>;
   };
   const path = targetPath ?? volumePath;
-  const name = volumeContext?.['csi.storage.k8s.io/pod.name'];
+  const podName = volumeContext?.['csi.storage.k8s.io/pod.name'];
   return {
+    ...(volumeName !== undefined && { volumeName }),
     ...(volumeId !== undefined && { volumeId }),
     ...(path !== undefined && { targetPath: path }),
-    ...(name !== undefined && { pod: `${volumeContext?.['csi.storage.k8s.io/pod.namespace']}/${name}` }),
+    ...(podName !== undefined && { pod: `${volumeContext?.['csi.storage.k8s.io/pod.namespace']}/${podName}` }),
   };
 }

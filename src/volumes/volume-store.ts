@@ -14,6 +14,9 @@ export interface VolumeStore {
   delete(id: string): Promise<void>;
 }
 
+/** What the node plugin needs of it. */
+export type VolumeReader = Pick<VolumeStore, 'get' | 'list'>;
+
 /** All volumes, by id upwards. */
 export interface VolumeListing {
   readonly volumes: readonly Volume[];

@@ -1,4 +1,5 @@
 import type { MapDefinition } from '../catalog/map-definition.ts';
+import type { AccessMode } from './volume-capability.ts';
 
 /** What a StorageClass's `type` makes of a volume. */
 export type VolumeContent =
@@ -28,8 +29,8 @@ export interface VolumeSpec {
   readonly content: VolumeContent;
   /** The pods that use it have user namespaces of their own. */
   readonly userNamespace: boolean;
-  /** CSI access modes by name, as "SINGLE_NODE_WRITER", sorted. */
-  readonly accessModes: readonly string[];
+  /** Sorted. */
+  readonly accessModes: readonly AccessMode[];
   /** Bytes; 0: none were asked for. */
   readonly capacityBytes: number;
   /** The node in whose memory it lives; undefined: it is the same on every node. */

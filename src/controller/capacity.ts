@@ -1,0 +1,48 @@
+import { mapMemoryBytes } from '../catalog/map-memory.ts';
+import { invalidArgument, outOfRange } from '../errors.ts';
+import type { CapacityRange } from '../rpc/generated/csi.ts';
+import type { VolumeContent } from '../volumes/volume.ts';
+
+/** Bytes; undefined: not said. */
+interface Range {
+  readonly required: number | undefined;
+  readonly limit: number | undefined;
+}
+
+/**
+ * How large the volume shall be called, in bytes: what is asked for, or else what its maps take, or what is allowed; 0 when
+ * nothing is known. Throws OUT_OF_RANGE when the maps of a shared volume take more than was asked for or is allowed, so that a
+ * claim's request, which quotas count, is no less than the memory. The other types take no memory of their own.
+ */
+export function chooseCapacity(asked: CapacityRange | undefined, content: VolumeContent): number {
+  const { required, limit } = parseRange(asked);
+  if (content.type !== 'shared') return required ?? limit ?? 0;
+  const needed = content.newMaps.reduce((sum, map) => sum + mapMemoryBytes(map), 0);
+  const tooSmall = (field: string, bytes: number) =>
+    outOfRange(field, `the maps take ${needed} bytes, and this is ${bytes}; it must be at least ${roundUp(needed)}`);
+  if (required !== undefined && needed > required) throw tooSmall('resources.requests.storage', required);
+  if (limit !== undefined && needed > limit) throw tooSmall('resources.limits.storage', limit);
+  return required ?? needed;
+}
+
+/** Whether a volume of that size is one that is asked for. */
+export function isWithin(asked: CapacityRange | undefined, capacityBytes: number): boolean {
+  const { required = 0, limit = Number.POSITIVE_INFINITY } = parseRange(asked);
+  return capacityBytes >= required && capacityBytes <= limit;
+}
+
+function parseRange(asked: CapacityRange | undefined): Range {
+  const { requiredBytes, limitBytes } = asked ?? { requiredBytes: 0, limitBytes: 0 };
+  if (requiredBytes < 0) throw invalidArgument('resources.requests.storage', `${requiredBytes} is negative`);
+  if (limitBytes < 0) throw invalidArgument('resources.limits.storage', `${limitBytes} is negative`);
+  if (limitBytes > 0 && requiredBytes > limitBytes) {
+    throw invalidArgument('resources.requests.storage', `${requiredBytes} is more than the limit, ${limitBytes}`);
+  }
+  return { required: requiredBytes || undefined, limit: limitBytes || undefined };
+}
+
+/** The next size up that people write: 3Mi. */
+function roundUp(bytes: number): string {
+  const [unit, size] = bytes > 1 << 20 ? (['Mi', 1 << 20] as const) : (['Ki', 1 << 10] as const);
+  return `${Math.ceil(bytes / size)}${unit}`;
+}

@@ -1,0 +1,52 @@
+import { invalidArgument } from '../errors.ts';
+import type { CapacityRange, CreateVolumeRequest, TopologyRequirement } from '../rpc/generated/csi.ts';
+import { chooseNode } from '../volumes/topology.ts';
+import type { VolumeContent, VolumeSpec } from '../volumes/volume.ts';
+import { parseVolumeCapability } from '../volumes/volume-capability.ts';
+import { chooseCapacity } from './capacity.ts';
+import { type Parameters, parseParameters } from './parameters.ts';
+
+/** A volume that is asked for, checked as far as the request alone can tell. */
+export interface CreateRequest extends Parameters, Pick<VolumeSpec, 'volumeName' | 'accessModes' | 'capacityBytes'> {
+  readonly capacity: CapacityRange | undefined;
+  readonly topology: TopologyRequirement | undefined;
+}
+
+/** CSI: strings have at most 128 bytes. */
+const MAX_NAME_BYTES = 128;
+
+/** Throws INVALID_ARGUMENT naming the field of claim or StorageClass to mend, and OUT_OF_RANGE for a capacity that is none. */
+export function parseCreateRequest(request: CreateVolumeRequest): CreateRequest {
+  const { name: volumeName, capacityRange: capacity } = request;
+  if (volumeName === '') throw invalidArgument('name', 'required');
+  if (Buffer.byteLength(volumeName) > MAX_NAME_BYTES)
+    throw invalidArgument('name', `has more than ${MAX_NAME_BYTES} bytes`);
+  if (request.volumeContentSource !== undefined)
+    throw invalidArgument('dataSource', 'a volume cannot be made from a snapshot or another volume');
+  if (Object.keys(request.mutableParameters).length > 0)
+    throw invalidArgument('volumeAttributesClassName', 'a volume has no attributes that can be changed');
+  if (request.volumeCapabilities.length === 0) throw invalidArgument('volume_capabilities', 'required');
+  const parameters = parseParameters(request.parameters);
+  const reach = reachOf(parameters.content);
+  const modes = request.volumeCapabilities.map((capability) => parseVolumeCapability(capability, reach).mode);
+  return {
+    ...parameters,
+    volumeName,
+    accessModes: [...new Set(modes)].sort(),
+    capacityBytes: chooseCapacity(capacity, parameters.content),
+    capacity,
+    topology: request.accessibilityRequirements,
+  };
+}
+
+/** The volume to make. `defaultNode`: for a caller that knows no topology. Throws RESOURCE_EXHAUSTED when no node is possible. */
+export function toVolumeSpec(request: CreateRequest, defaultNode: string | undefined): VolumeSpec {
+  const { capacity: _, topology, ...spec } = request;
+  const nodeName = reachOf(spec.content) === 'node' ? chooseNode(topology, defaultNode) : undefined;
+  return { ...spec, nodeName };
+}
+
+/** Where a volume can be used: see parseVolumeCapability. */
+export function reachOf({ type }: VolumeContent): 'everywhere' | 'node' {
+  return type === 'maps' ? 'everywhere' : 'node';
+}

@@ -1,0 +1,19 @@
+import type { Volume as CsiVolume } from '../rpc/generated/csi.ts';
+import { onNode } from '../volumes/topology.ts';
+import type { Volume } from '../volumes/volume.ts';
+
+/** A volume as CSI describes it, each time the same. */
+export function toCsiVolume({ id, spec: { content, userNamespace, capacityBytes, nodeName } }: Volume): CsiVolume {
+  return {
+    volumeId: id,
+    capacityBytes,
+    // What the node has to know at once; the rest it reads in the volume's object.
+    volumeContext: {
+      type: content.type,
+      ...(content.type === 'maps' && { maps: content.maps }),
+      ...(userNamespace && { hostUsers: 'false' }),
+    },
+    contentSource: undefined,
+    accessibleTopology: nodeName === undefined ? [] : [onNode(nodeName)],
+  };
+}

@@ -1,0 +1,25 @@
+import { aborted, internal, invalidArgument, quote } from '../errors.ts';
+import type { ListVolumesRequest, ListVolumesResponse } from '../rpc/generated/csi.ts';
+import { nameInVolumeId } from '../volumes/volume-id.ts';
+import type { VolumeListing } from '../volumes/volume-store.ts';
+import { toCsiVolume } from './csi-volume.ts';
+
+/**
+ * The volumes behind the one that the token names, as many as are asked for. What is created or deleted between two pages
+ * neither repeats nor hides another volume. Throws ABORTED for a token that is none, upon which the caller starts anew, and
+ * INTERNAL when a volume cannot be read: a list without it would say that it is gone.
+ */
+export function toPage({ volumes, damaged }: VolumeListing, request: ListVolumesRequest): ListVolumesResponse {
+  const { maxEntries, startingToken: after } = request;
+  if (maxEntries < 0) throw invalidArgument('max_entries', `${maxEntries} is negative`);
+  if (after !== '' && nameInVolumeId(after) === undefined) {
+    throw aborted(`starting_token: ${quote(after)} is no next_token of this driver; list again from the beginning`);
+  }
+  if (damaged.length > 0) throw internal(damaged.join('\n'));
+  const rest = volumes.filter(({ id }) => id > after);
+  const page = maxEntries === 0 ? rest : rest.slice(0, maxEntries);
+  return {
+    entries: page.map((volume) => ({ volume: toCsiVolume(volume), status: undefined })),
+    nextToken: page.length < rest.length ? (page.at(-1)?.id ?? '') : '',
+  };
+}

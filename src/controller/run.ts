@@ -1,0 +1,80 @@
+import type { ControllerConfig } from '../config.ts';
+import { serveHttp } from '../http.ts';
+import { createIdentityService } from '../identity/identity-service.ts';
+import { createLogger, type Logger } from '../logger.ts';
+import { createControllerMetrics } from '../metrics.ts';
+import { adapt } from '../rpc/adapter.ts';
+import { ControllerService, IdentityService } from '../rpc/generated/csi.ts';
+import { listen } from '../rpc/server.ts';
+import { createVolumeLock } from '../rpc/volume-lock.ts';
+import { version } from '../version.ts';
+import { openVolumeDirectory } from '../volumes/volume-directory.ts';
+import type { VolumeListing } from '../volumes/volume-store.ts';
+import { createControllerService } from './controller-service.ts';
+
+/** A controller that serves. */
+export interface Controller {
+  /** As bound; undefined: no HTTP is served. */
+  readonly httpAddress: string | undefined;
+  /** Drains the calls in work, closes everything and removes the socket. */
+  stop(): Promise<void>;
+}
+
+/** Runs a controller until SIGTERM or SIGINT. Throws BadConfiguration if it cannot start. */
+export async function runController(config: ControllerConfig): Promise<void> {
+  const log = createLogger(config.logLevel);
+  // Before there is a socket: a signal must not end the process with its socket left behind.
+  const signalled = new Promise<NodeJS.Signals>((resolve) => {
+    process.once('SIGTERM', resolve);
+    process.once('SIGINT', resolve);
+  });
+  const controller = await startController(config, log);
+  log.info({ signal: await signalled }, 'stopping');
+  await controller.stop();
+  log.info('stopped');
+  process.exit(0);
+}
+
+/**
+ * Starts a controller: opens the store, then the socket. Throws BadConfiguration and leaves nothing open if one of these fails;
+ * a volume that cannot be read is no such failure, but is logged.
+ */
+export async function startController(config: ControllerConfig, log: Logger): Promise<Controller> {
+  await using stack = new AsyncDisposableStack();
+  const metrics = createControllerMetrics();
+  const volumes = openVolumeDirectory(config.volumes);
+  const { volumes: known, damaged } = await volumes.list();
+  for (const problem of damaged) log.error({ problem }, 'a volume cannot be read');
+  const { defaultNode } = config;
+  const controller = createControllerService({ volumes, lock: createVolumeLock(), defaultNode });
+  const readiness = () => volumes.list();
+  const identity = createIdentityService(config.driverName, readiness);
+
+  stack.adopt(
+    await listen(config.endpoint, [
+      adapt(IdentityService, identity, log, metrics),
+      adapt(ControllerService, controller, log, metrics),
+    ]),
+    (server) => server.stop(config.drainTimeoutMs),
+  );
+  const observe = async () =>
+    metrics.volumesSeen(await volumes.list().catch((): VolumeListing | undefined => undefined));
+  const http =
+    config.http &&
+    stack.adopt(await serveHttp(config.http, { readiness, metrics, observe }), (server) => server.close());
+  log.info(
+    {
+      version,
+      driverName: config.driverName,
+      endpoint: config.endpoint,
+      volumesDirectory: config.volumes,
+      defaultNode,
+      httpAddress: http?.address,
+      volumes: known.length,
+      damaged: damaged.length,
+    },
+    'serving',
+  );
+  const started = stack.move();
+  return { httpAddress: http?.address, stop: () => started.disposeAsync() };
+}

@@ -1,0 +1,102 @@
+import { isAbsolute, normalize } from 'node:path';
+import { InvalidArgumentError, Option } from 'commander';
+import { type LogLevel, logLevels } from './logger.ts';
+
+/** Where an HTTP server listens. Port 0 takes any free port. */
+export interface HttpAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A flag with a default. `parse` throws InvalidArgumentError for what cannot be used. */
+export function flag<T>(
+  flags: string,
+  description: string,
+  env: string,
+  parse: (value: string) => T,
+  fallback: string,
+): Option {
+  return new Option(flags, description).env(env).argParser(parse).default(parse(fallback), fallback);
+}
+
+/** A flag that has to be given. */
+export function required<T>(flags: string, description: string, env: string, parse: (value: string) => T): Option {
+  return new Option(flags, description).env(env).argParser(parse).makeOptionMandatory();
+}
+
+/** A flag that is undefined unless it is given; the description says what follows then. */
+export function optional<T>(flags: string, description: string, env: string, parse: (value: string) => T): Option {
+  return new Option(flags, description).env(env).argParser(parse);
+}
+
+export function endpoint(fallback: string): Option {
+  return flag('--endpoint <socket>', 'where CSI is served', 'BPFFS_ENDPOINT', socketPath, fallback);
+}
+
+/** The flags that both services have, in the manner of the other. */
+export function serviceFlags(fallbackHttpAddress: string): readonly Option[] {
+  return [
+    flag('--driver-name <name>', 'the name of the CSIDriver object', 'BPFFS_DRIVER_NAME', driverName, 'csi.bpffs.dev'),
+    flag(
+      '--http-address <host:port>',
+      '/healthz, /readyz and /metrics, or "off"',
+      'BPFFS_HTTP_ADDRESS',
+      httpAddress,
+      fallbackHttpAddress,
+    ),
+    flag(
+      '--drain-timeout <seconds>',
+      'how long calls may finish at SIGTERM',
+      'BPFFS_DRAIN_TIMEOUT',
+      integer(0, 3600),
+      '10',
+    ),
+    new Option('--log-level <level>', 'least severe level that is logged')
+      .env('BPFFS_LOG_LEVEL')
+      .choices(logLevels)
+      .default('info' satisfies LogLevel),
+  ];
+}
+
+export function nodeName(value: string): string {
+  if (value === '' || Buffer.byteLength(value) > 256) throw new InvalidArgumentError('It must have 1 to 256 bytes.');
+  return value;
+}
+
+export function absolutePath(value: string): string {
+  if (!isAbsolute(value)) throw new InvalidArgumentError('It must be an absolute path.');
+  return normalize(value);
+}
+
+/** The path, with or without `unix://` before it. */
+export function socketPath(value: string): string {
+  const path = value.replace(/^unix:(\/\/)?(?=\/)/, '');
+  if (!isAbsolute(path)) throw new InvalidArgumentError('It must be a unix socket: unix:///run/example.sock.');
+  // sun_path has room for 107 bytes and its terminator: https://man7.org/linux/man-pages/man7/unix.7.html
+  if (Buffer.byteLength(path) > 107) throw new InvalidArgumentError('A unix socket path has at most 107 bytes.');
+  return normalize(path);
+}
+
+export function integer(least: number, most: number): (value: string) => number {
+  return (value) => {
+    const number = /^\d{1,6}$/.test(value) ? Number(value) : Number.NaN;
+    if (!(number >= least && number <= most))
+      throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
+    return number;
+  };
+}
+
+function driverName(value: string): string {
+  if (value.length > 63 || !/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(value)) {
+    throw new InvalidArgumentError('It must be a domain name of at most 63 characters.');
+  }
+  return value;
+}
+
+function httpAddress(value: string): HttpAddress | undefined {
+  if (value === '' || value === 'off') return undefined;
+  const match = /^(?:\[(?<v6>[0-9a-fA-F:.]+)\]|(?<host>[^:[\]]*)):(?<port>\d{1,5})$/.exec(value);
+  const port = Number(match?.groups?.port);
+  if (match === null || port > 65535) throw new InvalidArgumentError('It must be host:port, or off.');
+  return { host: match.groups?.v6 ?? (match.groups?.host || '0.0.0.0'), port };
+}

@@ -1,0 +1,57 @@
+import * as z from 'zod/mini';
+import { completeDefinition, mapDefinitionFields } from '../catalog/map-definition.ts';
+import { FILE_NAME } from '../catalog/names.ts';
+import { invalidArgument } from '../errors.ts';
+import { parseDocuments } from '../manifest/manifest.ts';
+import type { NewMap } from './volume.ts';
+
+/** Of a volume. */
+const MOST_MAPS = 256;
+/** Bytes: several times what as many definitions need. */
+const MOST_TEXT = 64 << 10;
+/** Problems that an error spells out. */
+const MOST_PROBLEMS = 4;
+
+const name = z.string().check(z.regex(FILE_NAME, 'must be 1 to 128 of A-Z a-z 0-9 _ -'));
+
+const newMapSchema = z.pipe(
+  z.strictObject({ name, ...mapDefinitionFields }),
+  z.transform(({ name, ...definition }, payload): NewMap => ({ name, ...completeDefinition(definition, payload) })),
+);
+
+const count = `must have 1 to ${MOST_MAPS} maps`;
+const newMapsSchema = z.array(newMapSchema).check(z.minLength(1, count), z.maxLength(MOST_MAPS, count));
+
+/**
+ * The StorageClass parameter newMaps: a YAML list of map definitions, each with the name of its file. Throws INVALID_ARGUMENT,
+ * with "LINE:COLUMN: path: problem" for what is wrong.
+ */
+export function parseNewMaps(text: string): readonly NewMap[] {
+  const size = Buffer.byteLength(text);
+  if (size > MOST_TEXT)
+    throw invalidArgument('parameters.newMaps', `must have at most ${MOST_TEXT} bytes, has ${size}`);
+  const { manifests, problems: faults } = parseDocuments(text, '', newMapsSchema, { aliases: false });
+  const [list, second] = manifests;
+  const problems = [...faults];
+  if (second !== undefined) problems.push(second.problem([], 'a second YAML document; one list is all there is'));
+  if (list !== undefined) {
+    const first = new Map<string, string>();
+    for (const [index, { name }] of list.value.entries()) {
+      const path = [index, 'name'];
+      const before = first.get(name);
+      if (before === undefined) first.set(name, list.at(path));
+      else problems.push(list.problem(path, `"${name}" is there already, at ${before}`));
+    }
+  }
+  if (problems.length > 0) throw invalidArgument('parameters.newMaps', inShort(problems));
+  if (list === undefined)
+    throw invalidArgument('parameters.newMaps', 'must be a YAML list of map definitions, and is empty');
+  return list.value;
+}
+
+function inShort(problems: readonly string[]): string {
+  const rest = problems.length - MOST_PROBLEMS;
+  const cut = (problem: string) => (problem.length > 256 ? `${problem.slice(0, 256)}…` : problem);
+  const text = problems.slice(0, MOST_PROBLEMS).map(cut).join('; ');
+  return rest > 0 ? `${text}; and ${rest} more` : text;
+}

@@ -1,0 +1,39 @@
+import { resourceExhausted } from '../errors.ts';
+import type { Topology, TopologyRequirement } from '../rpc/generated/csi.ts';
+
+/** The label by which Kubernetes knows where a volume is: its value is the node's name. */
+export const TOPOLOGY_KEY = 'topology.csi.bpffs.dev/node';
+
+/** Usable on this node alone. */
+export function onNode(nodeName: string): Topology {
+  return { segments: { [TOPOLOGY_KEY]: nodeName } };
+}
+
+/**
+ * The node for a volume that lives in one node's memory: the first that is preferred, or else allowed. `fallback` is for a
+ * caller without any requirement. Throws RESOURCE_EXHAUSTED, upon which the scheduler looks for another node.
+ */
+export function chooseNode(requirement: TopologyRequirement | undefined, fallback: string | undefined): string {
+  const { preferred, requisite } = requirement ?? { preferred: [], requisite: [] };
+  if (preferred.length + requisite.length === 0) {
+    if (fallback !== undefined) return fallback;
+    throw resourceExhausted(
+      'no node is given for a volume that lives in one: the StorageClass needs volumeBindingMode: WaitForFirstConsumer',
+    );
+  }
+  const [node] = nodes([...preferred, ...requisite]);
+  if (node !== undefined) return node;
+  throw resourceExhausted(
+    `none of the nodes that are allowed has the label ${TOPOLOGY_KEY}: does the driver's node plugin run there?`,
+  );
+}
+
+/** Whether a volume on the node called `nodeName` is where it has to be. */
+export function allowsNode(requirement: TopologyRequirement | undefined, nodeName: string): boolean {
+  const requisite = requirement?.requisite ?? [];
+  return requisite.length === 0 || nodes(requisite).includes(nodeName);
+}
+
+function nodes(topologies: readonly Topology[]): readonly string[] {
+  return topologies.flatMap(({ segments }) => segments[TOPOLOGY_KEY] || []);
+}

@@ -1,0 +1,80 @@
+import { invalidArgument, quote } from '../errors.ts';
+import { VolumeCapability_AccessMode_Mode as Mode, type VolumeCapability } from '../rpc/generated/csi.ts';
+
+/** A CSI access mode that is supported: https://github.com/container-storage-interface/spec/blob/v1.13.0/spec.md#createvolume */
+export type AccessMode = (typeof accessModes)[number];
+
+/** How a volume is to be used. */
+export interface Usage {
+  readonly mode: AccessMode;
+  /** The pod's fsGroup; undefined: it has none, or nobody said. */
+  readonly gid: number | undefined;
+}
+
+/** Not MULTI_NODE_SINGLE_WRITER: nothing would hold all nodes but one to reading. */
+export const accessModes = [
+  'MULTI_NODE_MULTI_WRITER',
+  'MULTI_NODE_READER_ONLY',
+  'SINGLE_NODE_MULTI_WRITER',
+  'SINGLE_NODE_READER_ONLY',
+  'SINGLE_NODE_SINGLE_WRITER',
+  'SINGLE_NODE_WRITER',
+] as const;
+
+/** What claims call the modes of several nodes. */
+const IN_CLAIMS: Readonly<Partial<Record<AccessMode, string>>> = {
+  MULTI_NODE_MULTI_WRITER: 'ReadWriteMany',
+  MULTI_NODE_READER_ONLY: 'ReadOnlyMany',
+};
+
+/**
+ * `reach`: a volume of the catalog's maps is usable everywhere, because each node has its own maps of these names; any other
+ * is in one node's memory. Throws INVALID_ARGUMENT naming the field of the claim or the pod that asks for more.
+ */
+export function parseVolumeCapability(capability: VolumeCapability | undefined, reach: 'everywhere' | 'node'): Usage {
+  if (capability === undefined) throw invalidArgument('volume_capability', 'required');
+  const { accessType } = capability;
+  if (accessType?.$case === 'block') throw invalidArgument('volumeMode', 'Block is not supported; use Filesystem');
+  if (accessType === undefined) throw invalidArgument('volume_capability', 'an access type is required: mount');
+  const mode = parseMode(capability.accessMode?.mode ?? Mode.UNKNOWN, reach);
+  const { fsType, mountFlags, volumeMountGroup } = accessType.value;
+  if (fsType !== '' && fsType !== 'bpf')
+    throw invalidArgument('fsType', `${quote(fsType)} is not supported; leave it out, or write "bpf"`);
+  if (mountFlags.length > 0)
+    throw invalidArgument('mountOptions', `none is supported, but ${quote(mountFlags.join(','))} is given`);
+  return { mode, gid: parseGroup(volumeMountGroup) };
+}
+
+/** Nobody writes. */
+export function isReaderOnly(mode: AccessMode): boolean {
+  return mode.endsWith('_READER_ONLY');
+}
+
+/** The volume may be at one target path at a time. */
+export function isSingleTarget(mode: AccessMode): boolean {
+  return mode.startsWith('SINGLE_NODE_') && mode !== 'SINGLE_NODE_MULTI_WRITER';
+}
+
+function parseMode(number: number, reach: 'everywhere' | 'node'): AccessMode {
+  const mode = accessModes.find((each) => Mode[each] === number);
+  if (mode === undefined) {
+    const name = Object.entries(Mode).find(([, each]) => each === number)?.[0] ?? String(number);
+    throw invalidArgument('accessModes', `${name} is not supported; use ReadWriteOnce`);
+  }
+  const onManyNodes = IN_CLAIMS[mode];
+  if (reach === 'node' && onManyNodes !== undefined) {
+    throw invalidArgument(
+      'accessModes',
+      `${onManyNodes}: the volume lives in one node's memory; use ReadWriteOnce, which all pods of that node may mount`,
+    );
+  }
+  return mode;
+}
+
+function parseGroup(text: string): number | undefined {
+  if (text === '') return undefined;
+  const gid = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+  // 2^32-1 is -1 to chown(2): "leave it".
+  if (!(gid < 0xffffffff)) throw invalidArgument('fsGroup', `${quote(text)} is no group id: 0 to 4294967294`);
+  return gid;
+}
