@@ -13,7 +13,7 @@ test('one message for all refusals, short enough for a header however many there
       name: `${'m'.repeat(124)}-${index}`,
       fileName: `${index}`,
       maxAccess: 'ReadOnly',
-      source: { from: undefined },
+      source: { kind: 'node', source: { from: undefined } },
     };
     return { map, verb: 'read' as const };
   });

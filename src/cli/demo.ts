@@ -2,9 +2,8 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { CallError, Code } from '../errors.ts';
-import type { Pod } from './kubelet.ts';
-import { type LocalNode, startLocalNode } from './local-node.ts';
+import { inlineSteps, type Outcome, sharedSteps } from './demo-steps.ts';
+import { NODE_NAME, startLocalNode } from './local-node.ts';
 
 const CATALOG = `\
 apiVersion: bpffs.dev/v1alpha1
@@ -50,24 +49,11 @@ subjects:
 - { kind: ServiceAccount, name: tuner, namespace: prod }
 `;
 
-const COLLECTOR: Pod = {
-  namespace: 'prod',
-  serviceAccount: 'collector',
-  name: 'collector-0',
-  volumeAttributes: { maps: 'flows' },
+/** What an administrator's StorageClass says. */
+const SHARED = {
+  type: 'shared',
+  newMaps: '- { name: counts, type: hash, keySize: 4, valueSize: 8, maxEntries: 16 }',
 };
-const TUNER: Pod = {
-  namespace: 'prod',
-  serviceAccount: 'tuner',
-  name: 'tuner-0',
-  volumeAttributes: { maps: 'flows, limits:rw' },
-};
-
-/** What a step came to: whether it was let through, and what it said. */
-interface Outcome {
-  readonly allowed: boolean;
-  readonly text: string;
-}
 
 /**
  * Runs the driver's main job on this machine, without a cluster, and prints what each pod may do. Throws when anything
@@ -98,11 +84,14 @@ export async function demoInNamespace(root: string, directory: string): Promise<
   await execa(program, ['write', join(node.pins, 'flows'), '80', '1500']);
   await execa(program, ['write', join(node.pins, 'flows'), '443', '98000']);
 
-  print(`Linux ${release()}, a pinner (root, four capabilities) and a node plugin (no capability).`);
+  print(`Linux ${release()}, a pinner (root, four capabilities), a node plugin and a controller (no capability).`);
   print('A loader pinned the map "flows"; the map "limits" is made by the driver at first use.');
-  print('Service account collector may read flows; tuner may read flows and write limits.\n');
+  print('Service account collector may read flows; tuner may read flows and write limits.');
+  print('A claim of a StorageClass with type: shared has the map "counts"; producer and consumer mount it.\n');
+  const claim = { namespace: 'prod', name: 'counts' };
+  const counts = await node.provisioner.createVolume({ ...claim, parameters: SHARED, nodeName: NODE_NAME });
   const failures = [];
-  for (const step of steps(node, program)) {
+  for (const step of [...inlineSteps(node, program), ...sharedSteps(node, program, counts)]) {
     const outcome = tidy(await step.run(), directory);
     const isExpected = outcome.allowed === step.allowed && outcome.text.includes(step.says ?? '');
     if (!isExpected) failures.push(step.what);
@@ -110,8 +99,9 @@ export async function demoInNamespace(root: string, directory: string): Promise<
       `${isExpected ? ' ' : '!'} ${step.who.padEnd(15)} ${step.what.padEnd(42)} ${mark(outcome)} ${outcome.text}`.trimEnd(),
     );
   }
+  await node.provisioner.deleteVolume(counts);
   await node.stop();
-  await execa('umount', [join(directory, 'store'), node.pins]);
+  await execa('umount', [node.storeDirectory, node.pins]);
   const left = [...(await readdir(join(directory, 'run'))), ...(await mountedVolumes())];
   const mounts = (await countMounts()) - mountsBefore;
   print(
@@ -121,90 +111,10 @@ export async function demoInNamespace(root: string, directory: string): Promise<
   if (left.length > 0 || mounts !== 0) throw new Error('something was left behind');
 }
 
-interface Step {
-  readonly who: string;
-  readonly what: string;
-  readonly allowed: boolean;
-  /** What has to be part of the outcome's text. */
-  readonly says?: string;
-  run(): Promise<Outcome>;
-}
-
-function steps(node: LocalNode, program: string): readonly Step[] {
-  const { kubelet } = node;
-  const who = (pod: Pod) => `${pod.namespace}/${pod.serviceAccount}`;
-  const publish = (pod: Pod, allowed: boolean, says = '') => ({
-    who: who(pod),
-    what: `publish  maps: "${pod.volumeAttributes.maps}"`,
-    allowed,
-    says,
-    run: () => rpc(() => kubelet.publish(pod)),
-  });
-  const use = (pod: Pod, what: string, args: readonly [string, string, ...string[]], allowed: boolean, says = '') => ({
-    who: who(pod),
-    what: `  uid 65534 ${what}`,
-    allowed,
-    says,
-    run: () => asNobody(program, [args[0], join(kubelet.volumePath(pod), args[1]), ...args.slice(2)]),
-  });
-  const asks = (pod: Pod, maps: string): Pod => ({ ...pod, name: `${pod.name}-other`, volumeAttributes: { maps } });
-  return [
-    publish(COLLECTOR, true),
-    use(COLLECTOR, 'reads flows', ['read', 'flows'], true, '443=98000'),
-    use(COLLECTOR, 'writes flows', ['write', 'flows', '80', '0'], false, 'EROFS'),
-    publish(TUNER, true),
-    use(TUNER, 'writes limits', ['write', 'limits', '7', '100'], true),
-    use(TUNER, 'reads limits', ['read', 'limits'], true, '7=100'),
-    use(TUNER, 'writes flows', ['write', 'flows', '80', '0'], false, 'EROFS'),
-    {
-      who: who(TUNER),
-      what: '  uid 0 makes a directory in the volume',
-      allowed: false,
-      says: 'Read-only file system',
-      run: () => asRoot('mkdir', [join(kubelet.volumePath(TUNER), 'new')]),
-    },
-    publish(asks(COLLECTOR, 'limits:rw'), false, 'PERMISSION_DENIED'),
-    publish(asks(TUNER, 'flows:rw'), false, 'PERMISSION_DENIED'),
-    publish(asks(TUNER, 'limit'), false, 'NOT_FOUND'),
-    ...[COLLECTOR, TUNER].map((pod) => ({
-      who: who(pod),
-      what: 'unpublish',
-      allowed: true,
-      run: () => rpc(() => kubelet.unpublish(pod)),
-    })),
-  ];
-}
-
 /** Long paths say nothing to who reads: a volume is /maps, as it might be in the pod, and the demo's directory is left out. */
 function tidy({ allowed, text }: Outcome, directory: string): Outcome {
   const isVolume = /\/[^\s']*\/kubelet\/pods\/[^\s']*?\/mount\b/g;
   return { allowed, text: text.replaceAll(isVolume, '/maps').replaceAll(`${directory}/`, '') };
-}
-
-async function rpc(call: () => Promise<void>): Promise<Outcome> {
-  try {
-    await call();
-    return { allowed: true, text: '' };
-  } catch (error) {
-    const { code, message } = CallError.from(error);
-    return { allowed: false, text: `${Code[code]}: ${message}` };
-  }
-}
-
-/** A program as a pod without any privileges runs it. */
-async function asNobody(program: string, args: readonly string[]): Promise<Outcome> {
-  return outcomeOf(await execa(program, args, { uid: 65534, gid: 65534, reject: false }));
-}
-
-/** A program as uid 0 with the capabilities that container runtimes give by default. */
-async function asRoot(program: string, args: readonly string[]): Promise<Outcome> {
-  const drop = ['--bounding-set=-sys_admin,-bpf', '--inh-caps=-all', '--', program, ...args];
-  return outcomeOf(await execa('setpriv', drop, { env: { LC_ALL: 'C' }, reject: false }));
-}
-
-function outcomeOf({ exitCode, stdout, stderr }: { exitCode?: number; stdout: string; stderr: string }): Outcome {
-  const allowed = exitCode === 0;
-  return { allowed, text: allowed ? stdout.replaceAll('\n', ' ') : stderr };
 }
 
 function mark({ allowed }: Outcome): string {

@@ -1,23 +1,28 @@
 import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
-import { CallError } from '../errors.ts';
 import {
   IdentityClient,
   VolumeCapability_AccessMode_Mode as Mode,
   NodeClient,
+  type NodeGetVolumeHealthResponse,
   type NodeGetVolumeStatsResponse,
   type NodePublishVolumeRequest,
+  type Volume,
 } from '../rpc/generated/csi.ts';
+import { call, createCsiClient } from './csi-client.ts';
 
-/** A pod that wants a volume: the four lines of its spec, and who it is. */
+/** A pod that wants a volume: the few lines of its spec, and who it is. */
 export interface Pod {
   readonly namespace: string;
   readonly serviceAccount: string;
   readonly name: string;
-  /** As in the pod spec: { maps: "flows, limits:rw" }. */
-  readonly volumeAttributes: Readonly<Record<string, string>>;
+  /** The volume's name in the pod spec; default: maps. */
+  readonly volumeName?: string;
+  /** Of an inline volume, as in the pod spec: { maps: "flows, limits:rw" }. */
+  readonly volumeAttributes?: Readonly<Record<string, string>>;
+  /** The volume that its claim is bound to, where it is no inline volume. */
+  readonly persistentVolume?: Volume;
   readonly fsGroup?: number;
   readonly readOnly?: boolean;
 }
@@ -30,42 +35,28 @@ export interface Kubelet {
   publish(pod: Pod, change?: (request: NodePublishVolumeRequest) => void): Promise<void>;
   unpublish(pod: Pod): Promise<void>;
   stats(pod: Pod): Promise<NodeGetVolumeStatsResponse>;
+  health(pod: Pod): Promise<NodeGetVolumeHealthResponse>;
   /** Whether the node plugin is ready. */
   probe(): Promise<boolean>;
   close(): void;
 }
 
-const CALL_TIMEOUT_MS = 10_000;
-
-type Method<Req, Res> = (
-  request: Req,
-  metadata: Metadata,
-  options: { deadline: number },
-  done: (error: ServiceError | null, response: Res) => void,
-) => unknown;
-
 /** `socket`: the node plugin's; `directory`: the kubelet's own, where pods' volumes lie. */
 export function createKubelet(socket: string, directory: string): Kubelet {
-  const options = {
-    'grpc.default_authority': 'localhost',
-    'grpc.initial_reconnect_backoff_ms': 20,
-    'grpc.max_reconnect_backoff_ms': 100,
-  };
-  const identity = new IdentityClient(`unix://${socket}`, credentials.createInsecure(), options);
-  const node = new NodeClient(`unix://${socket}`, credentials.createInsecure(), options);
-  const call = <Req, Res>(client: IdentityClient | NodeClient, method: Method<Req, Res>, request: Req): Promise<Res> =>
-    new Promise((resolve, reject) => {
-      method.call(client, request, new Metadata(), { deadline: Date.now() + CALL_TIMEOUT_MS }, (error, response) =>
-        error === null ? resolve(response) : reject(CallError.from(error)),
-      );
-    });
+  const identity = createCsiClient(IdentityClient, socket);
+  const node = createCsiClient(NodeClient, socket);
 
   const uid = (pod: Pod) => {
     const hash = createHash('sha256').update(`${pod.namespace}/${pod.name}`).digest('hex');
     return [hash.slice(0, 8), hash.slice(8, 12), hash.slice(12, 16), hash.slice(16, 20), hash.slice(20, 32)].join('-');
   };
-  const volumeId = (pod: Pod) => `csi-${createHash('sha256').update(uid(pod)).digest('hex')}`;
-  const volumePath = (pod: Pod) => join(directory, 'pods', uid(pod), 'volumes/kubernetes.io~csi/maps/mount');
+  const volumeId = (pod: Pod) =>
+    pod.persistentVolume?.volumeId ??
+    `csi-${createHash('sha256')
+      .update(`${uid(pod)}/${pod.volumeName ?? 'maps'}`)
+      .digest('hex')}`;
+  const volumePath = (pod: Pod) =>
+    join(directory, 'pods', uid(pod), 'volumes/kubernetes.io~csi', pod.volumeName ?? 'maps', 'mount');
 
   return {
     volumePath,
@@ -87,12 +78,12 @@ export function createKubelet(socket: string, directory: string): Kubelet {
         readonly: pod.readOnly ?? false,
         secrets: {},
         volumeContext: {
-          ...pod.volumeAttributes,
+          ...(pod.persistentVolume?.volumeContext ?? pod.volumeAttributes),
           'csi.storage.k8s.io/pod.name': pod.name,
           'csi.storage.k8s.io/pod.namespace': pod.namespace,
           'csi.storage.k8s.io/pod.uid': uid(pod),
           'csi.storage.k8s.io/serviceAccount.name': pod.serviceAccount,
-          'csi.storage.k8s.io/ephemeral': 'true',
+          'csi.storage.k8s.io/ephemeral': String(pod.persistentVolume === undefined),
         },
       };
       change?.(request);
@@ -105,6 +96,12 @@ export function createKubelet(socket: string, directory: string): Kubelet {
       call(node, node.nodeGetVolumeStats, {
         volumeId: volumeId(pod),
         volumePath: volumePath(pod),
+        stagingTargetPath: '',
+      }),
+    health: (pod) =>
+      call(node, node.nodeGetVolumeHealth, {
+        volumeId: volumeId(pod),
+        volumePublishPath: volumePath(pod),
         stagingTargetPath: '',
       }),
     async probe() {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { CallError } from '../errors.ts';
 import { createKubelet, type Kubelet } from './kubelet.ts';
+import { createProvisioner, type Provisioner } from './provisioner.ts';
 
 /** What a local node is made from. */
 export interface LocalNodeOptions {
@@ -19,29 +20,41 @@ export interface LocalNodeOptions {
 }
 
 /**
- * A pinner and a node plugin on this machine, without a cluster: the pinner as root, the node plugin without any capability.
- * Their logs are `pinner.log` and `node-plugin.log` in the directory.
+ * A pinner, a node plugin and a controller on this machine, without a cluster: the pinner as root, the others without any
+ * capability. Their logs are `pinner.log`, `node-plugin.log` and `controller.log` in the directory.
  */
 export interface LocalNode {
   /** A bpffs for sources: `<pins>/<file>`. */
   readonly pins: string;
   readonly kubeletDirectory: string;
   readonly csiSocket: string;
+  readonly controllerSocket: string;
   readonly pinnerSocket: string;
+  /** Where the pinner keeps what it has made. */
+  readonly storeDirectory: string;
+  /** The persistent volumes that exist, a file each. */
+  readonly volumesDirectory: string;
   readonly catalogFile: string;
   readonly grantsFile: string;
   /** Speaks to the node plugin as the kubelet does. */
   readonly kubelet: Kubelet;
+  /** Speaks to the controller as external-provisioner does. */
+  readonly provisioner: Provisioner;
   /** The processes as they are now; a restart replaces them. */
   pinner(): ChildProcess;
   nodePlugin(): ChildProcess;
+  controller(): ChildProcess;
   startPinner(): void;
   startNodePlugin(): void;
-  /** Waits until the node plugin says that it is ready. Throws what it logged if it has ended, or after ten seconds. */
+  startController(): void;
+  /** Waits until node plugin and controller say that they are ready. Throws what was logged if one has ended, or after ten seconds. */
   ready(): Promise<void>;
-  /** Ends both processes with SIGTERM and waits for them. Mounts and files stay. */
+  /** Ends all processes with SIGTERM and waits for them. Mounts and files stay. */
   stop(): Promise<void>;
 }
+
+/** The name of a local node. */
+export const NODE_NAME = 'local';
 
 const READY_TIMEOUT_MS = 10_000;
 
@@ -60,42 +73,63 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
   const pins = at('pins');
   const kubeletDirectory = at('kubelet');
   await chmod(directory, 0o711);
-  for (const path of [pins, at('run'), at('kubelet', 'pods')]) await mkdir(path, { recursive: true });
+  const storeDirectory = at('store');
+  const volumesDirectory = at('volumes');
+  for (const path of [pins, volumesDirectory, at('run'), at('kubelet', 'pods')]) await mkdir(path, { recursive: true });
   await execa('mount', ['-t', 'bpf', '-o', 'mode=0700', 'pins', pins]);
   const catalogFile = at('catalog.yaml');
   const grantsFile = at('grants.yaml');
   await writeFile(catalogFile, options.catalog.replaceAll('{pins}', pins));
   await writeFile(grantsFile, options.grants);
   const csiSocket = at('run', 'csi.sock');
+  const controllerSocket = at('run', 'controller.sock');
   const pinnerSocket = at('run', 'pinner.sock');
   const kubelet = createKubelet(csiSocket, kubeletDirectory);
-  const logs = { pinner: await open(at('pinner.log'), 'a'), nodePlugin: await open(at('node-plugin.log'), 'a') };
+  const provisioner = createProvisioner(controllerSocket);
+  const logs = {
+    pinner: await open(at('pinner.log'), 'a'),
+    nodePlugin: await open(at('node-plugin.log'), 'a'),
+    controller: await open(at('controller.log'), 'a'),
+  };
 
   const run = (log: number, command: string, args: readonly string[]) =>
     spawn(command, args, { stdio: ['ignore', log, log] });
   const startPinner = () =>
     run(logs.pinner.fd, join(root, 'dist', 'bpffs-pinner'), [
       ...['--socket', pinnerSocket, '--peer-uid', '0', '--kubelet-dir', kubeletDirectory],
-      ...['--store-dir', at('store'), '--pin-root', pins],
+      ...['--store-dir', storeDirectory, '--pin-root', pins],
+    ]);
+  const runUnprivileged = (log: number, args: readonly string[]) =>
+    run(log, 'setpriv', [
+      ...['--bounding-set=-all', '--inh-caps=-all', '--no-new-privs', join(root, 'bin', 'csi-driver-bpffs')],
+      ...[...args, '--volumes', volumesDirectory, '--http-address', 'off'],
     ]);
   const startNodePlugin = () =>
-    run(logs.nodePlugin.fd, 'setpriv', [
-      ...['--bounding-set=-all', '--inh-caps=-all', '--no-new-privs', join(root, 'bin', 'csi-driver-bpffs'), 'node'],
-      ...['--node-id', 'local', '--endpoint', `unix://${csiSocket}`, '--pinner-endpoint', `unix://${pinnerSocket}`],
-      ...['--catalog', catalogFile, '--grants', grantsFile, '--http-address', 'off'],
+    runUnprivileged(logs.nodePlugin.fd, [
+      ...['node', '--node-id', NODE_NAME, '--endpoint', `unix://${csiSocket}`],
+      ...['--pinner-endpoint', `unix://${pinnerSocket}`, '--catalog', catalogFile, '--grants', grantsFile],
+    ]);
+  const startController = () =>
+    runUnprivileged(logs.controller.fd, [
+      ...['controller', '--endpoint', `unix://${controllerSocket}`, '--default-node', NODE_NAME],
     ]);
 
   let pinner = startPinner();
   let nodePlugin = startNodePlugin();
+  let controller = startController();
 
   async function ready(): Promise<void> {
     const deadline = Date.now() + READY_TIMEOUT_MS;
     for (;;) {
-      const answer = await kubelet.probe().catch(CallError.from);
-      if (answer === true) return;
-      const ended = [pinner, nodePlugin].some(({ exitCode, signalCode }) => exitCode !== null || signalCode !== null);
+      const answers = await Promise.all([kubelet, provisioner].map((client) => client.probe().catch(CallError.from)));
+      if (answers.every((answer) => answer === true)) return;
+      const ended = [pinner, nodePlugin, controller].some(
+        ({ exitCode, signalCode }) => exitCode !== null || signalCode !== null,
+      );
       if (ended || Date.now() > deadline) {
-        const said = await Promise.all(['pinner.log', 'node-plugin.log'].map((log) => readFile(at(log), 'utf8')));
+        const said = await Promise.all(
+          ['pinner.log', 'node-plugin.log', 'controller.log'].map((log) => readFile(at(log), 'utf8')),
+        );
         throw new Error(`the driver did not start:\n${said.join('')}`);
       }
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -106,23 +140,31 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
     pins,
     kubeletDirectory,
     csiSocket,
+    controllerSocket,
     pinnerSocket,
+    storeDirectory,
+    volumesDirectory,
     catalogFile,
     grantsFile,
     kubelet,
+    provisioner,
     pinner: () => pinner,
     nodePlugin: () => nodePlugin,
+    controller: () => controller,
     startPinner() {
       pinner = startPinner();
     },
     startNodePlugin() {
       nodePlugin = startNodePlugin();
     },
+    startController() {
+      controller = startController();
+    },
     ready,
     async stop() {
-      kubelet.close();
-      for (const process of [nodePlugin, pinner]) await end(process, 'SIGTERM');
-      await Promise.all([logs.pinner.close(), logs.nodePlugin.close()]);
+      for (const client of [kubelet, provisioner]) client.close();
+      for (const process of [controller, nodePlugin, pinner]) await end(process, 'SIGTERM');
+      await Promise.all(Object.values(logs).map((log) => log.close()));
     },
   };
 }

@@ -1,10 +1,5 @@
-import type { Access } from '../access/access.ts';
-import { authorize } from '../access/authorize.ts';
-import type { Catalog } from '../catalog/catalog.ts';
 import { isPlainPath } from '../catalog/names.ts';
 import { invalidArgument, notFound, quote } from '../errors.ts';
-import type { Metrics } from '../metrics.ts';
-import type { Pinner } from '../pinner/pinner.ts';
 import type { Call, Handlers } from '../rpc/adapter.ts';
 import {
   NodeServiceCapability_RPC_Type as Capability,
@@ -13,29 +8,33 @@ import {
 } from '../rpc/generated/csi.ts';
 import type { Limiter } from '../rpc/limiter.ts';
 import type { VolumeLock } from '../rpc/volume-lock.ts';
+import { onNode } from '../volumes/topology.ts';
+import { type PublishParts, publish } from './publish.ts';
 import { parsePublishRequest } from './publish-request.ts';
-import { findMaps, toVolumeMaps } from './volume-maps.ts';
+import type { Published } from './published.ts';
+import { volumeHealth } from './volume-health.ts';
 import { parseVolumeReference } from './volume-reference.ts';
 
 /** What the Node service stands on. */
-export interface NodeServiceParts {
-  readonly nodeId: string;
-  readonly catalog: Catalog;
-  readonly access: Access;
-  readonly pinner: Pinner;
+export interface NodeServiceParts extends PublishParts {
+  readonly published: Published;
   readonly limiter: Limiter;
   readonly lock: VolumeLock;
-  readonly metrics: Metrics;
 }
 
-const CAPABILITIES = [Capability.VOLUME_MOUNT_GROUP, Capability.GET_VOLUME_STATS, Capability.SINGLE_NODE_MULTI_WRITER];
+const CAPABILITIES = [
+  Capability.VOLUME_MOUNT_GROUP,
+  Capability.GET_VOLUME_STATS,
+  Capability.GET_VOLUME_HEALTH,
+  Capability.SINGLE_NODE_MULTI_WRITER,
+];
 
 /**
  * CSI's Node service: https://github.com/container-storage-interface/spec/blob/v1.13.0/spec.md#node-service-rpc
- * Decides what a volume holds, and leaves the making to the pinner. Holds no state: the node's mounts are the state.
+ * Decides what a volume holds, and leaves the making to the pinner: the node's mounts are the state.
  */
 export function createNodeService(parts: NodeServiceParts): Handlers<NodeService> {
-  const { nodeId, catalog, access, pinner, limiter, lock, metrics } = parts;
+  const { nodeId, pinner, published, limiter, lock } = parts;
 
   // The lock first: a second operation on a volume learns at once that it has to come again, and takes no place in the queue.
   const onVolume = <T>(volumeId: string, { signal }: Call, work: () => Promise<T>) =>
@@ -43,11 +42,10 @@ export function createNodeService(parts: NodeServiceParts): Handlers<NodeService
 
   return {
     nodePublishVolume(request, call) {
-      const { volumeId, targetPath, maps, gid, userNamespace, pod } = parsePublishRequest(request);
-      return onVolume(volumeId, call, async () => {
-        const wanted = findMaps(maps, catalog);
-        await authorize(wanted, pod, access, metrics, call.signal);
-        await pinner.publishVolume({ volumeId, targetPath, maps: toVolumeMaps(wanted), gid, userNamespace }, call);
+      const wanted = parsePublishRequest(request);
+      return onVolume(wanted.volumeId, call, async () => {
+        await publish(wanted, parts, call);
+        published.add(wanted);
         return {};
       });
     },
@@ -56,6 +54,7 @@ export function createNodeService(parts: NodeServiceParts): Handlers<NodeService
       const volume = parseVolumeReference(request);
       return onVolume(volume.volumeId, call, async () => {
         await pinner.unpublishVolume(volume, call);
+        published.remove(volume.targetPath);
         return {};
       });
     },
@@ -71,10 +70,18 @@ export function createNodeService(parts: NodeServiceParts): Handlers<NodeService
       });
     },
 
+    nodeGetVolumeHealth({ volumeId, volumePublishPath: targetPath }, call) {
+      if (volumeId === '') throw invalidArgument('volume_id', 'required');
+      if (targetPath !== '' && !isPlainPath(targetPath)) throw notFound(`no volume can be at ${quote(targetPath)}`);
+      return limiter.run(call.signal, async () => ({
+        volumeHealth: await volumeHealth({ volumeId, targetPath }, parts, published, call),
+      }));
+    },
+
     nodeGetCapabilities: () => ({
       capabilities: CAPABILITIES.map((type) => ({ type: { $case: 'rpc', value: { type } } })),
     }),
 
-    nodeGetInfo: () => ({ nodeId, maxVolumesPerNode: 0, accessibleTopology: undefined }),
+    nodeGetInfo: () => ({ nodeId, maxVolumesPerNode: 0, accessibleTopology: onNode(nodeId) }),
   };
 }

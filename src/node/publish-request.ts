@@ -1,103 +1,104 @@
 import type { PodIdentity } from '../access/access.ts';
 import { didYouMean } from '../catalog/nearest.ts';
 import { invalidArgument, quote } from '../errors.ts';
-import {
-  VolumeCapability_AccessMode_Mode as Mode,
-  type NodePublishVolumeRequest,
-  type VolumeCapability,
-} from '../rpc/generated/csi.ts';
-import { type MapRequest, parseMapList } from './map-list.ts';
+import type { NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
+import { parseHostUsers } from '../volumes/host-users.ts';
+import { type MapRequest, parseMapList } from '../volumes/map-list.ts';
+import { isReaderOnly, isSingleTarget, parseVolumeCapability } from '../volumes/volume-capability.ts';
 import { parseVolumeReference, type VolumeReference } from './volume-reference.ts';
 
 /** What a pod asks for, complete and checked as far as the request alone can tell. */
-export interface PublishRequest extends VolumeReference {
+export type PublishRequest = MapsRequest | PersistentRequest;
+
+/** Maps of the catalog: an inline volume, or a persistent one of type maps. */
+export interface MapsRequest extends Mount {
+  readonly type: 'maps';
   readonly maps: readonly MapRequest[];
-  /** The pod's fsGroup; undefined: it has none. */
-  readonly gid: number | undefined;
   /** The pod has a user namespace of its own. */
   readonly userNamespace: boolean;
   readonly pod: PodIdentity;
 }
 
+/** A volume whose object says what it holds. */
+export interface PersistentRequest extends Mount {
+  readonly type: 'shared' | 'workspace';
+  readonly readOnly: boolean;
+}
+
+interface Mount extends VolumeReference {
+  /** The pod's fsGroup; undefined: it has none. */
+  readonly gid: number | undefined;
+  /** The volume may be at one target at a time. */
+  readonly singleTarget: boolean;
+}
+
 type Context = Readonly<Record<string, string>>;
 
 /** What a pod's author may write under volumeAttributes. */
-const ATTRIBUTES = ['maps', 'hostUsers'];
+const INLINE_ATTRIBUTES = ['maps', 'hostUsers'];
+
+/** What the controller writes there. */
+const PERSISTENT_ATTRIBUTES = ['type', ...INLINE_ATTRIBUTES];
 
 /** What Kubernetes itself puts beside them; it may add more, and a pod's author gains nothing by it. */
 const FROM_KUBERNETES = /^(csi\.storage\.k8s\.io|storage\.kubernetes\.io)\//;
 
-const MODES: ReadonlySet<number> = new Set([
-  Mode.SINGLE_NODE_WRITER,
-  Mode.SINGLE_NODE_READER_ONLY,
-  Mode.SINGLE_NODE_SINGLE_WRITER,
-  Mode.SINGLE_NODE_MULTI_WRITER,
-]);
-
 /** Throws INVALID_ARGUMENT naming the field that the pod's or the volume's author has to mend. */
 export function parsePublishRequest(request: NodePublishVolumeRequest): PublishRequest {
   const { volumeId, targetPath } = parseVolumeReference(request);
-  const { gid, readOnlyMode } = parseCapability(request.volumeCapability);
-  const { volumeContext } = request;
-  for (const key of Object.keys(volumeContext)) {
-    if (ATTRIBUTES.includes(key) || FROM_KUBERNETES.test(key)) continue;
-    const hint = didYouMean(key, ATTRIBUTES) || ';';
-    throw invalidArgument(
-      `volumeAttributes.${quote(key).slice(1, -1)}`,
-      `unknown attribute${hint} known: ${ATTRIBUTES.join(', ')}`,
-    );
+  const { volumeContext: context, volumeCapability, readonly } = request;
+  const isInline = isInlineVolume(volumeId, context);
+  checkAttributes(context, isInline);
+  const type = parseType(context);
+  const { gid, mode } = parseVolumeCapability(volumeCapability, type === 'maps' && !isInline ? 'everywhere' : 'node');
+  const mount = { volumeId, targetPath, gid, singleTarget: !isInline && isSingleTarget(mode) };
+  const readOnly = readonly || isReaderOnly(mode);
+  if (type !== 'maps') return { ...mount, type, readOnly };
+  const maps = parseMapList(context.maps ?? '', 'volumeAttributes.maps');
+  return {
+    ...mount,
+    type,
+    maps: readOnly ? forReading(maps, isInline) : maps,
+    ...parseHostUsers(context.hostUsers, 'volumeAttributes.hostUsers'),
+    pod: parsePod(context),
+  };
+}
+
+/** The kubelet says so, where the CSIDriver object has podInfoOnMount; the ids that it makes for inline volumes say so too. */
+function isInlineVolume(volumeId: string, context: Context): boolean {
+  return context['csi.storage.k8s.io/ephemeral'] === 'true' || /^csi-[0-9a-f]{64}$/.test(volumeId);
+}
+
+function checkAttributes(context: Context, isInline: boolean): void {
+  const known = isInline ? INLINE_ATTRIBUTES : PERSISTENT_ATTRIBUTES;
+  for (const key of Object.keys(context)) {
+    if (known.includes(key) || FROM_KUBERNETES.test(key)) continue;
+    const field = `volumeAttributes.${quote(key).slice(1, -1)}`;
+    if (key === 'type' || key === 'newMaps') {
+      throw invalidArgument(
+        field,
+        'an inline volume holds maps that exist; one that makes maps or a workspace takes a PersistentVolumeClaim, whose StorageClass says so',
+      );
+    }
+    throw invalidArgument(field, `unknown attribute${didYouMean(key, known) || ';'} known: ${known.join(', ')}`);
   }
-  const maps = parseMapList(volumeContext.maps ?? '');
+}
+
+function parseType({ type = 'maps' }: Context): PublishRequest['type'] {
+  if (type === 'maps' || type === 'shared' || type === 'workspace') return type;
+  throw invalidArgument('volumeAttributes.type', `${quote(type)} is none of maps, shared, workspace`);
+}
+
+/** A class may offer writing, and a pod of its volume do with less; a pod's author would contradict himself. */
+function forReading(maps: readonly MapRequest[], isInline: boolean): readonly MapRequest[] {
   const writable = maps.find(({ verb }) => verb === 'write');
-  if (writable !== undefined && (request.readonly || readOnlyMode)) {
+  if (isInline && writable !== undefined) {
     throw invalidArgument(
       'readOnly',
       `the volume is read-only, but volumeAttributes.maps asks for "${writable.name}:rw"`,
     );
   }
-  return {
-    volumeId,
-    targetPath,
-    maps,
-    gid,
-    userNamespace: parseHostUsers(volumeContext),
-    pod: parsePod(volumeContext),
-  };
-}
-
-function parseCapability(capability: VolumeCapability | undefined): { gid: number | undefined; readOnlyMode: boolean } {
-  if (capability === undefined) throw invalidArgument('volume_capability', 'required');
-  const { accessType, accessMode } = capability;
-  if (accessType?.$case === 'block') throw invalidArgument('volumeMode', 'Block is not supported; use Filesystem');
-  if (accessType === undefined) throw invalidArgument('volume_capability', 'an access type is required: mount');
-  const mode = accessMode?.mode ?? Mode.UNKNOWN;
-  if (!MODES.has(mode)) {
-    const name = Object.entries(Mode).find(([, number]) => number === mode)?.[0] ?? String(mode);
-    throw invalidArgument(
-      'accessModes',
-      `${name} is not supported: a map lives on one node; use ReadWriteOnce or ReadWriteOncePod`,
-    );
-  }
-  const { fsType, mountFlags, volumeMountGroup } = accessType.value;
-  if (fsType !== '' && fsType !== 'bpf')
-    throw invalidArgument('fsType', `${quote(fsType)} is not supported; leave it out, or write "bpf"`);
-  if (mountFlags.length > 0)
-    throw invalidArgument('mountOptions', `none is supported, but ${quote(mountFlags.join(','))} is given`);
-  return { gid: parseGroup(volumeMountGroup), readOnlyMode: mode === Mode.SINGLE_NODE_READER_ONLY };
-}
-
-function parseGroup(text: string): number | undefined {
-  if (text === '') return undefined;
-  const gid = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
-  // 2^32-1 is -1 to chown(2): "leave it".
-  if (!(gid < 0xffffffff)) throw invalidArgument('fsGroup', `${quote(text)} is no group id: 0 to 4294967294`);
-  return gid;
-}
-
-function parseHostUsers({ hostUsers }: Context): boolean {
-  if (hostUsers === undefined || hostUsers === 'true') return false;
-  if (hostUsers === 'false') return true;
-  throw invalidArgument('volumeAttributes.hostUsers', `${quote(hostUsers)} is neither "true" nor "false"`);
+  return maps.map(({ name }) => ({ name, verb: 'read' }));
 }
 
 function parsePod(context: Context): PodIdentity {

@@ -3,6 +3,7 @@ import { parseCatalog } from '../catalog/catalog-file.ts';
 import type { NodeConfig } from '../config.ts';
 import { serveHttp } from '../http.ts';
 import { createIdentityService } from '../identity/identity-service.ts';
+import { PROBE_TIMEOUT_MS } from '../identity/readiness.ts';
 import { createLogger, type Logger } from '../logger.ts';
 import { type ReloadedFile, reloadFile } from '../manifest/reloaded-file.ts';
 import { createMetrics, type Metrics } from '../metrics.ts';
@@ -14,8 +15,15 @@ import { createLimiter } from '../rpc/limiter.ts';
 import { listen } from '../rpc/server.ts';
 import { createVolumeLock } from '../rpc/volume-lock.ts';
 import { version } from '../version.ts';
+import { readVolumeDirectory } from '../volumes/volume-directory.ts';
+import { startReleasing } from './kept-volumes.ts';
+import { createSourceResolver } from './map-source.ts';
 import { createNodeService } from './node-service.ts';
+import { createPublished } from './published.ts';
 import { createRegistrationService } from './registration.ts';
+
+/** How long a deleted volume's maps may stay in this node's memory, about. */
+const RELEASE_INTERVAL_MS = 10_000;
 
 /** A node plugin that serves. */
 export interface NodePlugin {
@@ -52,16 +60,21 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
   );
   const grants = stack.adopt(followFile('grants', config.grants, parseGrants, log, metrics), (file) => file.close());
   const pinner = stack.adopt(createPinner(config.pinnerEndpoint), (client) => client.close());
+  const volumes = config.volumes === undefined ? undefined : readVolumeDirectory(config.volumes);
+  const lock = createVolumeLock();
   const node = createNodeService({
     nodeId: config.nodeId,
     catalog: { find: (name) => catalog.current().get(name), names: () => [...catalog.current().keys()] },
     access: createFileAccess(config.grants, grants.current),
+    resolveSource: createSourceResolver(config.nodeId, volumes),
+    volumes,
+    published: createPublished(),
     pinner,
     limiter: createLimiter(config.maxCalls, config.maxQueuedCalls),
-    lock: createVolumeLock(),
+    lock,
     metrics,
   });
-  const identity = createIdentityService(config.driverName, pinner);
+  const identity = createIdentityService(config.driverName, pinner.getNode);
   const drain = (server: { stop(timeoutMs: number): Promise<void> }) => server.stop(config.drainTimeoutMs);
 
   stack.adopt(
@@ -71,13 +84,29 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
     ]),
     drain,
   );
-  const http = config.http && stack.adopt(await serveHttp(config.http, pinner, metrics), (server) => server.close());
+  const observe = async () => {
+    try {
+      const { volumes } = await pinner.listVolumes({ deadline: Date.now() + PROBE_TIMEOUT_MS });
+      metrics.pinnerSeen(volumes.length);
+    } catch {
+      metrics.pinnerSeen(undefined);
+    }
+  };
+  const http =
+    config.http &&
+    stack.adopt(await serveHttp(config.http, { readiness: pinner.getNode, metrics, observe }), (server) =>
+      server.close(),
+    );
   if (config.registrationSocket !== undefined) {
     const registration = createRegistrationService(config.driverName, config.kubeletEndpoint, log);
     stack.adopt(
       await listen(config.registrationSocket, [adapt(RegistrationService, registration, log, metrics)]),
       drain,
     );
+  }
+  if (volumes !== undefined) {
+    const releasing = startReleasing({ volumes, pinner, lock, log }, RELEASE_INTERVAL_MS);
+    stack.defer(() => releasing.stop());
   }
   const { driverName, nodeId, endpoint, pinnerEndpoint, registrationSocket } = config;
   log.info(

@@ -1,0 +1,21 @@
+import type { PublishRequest } from './publish-request.ts';
+
+/**
+ * What was asked for the volumes of this node, by target path: what only the request says, not the kernel. Empty after a
+ * restart; the kubelet fills it again when it repeats its requests (requiresRepublish).
+ */
+export interface Published {
+  add(request: PublishRequest): void;
+  remove(targetPath: string): void;
+  at(targetPath: string): PublishRequest | undefined;
+}
+
+/** For one process. */
+export function createPublished(): Published {
+  const requests = new Map<string, PublishRequest>();
+  return {
+    add: (request) => void requests.set(request.targetPath, request),
+    remove: (targetPath) => void requests.delete(targetPath),
+    at: (targetPath) => requests.get(targetPath),
+  };
+}

@@ -1,0 +1,140 @@
+import type { BpfMap } from '../catalog/catalog.ts';
+import { CallError, Code, notFound } from '../errors.ts';
+import type { Call } from '../rpc/adapter.ts';
+import { VolumeHealthErrorType as Status, type VolumeHealth } from '../rpc/generated/csi.ts';
+import { type DescribeVolumeResponse, Access as MapAccess, type Source } from '../rpc/generated/pinner.ts';
+import { type PublishParts, toSharedMaps } from './publish.ts';
+import type { MapsRequest, PublishRequest } from './publish-request.ts';
+import type { Published } from './published.ts';
+
+/** CSI's `reason`, and what follows from it for the volume. */
+const STATUS = {
+  MapReplaced: Status.DEGRADED,
+  MapSourceMissing: Status.DEGRADED,
+  MapAccessRevoked: Status.DEGRADED,
+  MapDeleted: Status.DEGRADED,
+  PinMissing: Status.INACCESSIBLE,
+} as const;
+
+/** Something that is not as it should be; `message` is one sentence. */
+interface Finding {
+  readonly reason: keyof typeof STATUS;
+  readonly message: string;
+}
+
+/**
+ * Holds a volume against what was asked for it: are its pins there, are they still the maps that their sources mean, may the
+ * pod still have them? `targetPath`: '' stands for all its targets. Throws NOT_FOUND when it is not published here. Until the
+ * kubelet has repeated its request after a restart of this process, only what the kernel shows is told.
+ */
+export async function volumeHealth(
+  { volumeId, targetPath }: { readonly volumeId: string; readonly targetPath: string },
+  parts: PublishParts,
+  published: Published,
+  call: Call,
+): Promise<VolumeHealth> {
+  const targets = targetPath === '' ? await targetsOf(volumeId, parts, call) : [targetPath];
+  const messages = new Map<Finding['reason'], Set<string>>();
+  for (const target of targets) {
+    const volume = await parts.pinner.describeVolume({ volumeId, targetPath: target }, call);
+    const request = published.at(target);
+    const found = request?.volumeId === volumeId ? await inspect(request, volume, parts, call) : [];
+    for (const { reason, message } of [...generations(volume), ...found]) {
+      messages.set(reason, (messages.get(reason) ?? new Set()).add(message));
+    }
+  }
+  return {
+    volumeId,
+    healthStatuses: [...messages].map(([reason, texts]) => ({
+      status: STATUS[reason],
+      reason,
+      message: [...texts].join('; '),
+    })),
+  };
+}
+
+async function targetsOf(volumeId: string, { pinner }: PublishParts, call: Call): Promise<readonly string[]> {
+  const { volumes } = await pinner.listVolumes(call);
+  const targets = volumes.filter((volume) => volume.volumeId === volumeId).map(({ targetPath }) => targetPath);
+  if (targets.length === 0) throw notFound(`volume ${volumeId} is not published on this node`);
+  return targets;
+}
+
+function generations({ generations }: DescribeVolumeResponse): readonly Finding[] {
+  const message = 'a container without mountPropagation: HostToContainer keeps the maps of before until it restarts';
+  return generations > 1 ? [{ reason: 'MapReplaced', message }] : [];
+}
+
+async function inspect(
+  request: PublishRequest,
+  volume: DescribeVolumeResponse,
+  parts: PublishParts,
+  call: Call,
+): Promise<readonly Finding[]> {
+  if (request.type === 'maps') return await inspectMaps(request, volume, parts, call);
+  const content = (await parts.volumes?.get(request.volumeId))?.spec.content;
+  // What a workspace holds is its pods' affair.
+  if (content?.type !== 'shared') return [];
+  const files = toSharedMaps(request.volumeId, content.newMaps, MapAccess.READ_ONLY);
+  const found = files.map((file) => inspectFile(file, volume, parts, call));
+  return (await Promise.all(found)).flat();
+}
+
+async function inspectMaps(
+  { maps, pod }: MapsRequest,
+  volume: DescribeVolumeResponse,
+  parts: PublishParts,
+  call: Call,
+): Promise<readonly Finding[]> {
+  const found = maps.map(async ({ name, verb }): Promise<readonly Finding[]> => {
+    const map = parts.catalog.find(name);
+    if (map === undefined) return [{ reason: 'MapDeleted', message: `there is no BpfMap "${name}" any more` }];
+    const findings: Finding[] = [];
+    if (verb === 'write' && map.maxAccess !== 'ReadWrite') {
+      findings.push({ reason: 'MapAccessRevoked', message: `"${name}" is ${map.maxAccess} for everybody now` });
+    } else if (!(await parts.access.check(pod, name, verb, call.signal)).allowed) {
+      findings.push({ reason: 'MapAccessRevoked', message: `${verb} of "${name}" is not granted any more` });
+    }
+    return [...findings, ...(await inspectSource(map, volume, parts, call))];
+  });
+  return (await Promise.all(found)).flat();
+}
+
+async function inspectSource(
+  map: BpfMap,
+  volume: DescribeVolumeResponse,
+  parts: PublishParts,
+  call: Call,
+): Promise<readonly Finding[]> {
+  try {
+    const source = await parts.resolveSource(map);
+    return await inspectFile({ ...map, source }, volume, parts, call);
+  } catch (error) {
+    return [missingSource(map.name, error)];
+  }
+}
+
+async function inspectFile(
+  { name, fileName, source }: { readonly name: string; readonly fileName: string; readonly source: Source | undefined },
+  { files }: DescribeVolumeResponse,
+  { pinner }: PublishParts,
+  call: Call,
+): Promise<readonly Finding[]> {
+  const file = files.find(({ path }) => path === fileName);
+  if (file === undefined) return [{ reason: 'PinMissing', message: `"${fileName}" is not in the volume` }];
+  try {
+    const { map } = await pinner.describeMap({ source }, call);
+    if (map?.id === file.map?.id) return [];
+    const message = `"${name}" is map ${map?.id} at its source, and ${file.map?.id} in the volume`;
+    return [{ reason: 'MapReplaced', message }];
+  } catch (error) {
+    return [missingSource(name, error)];
+  }
+}
+
+/** Throws what says nothing of the source. */
+function missingSource(name: string, error: unknown): Finding {
+  const { code, message } = CallError.from(error);
+  if (code !== Code.UNAVAILABLE && code !== Code.FAILED_PRECONDITION) throw error;
+  return { reason: 'MapSourceMissing', message: `"${name}": ${message}` };
+}
