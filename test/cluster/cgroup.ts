@@ -1,0 +1,34 @@
+import { mkdir, readdir, readFile, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { eventually } from './eventually.ts';
+
+/** Makes a cgroup of this name at the root of every hierarchy that is mounted, of both versions. */
+export async function makeCgroup(name: string): Promise<void> {
+  for (const root of await roots()) await mkdir(join(root, name), { recursive: true });
+}
+
+/** Removes the cgroup with all beneath it. Its processes have to be gone, or going. */
+export async function removeCgroup(name: string): Promise<void> {
+  for (const root of await roots()) {
+    await eventually(`cgroup ${join(root, name)} is removed`, 10, async () => {
+      await remove(join(root, name));
+      return true;
+    });
+  }
+}
+
+async function remove(path: string): Promise<void> {
+  const entries = await readdir(path, { withFileTypes: true }).catch(ignoreAbsent);
+  if (entries === undefined) return;
+  for (const entry of entries) if (entry.isDirectory()) await remove(join(path, entry.name));
+  await rmdir(path).catch(ignoreAbsent);
+}
+
+function ignoreAbsent(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
+}
+
+async function roots(): Promise<readonly string[]> {
+  const table = (await readFile('/proc/self/mountinfo', 'utf8')).trimEnd().split('\n');
+  return table.filter((line) => / - cgroup2? /.test(line)).map((line) => line.split(' ')[4] ?? '');
+}
