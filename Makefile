@@ -12,7 +12,7 @@ SRC    := $(shell find src -name '*.ts' -not -path 'src/rpc/generated/*')
 # Milliseconds after which a hanging test file fails.
 TIMEOUT := 120000
 # What the tests of clients are built with, where this machine has it not.
-DEBIAN := gcc libc6-dev libbpf-dev libelf-dev zlib1g-dev libzstd-dev
+DEBIAN := gcc libc6-dev iproute2 libbpf-dev libelf-dev zlib1g-dev libzstd-dev
 
 NATIVE := $(shell find native/src native/examples -name '*.rs') native/Cargo.toml native/Cargo.lock native/build.rs
 
@@ -48,7 +48,7 @@ lint: $(NODE) src/rpc/generated/csi.ts
 .PHONY: test-unit
 test-unit: $(NODE) dist/csi-driver-bpffs.cjs
 	$(call say,Testing TypeScript and the node plugin)
-	$(NODE) --test --test-timeout=$(TIMEOUT) 'src/**/*.test.ts' 'test/node-plugin/**/*.test.ts'
+	$(NODE) --test --test-timeout=$(TIMEOUT) 'src/**/*.test.ts' 'test/node-plugin/**/*.test.ts' 'test/controller/**/*.test.ts'
 
 .PHONY: test-kernel
 test-kernel:
@@ -69,7 +69,9 @@ test-integration: build dist/map clients test/conformance/bin/csi-sanity
 .PHONY: clients
 clients: debian-packages
 	$(call say,Building the clients that people use)
-	cd test && CGO_ENABLED=0 go build -o clients/cilium/bin/cilium ./clients/cilium
+	cd test && CGO_ENABLED=0 go build -o clients/cilium/bin/ ./clients/cilium
+	cd test && CGO_ENABLED=0 go build -o clients/example/bin/ ./clients/example/...
+	cd test && CGO_ENABLED=0 go build -o clients/afxdp/bin/ ./clients/afxdp/...
 	$(MAKE) --no-print-directory -C test/clients/libbpf
 	test/clients/bpftool/fetch.sh
 	cargo build --release --locked --manifest-path test/clients/aya/Cargo.toml

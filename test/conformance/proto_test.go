@@ -58,17 +58,22 @@ func TestMistakesAreFound(t *testing.T) {
 		{"map values", "csi.proto", "map<string, string> segments", "map<string, int64> segments", "csi.v1.Topology.SegmentsEntry.value: kind is int64, officially string"},
 		{"no map", "csi.proto", "map<string, string> segments", "repeated string segments", "csi.v1.Topology.segments: map is false, officially true"},
 		{"oneof", "csi.proto", "oneof access_type", "oneof access_kind", "csi.v1.VolumeCapability.block: oneof is access_kind, officially access_type"},
-		{"secret shown", "csi.proto", " [(csi_secret) = true]", "", "csi.v1.NodePublishVolumeRequest.secrets: csi_secret is false, officially true"},
+		{"secret shown", "csi.proto", "secrets = 7 [(csi_secret) = true]", "secrets = 7", "csi.v1.NodePublishVolumeRequest.secrets: csi_secret is false, officially true"},
 		{"secret invented", "csi.proto", "string target_path = 4", "string target_path = 4 [(csi_secret) = true]", "csi.v1.NodePublishVolumeRequest.target_path: csi_secret is true, officially false"},
-		{"enum value number", "csi.proto", "INODES = 2", "INODES = 3", "csi.v1.VolumeUsage.Unit.INODES: number is 3, officially 2"},
+		{"number in a nested message", "csi.proto", "string snapshot_id = 1", "string snapshot_id = 2", "csi.v1.VolumeContentSource.SnapshotSource.snapshot_id: number is 2, officially 1"},
+		{"nested message invented", "csi.proto", "message BlockVolume {}", "message BlockVolume {}\n  message Block {}", "csi.v1.VolumeCapability.Block: does not exist officially"},
+		{"field of a nested message forgotten", "csi.proto", "VolumeStatus status = 2;", "", "csi.v1.ListVolumesResponse.Entry.status: exists officially, but not here"},
+		{"reserved field used", "csi.proto", "reserved 2;", "string condition = 2;", "csi.v1.ListVolumesResponse.VolumeStatus.condition: does not exist officially"},
+		{"reserved enum value used", "csi.proto", "reserved 11;\n      UNKNOWN = 0;", "UNKNOWN = 0;\n      VOLUME_CONDITION = 11;", "csi.v1.ControllerServiceCapability.RPC.Type.VOLUME_CONDITION: does not exist officially"},
+		{"enum value number", "csi.proto", "INODES = 2;", "INODES = 3;", "csi.v1.VolumeUsage.Unit.INODES: number is 3, officially 2"},
 		{"enum value invented", "csi.proto", "INODES = 2;", "INODES = 2; BLOCKS = 3;", "csi.v1.VolumeUsage.Unit.BLOCKS: does not exist officially"},
 		{"enum value forgotten", "csi.proto", "INODES = 2;", "", "csi.v1.VolumeUsage.Unit.INODES: exists officially, but not here"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			text := read(t, test.file)
-			if !strings.Contains(text, test.old) {
-				t.Fatalf("%s no longer contains %q: mend this test", test.file, test.old)
+			if times := strings.Count(text, test.old); times != 1 {
+				t.Fatalf("%s contains %q %d times, not once: mend this test", test.file, test.old, times)
 			}
 			mutated := parse(t, test.file, strings.Replace(text, test.old, test.new, 1))
 			problems := Compare(mutated, protoregistry.GlobalFiles, absent[test.file])
@@ -79,6 +84,22 @@ func TestMistakesAreFound(t *testing.T) {
 			}
 			t.Errorf("not found: %s\nfound: %s", test.want, strings.Join(problems, "\n       "))
 		})
+	}
+}
+
+// No field can lose its csi_secret unnoticed.
+func TestEverySecretIsGuarded(t *testing.T) {
+	const mark = " [(csi_secret) = true]"
+	parts := strings.Split(read(t, "csi.proto"), mark)
+	if len(parts) != 5 {
+		t.Errorf("%d fields are secret", len(parts)-1)
+	}
+	for i := 1; i < len(parts); i++ {
+		shown := strings.Join(parts[:i], mark) + strings.Join(parts[i:], mark)
+		problems := Compare(parse(t, "csi.proto", shown), protoregistry.GlobalFiles, absent["csi.proto"])
+		if len(problems) != 1 || !strings.HasSuffix(problems[0], "csi_secret is false, officially true") {
+			t.Errorf("secret %d: got %q", i, problems)
+		}
 	}
 }
 

@@ -6,46 +6,28 @@ import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { execa } from 'execa';
 import type { Pod } from '../../src/cli/kubelet.ts';
-import { end, type LocalNode } from '../../src/cli/local-node.ts';
-import { CallError, Code } from '../../src/errors.ts';
+import type { LocalNode } from '../../src/cli/local-node.ts';
 import { mapProgram, pod, withNode } from '../integration/node.ts';
+import { insist, keepKilling, pause } from './insist.ts';
 
 const PAIRS = Number(process.env.FAULT_PAIRS ?? 10_000);
 const RESTARTS = Number(process.env.FAULT_RESTARTS ?? 200);
 const CALLERS = 8;
-/** What a kubelet repeats; any other answer to a valid request is a defect. */
-const REPEATED: readonly Code[] = [Code.UNAVAILABLE, Code.ABORTED, Code.CANCELLED, Code.DEADLINE_EXCEEDED];
 const COMPLETE = ['flows', 'limits'];
 const DEBUG_FILES = ['maps.debug', 'progs.debug'];
 
-const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-
 /** Everything of which nothing may stay. */
-async function inventory(node: LocalNode, directory: string) {
+async function inventory(node: LocalNode) {
   const lines = (text: string) => text.trimEnd().split('\n');
   const descriptors = async (process: ChildProcess) => (await readdir(`/proc/${process.pid}/fd`)).length;
   return {
     mounts: lines(await readFile('/proc/self/mountinfo', 'utf8')).length,
     maps: (await execa(mapProgram, ['count'])).stdout,
-    pins: [...(await readdir(node.pins)), ...(await readdir(join(directory, 'store')))].sort(),
+    pins: [...(await readdir(node.pins)), ...(await readdir(join(node.storeDirectory, 'created')))].sort(),
     directories: lines((await execa('find', [node.kubeletDirectory, '-name', 'mount'])).stdout),
     pinnerDescriptors: await descriptors(node.pinner()),
     nodePluginDescriptors: await descriptors(node.nodePlugin()),
   };
-}
-
-/** Repeats a call as the kubelet does until it succeeds; gives how often it had to be repeated. */
-async function insist(call: () => Promise<void>): Promise<number> {
-  for (let repeats = 0; ; repeats++) {
-    try {
-      await call();
-      return repeats;
-    } catch (error) {
-      const { code, message } = CallError.from(error);
-      assert.ok(REPEATED.includes(code), `${Code[code]}: ${message}`);
-      await pause(5);
-    }
-  }
 }
 
 /** What the pod's directory shows; undefined when there is none. */
@@ -54,24 +36,15 @@ async function shown(node: LocalNode, of: Pod): Promise<readonly string[] | unde
   return names?.filter((name) => !DEBUG_FILES.includes(name)).sort();
 }
 
-/** Kills a process at random moments and starts it again at once. */
-async function keepKilling(process: () => ChildProcess, start: () => void): Promise<void> {
-  for (let restart = 0; restart < RESTARTS; restart++) {
-    await pause(Math.random() * 250);
-    await end(process(), 'SIGKILL');
-    start();
-  }
-}
-
 test(`${PAIRS} publishes and ${RESTARTS} kills of each process leave nothing, and nothing is ever half there`, async () => {
-  await withNode(async (node, directory) => {
+  await withNode(async (node) => {
     const pods = Array.from({ length: CALLERS }, () => pod('flows, limits:rw'));
     // Once through, so that what is made once is there: the store's map, the pods' directories, the connections.
     for (const one of pods) {
       await node.kubelet.publish(one);
       await node.kubelet.unpublish(one);
     }
-    const before = await inventory(node, directory);
+    const before = await inventory(node);
     const observer = new Worker(new URL('./observer.ts', import.meta.url), {
       workerData: { targets: pods.map(node.kubelet.volumePath), complete: COMPLETE, ignored: DEBUG_FILES },
     });
@@ -84,17 +57,17 @@ test(`${PAIRS} publishes and ${RESTARTS} kills of each process leave nothing, an
     let repeats = 0;
     let isKilling = true;
     const killed = Promise.all([
-      keepKilling(node.pinner, node.startPinner),
-      keepKilling(node.nodePlugin, node.startNodePlugin),
+      keepKilling(RESTARTS, node.pinner, node.startPinner),
+      keepKilling(RESTARTS, node.nodePlugin, node.startNodePlugin),
     ]).finally(() => {
       isKilling = false;
     });
     const published = pods.map(async (one) => {
       while (pairs < PAIRS || isKilling) {
         pairs += 1;
-        repeats += await insist(() => node.kubelet.publish(one));
+        repeats += (await insist(() => node.kubelet.publish(one))).repeats;
         assert.deepEqual(await shown(node, one), COMPLETE);
-        repeats += await insist(() => node.kubelet.unpublish(one));
+        repeats += (await insist(() => node.kubelet.unpublish(one))).repeats;
         assert.equal(await shown(node, one), undefined);
       }
     });
@@ -107,10 +80,10 @@ test(`${PAIRS} publishes and ${RESTARTS} kills of each process leave nothing, an
     await node.kubelet.unpublish(pods[0] as Pod);
     // The kernel frees maps a little after their last user has gone.
     for (let tries = 0; tries < 50; tries++) {
-      if ((await inventory(node, directory)).maps === before.maps) break;
+      if ((await inventory(node)).maps === before.maps) break;
       await pause(100);
     }
-    assert.deepEqual(await inventory(node, directory), before);
+    assert.deepEqual(await inventory(node), before);
     assert.deepEqual(other, [], 'seen at a target');
     assert.ok(complete > 100 && absent > 100, `the observer saw ${complete} complete and ${absent} absent volumes`);
     assert.ok(repeats > 0, 'no call was hit by a kill');

@@ -82,7 +82,7 @@ const ANSWERS: readonly Answer[] = [
     pod: pod('flows'),
     change: capability({ accessMode: { mode: 5 } }),
     code: Code.INVALID_ARGUMENT,
-    message: /^accessModes: MULTI_NODE_MULTI_WRITER/,
+    message: /^accessModes: ReadWriteMany/,
   },
   { what: 'a map not in the catalog', pod: pod('flow'), code: Code.NOT_FOUND, message: /flow.*flows/ },
   {

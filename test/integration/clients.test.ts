@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { execa } from 'execa';
-import { pod, withNode } from './node.ts';
+import { asPod, pod, withNode } from './node.ts';
 
 const CLIENTS = {
   'cilium/ebpf': 'test/clients/cilium/bin/cilium',
@@ -11,15 +11,8 @@ const CLIENTS = {
   aya: 'test/clients/aya/target/release/aya-client',
 };
 
-/** As the strictest pod: no capability, no way to gain one. */
-const asNobody = (program: string, args: readonly string[]) =>
-  execa('setpriv', [
-    ...['--reuid', '65534', '--regid', '65534', '--clear-groups', '--bounding-set=-all', '--inh-caps=-all'],
-    ...['--no-new-privs', '--', program, ...args],
-  ]);
-
 test('the clients that people use read and write a volume as uid 65534', async (t) => {
-  await withNode(async ({ kubelet, pins }, directory) => {
+  await withNode(async ({ kubelet, storeDirectory }, directory) => {
     const consumer = pod('flows, limits:rw');
     await kubelet.publish(consumer);
     const volume = kubelet.volumePath(consumer);
@@ -29,21 +22,18 @@ test('the clients that people use read and write a volume as uid 65534', async (
       const client = join(directory, path.replace(/^test\//, ''));
       const key = `${index + 10}000000`.slice(0, 8);
       await t.test(name, async () => {
-        const read = await asNobody(client, [
-          '--update',
-          '01000000=0900000000000000',
-          '--expect-denied',
-          volume,
-          'flows',
-        ]);
+        const read = await asPod(client, ['--update', '01000000=0900000000000000', '--expect-denied', volume, 'flows']);
         assert.equal(read.stdout, '01000000 6400000000000000');
-        const looked = await asNobody(client, ['--lookup', '01000000', volume, 'flows']);
+        const looked = await asPod(client, ['--lookup', '01000000', volume, 'flows']);
         assert.equal(looked.stdout, read.stdout);
-        const written = await asNobody(client, ['--update', `${key}=0700000000000000`, volume, 'limits']);
+        const written = await asPod(client, ['--update', `${key}=0700000000000000`, volume, 'limits']);
         assert.ok(written.stdout.split('\n').includes(`${key} 0700000000000000`), written.stdout);
       });
     }
-    const { stdout } = await execa(join(directory, 'clients/cilium/bin/cilium'), [join(pins, '..', 'store'), 'limits']);
+    const { stdout } = await execa(join(directory, 'clients/cilium/bin/cilium'), [
+      join(storeDirectory, 'created'),
+      'limits',
+    ]);
     assert.equal(
       stdout.split('\n').length,
       Object.keys(CLIENTS).length,

@@ -1,9 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import type { Pod } from '../../src/cli/kubelet.ts';
-import { type LocalNode, startLocalNode } from '../../src/cli/local-node.ts';
+import { type LocalNode, NODE_NAME, startLocalNode } from '../../src/cli/local-node.ts';
+import type { Volume } from '../../src/rpc/generated/csi.ts';
 
 const root = process.cwd();
 
@@ -46,6 +47,11 @@ spec: { source: { pinned: { path: "{pins}/directory" } } }
 ---
 apiVersion: bpffs.dev/v1alpha1
 kind: BpfMap
+metadata: { name: agent }
+spec: { source: { workspace: { namespace: prod, claim: workspace, path: agent } } }
+---
+apiVersion: bpffs.dev/v1alpha1
+kind: BpfMap
 metadata: { name: ungranted }
 spec: { source: { pinned: { path: "{pins}/flows" } }, maxAccess: ReadWrite }
 `;
@@ -57,7 +63,7 @@ metadata: { name: maps }
 rules:
 - apiGroups: [bpffs.dev]
   resources: [bpfmaps]
-  resourceNames: [flows, limits, later, unloaded, twins, directory]
+  resourceNames: [flows, limits, later, unloaded, twins, directory, agent]
   verbs: [read, write]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -77,6 +83,43 @@ export function pod(maps: string, change: Partial<Pod> = {}): Pod {
   return { namespace: 'prod', serviceAccount: 'app', name, volumeAttributes: { maps }, ...change };
 }
 
+/** A pod that mounts the claim of `persistentVolume`, and exists once unless `change` names it. */
+export function claimant(persistentVolume: Volume, change: Partial<Pod> = {}): Pod {
+  return pod('', { volumeName: 'claimed', persistentVolume, ...change });
+}
+
+/** Makes the volume of a claim in the namespace of the pods here, on this node. */
+export function claim(
+  { provisioner }: LocalNode,
+  name: string,
+  parameters: Readonly<Record<string, string>>,
+): Promise<Volume> {
+  return provisioner.createVolume({ namespace: 'prod', name, parameters, nodeName: NODE_NAME });
+}
+
+/** The words before a command that make it run as uid 65534 with these capabilities and no way to gain another. */
+export function unprivileged(capabilities: readonly string[] = []): readonly string[] {
+  const kept = ['-all', ...capabilities.map((name) => `+${name}`)].join();
+  return [
+    ...['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', '--no-new-privs'],
+    ...[`--bounding-set=${kept}`, `--inh-caps=${kept}`, `--ambient-caps=${kept}`, '--'],
+  ];
+}
+
+/** Runs a program as a pod without privileges, but for these capabilities. */
+export function asPod(program: string, args: readonly string[], capabilities: readonly string[] = []) {
+  const [command = '', ...words] = unprivileged(capabilities);
+  return execa(command, [...words, program, ...args]);
+}
+
+/** Unmounts all that a test left, so that a failed one says why it failed and disturbs no other. */
+async function unmountBeneath(directory: string): Promise<void> {
+  const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').map((line) => line.split(' ')[4] ?? '');
+  for (const mount of mounts.reverse()) {
+    if (mount.startsWith(`${directory}/`)) await execa('umount', ['--lazy', mount], { reject: false });
+  }
+}
+
 /** Runs `use` with a node of its own, on which flows has one element; nothing of it stays. */
 export async function withNode(use: (node: LocalNode, directory: string) => Promise<void>): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'csi-driver-bpffs-test-'));
@@ -89,7 +132,7 @@ export async function withNode(use: (node: LocalNode, directory: string) => Prom
       await use(node, directory);
     } finally {
       await node.stop();
-      await execa('umount', ['--recursive', join(directory, 'store'), node.pins], { reject: false });
+      await unmountBeneath(directory);
     }
   } finally {
     await rm(directory, { recursive: true, force: true });

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -41,6 +41,11 @@ apiVersion: bpffs.dev/v1alpha1
 kind: BpfMap
 metadata: { name: keys }
 spec: { source: { pinned: { path: /sys/fs/bpf/keys } }, maxAccess: ReadWrite }
+---
+apiVersion: bpffs.dev/v1alpha1
+kind: BpfMap
+metadata: { name: agent }
+spec: { source: { workspace: { namespace: net, claim: agent, path: maps/agent } } }
 `;
 
 export const GRANTS = `
@@ -48,7 +53,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: { name: collector }
 rules:
-- { apiGroups: [bpffs.dev], resources: [bpfmaps], resourceNames: [flows, limits, limits-old], verbs: [read, write] }
+- { apiGroups: [bpffs.dev], resources: [bpfmaps], resourceNames: [flows, limits, limits-old, agent], verbs: [read, write] }
 - { apiGroups: [bpffs.dev], resources: [bpfmaps], resourceNames: [keys], verbs: [read] }
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -74,13 +79,18 @@ export interface Harness extends AsyncDisposable {
   readonly pinnerSocket: string;
 }
 
-export async function startHarness(overrides: Partial<NodeConfig> = {}, withPinner = true): Promise<Harness> {
+export async function startHarness(
+  overrides: Partial<NodeConfig> = {},
+  withPinner = true,
+  preparePinner: (pinner: FakePinner) => void = () => {},
+): Promise<Harness> {
   await using stack = new AsyncDisposableStack();
   const directory = mkdtempSync(join(tmpdir(), 'bpffs-'));
   stack.defer(() => rmSync(directory, { recursive: true }));
   const pinnerSocket = join(directory, 'pinner.sock');
   const pinner = await startFakePinner(pinnerSocket);
   stack.defer(() => pinner.stop());
+  preparePinner(pinner);
   if (!withPinner) await pinner.stop();
   const config: NodeConfig = {
     driverName: 'csi.bpffs.dev',
@@ -91,6 +101,7 @@ export async function startHarness(overrides: Partial<NodeConfig> = {}, withPinn
     kubeletEndpoint: '/var/lib/kubelet/plugins/csi.bpffs.dev/csi.sock',
     catalog: join(directory, 'catalog.yaml'),
     grants: join(directory, 'grants.yaml'),
+    volumes: join(directory, 'volumes'),
     http: { host: '127.0.0.1', port: 0 },
     maxCalls: 32,
     maxQueuedCalls: 512,
@@ -98,6 +109,7 @@ export async function startHarness(overrides: Partial<NodeConfig> = {}, withPinn
     logLevel: 'info',
     ...overrides,
   };
+  if (config.volumes !== undefined) mkdirSync(config.volumes, { recursive: true });
   writeFileSync(config.catalog, CATALOG);
   writeFileSync(config.grants, GRANTS);
   const log: LogLine[] = [];

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { NodeServiceCapability_RPC_Type as Capability, VolumeUsage_Unit as Unit } from '../../src/rpc/generated/csi.ts';
+import {
+  NodeServiceCapability_RPC_Type as Capability,
+  PluginCapability_Service_Type as Service,
+  VolumeUsage_Unit as Unit,
+} from '../../src/rpc/generated/csi.ts';
 import { version } from '../../src/version.ts';
 import { MAP_BYTES } from './fake-pinner.ts';
 import { call, type Harness, publishRequest, startHarness } from './harness.ts';
@@ -72,12 +76,24 @@ test('says who and what it is', async () => {
   const info = await call(identity, identity.getPluginInfo, {});
   assert.deepEqual(info.response, { name: 'csi.bpffs.dev', vendorVersion: version, manifest: {} });
   const plugin = await call(identity, identity.getPluginCapabilities, {});
-  assert.deepEqual(plugin.response, { capabilities: [] });
+  assert.deepEqual(
+    plugin.response?.capabilities.map(({ type }) => type?.value.type),
+    [Service.CONTROLLER_SERVICE, Service.VOLUME_ACCESSIBILITY_CONSTRAINTS],
+  );
   const able = await call(node, node.nodeGetCapabilities, {});
   assert.deepEqual(
     able.response?.capabilities.map(({ type }) => type?.value.type),
-    [Capability.VOLUME_MOUNT_GROUP, Capability.GET_VOLUME_STATS, Capability.SINGLE_NODE_MULTI_WRITER],
+    [
+      Capability.VOLUME_MOUNT_GROUP,
+      Capability.GET_VOLUME_STATS,
+      Capability.GET_VOLUME_HEALTH,
+      Capability.SINGLE_NODE_MULTI_WRITER,
+    ],
   );
   const here = await call(node, node.nodeGetInfo, {});
-  assert.deepEqual(here.response, { nodeId: 'node-1', maxVolumesPerNode: 0, accessibleTopology: undefined });
+  assert.deepEqual(here.response, {
+    nodeId: 'node-1',
+    maxVolumesPerNode: 0,
+    accessibleTopology: { segments: { 'topology.csi.bpffs.dev/node': 'node-1' } },
+  });
 });

@@ -89,7 +89,7 @@ const refused: readonly Refusal[] = [
     'many readers',
     mode(Mode.MULTI_NODE_READER_ONLY),
     'INVALID_ARGUMENT',
-    /^accessModes: MULTI_NODE_READER_ONLY is not supported/,
+    /^accessModes: ReadOnlyMany: the volume lives in one node's memory/,
   ],
   [
     'many nodes, one writer',
@@ -101,7 +101,7 @@ const refused: readonly Refusal[] = [
     'many writers',
     mode(Mode.MULTI_NODE_MULTI_WRITER),
     'INVALID_ARGUMENT',
-    /^accessModes: MULTI_NODE_MULTI_WRITER is not supported/,
+    /^accessModes: ReadWriteMany: the volume lives in one node's memory/,
   ],
   ['a mode of tomorrow', mode(99 as Mode), 'INVALID_ARGUMENT', /^accessModes: 99 is not supported/],
   [
@@ -250,6 +250,7 @@ describe('NodePublishVolume', () => {
       targetPath: '/var/lib/kubelet/whole',
       gid: 2000,
       userNamespace: false,
+      singleTarget: false,
       maps: [
         {
           name: 'flows',
