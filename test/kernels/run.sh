@@ -32,7 +32,7 @@ cp "$pinner" "$root$pinner"
 boot() {
 	kernel=$1
 	shift
-	timeout 300 qemu-system-x86_64 -machine q35 -accel tcg -cpu max,-cx16 -smp 2 -m 1G -nodefaults -no-user-config \
+	timeout 900 qemu-system-x86_64 -machine q35 -accel tcg -cpu max,-cx16 -smp 2 -m 1G -nodefaults -no-user-config \
 		-display none -serial stdio -no-reboot -kernel "$kernel" -initrd "$initrd" \
 		-append "console=ttyS0 panic=-1 quiet -- $*" </dev/null | tr -d '\r' | tee "$log"
 }
