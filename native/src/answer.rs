@@ -11,7 +11,7 @@ use crate::request::Source;
 use crate::source::{IfAbsent, Map};
 use crate::sys::bpf;
 use crate::sys::path::Place;
-use crate::volume::{self, Found, Layout, Mounted, Outcome, Publisher};
+use crate::volume::{self, Change, ChangeKind, Found, Layout, Mounted, Outcome, Publisher};
 
 /// A workspace has as many maps as its owner likes; an answer has not.
 const FILES_MAX: usize = 1024;
@@ -19,12 +19,24 @@ const FILES_MAX: usize = 1024;
 /// Says what a publish did.
 #[must_use]
 pub fn published(outcome: Outcome) -> api::PublishVolumeResponse {
-    let outcome = match outcome {
-        Outcome::Created => Published::Created,
-        Outcome::Unchanged => Published::Unchanged,
-        Outcome::Replaced => Published::Replaced,
+    let (outcome, changes) = match outcome {
+        Outcome::Created => (Published::Created, Vec::new()),
+        Outcome::Unchanged => (Published::Unchanged, Vec::new()),
+        Outcome::Replaced(changes) => (Published::Replaced, changes),
     };
-    api::PublishVolumeResponse { outcome: outcome.into() }
+    api::PublishVolumeResponse { outcome: outcome.into(), changes: changes.iter().map(change).collect() }
+}
+
+fn change(change: &Change) -> api::FileChange {
+    use api::file_change::Kind;
+    let kind = match change.kind {
+        ChangeKind::MapReplaced => Kind::MapReplaced,
+        ChangeKind::Added => Kind::Added,
+        ChangeKind::Removed => Kind::Removed,
+        ChangeKind::MadeWritable => Kind::MadeWritable,
+        ChangeKind::MadeReadOnly => Kind::MadeReadOnly,
+    };
+    api::FileChange { path: change.path.to_string_lossy().into_owned(), kind: kind.into() }
 }
 
 /// Counts the maps of a volume.

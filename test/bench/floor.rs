@@ -215,6 +215,7 @@ async fn rpc_loop(options: &Options, caller: usize) -> std::result::Result<Times
         gid: None,
         user_namespace: false,
         single_target: false,
+        renew: false,
     };
     let unpublish = api::UnpublishVolumeRequest { volume_id, target_path };
     let mut times = Times::default();

@@ -19,6 +19,7 @@ mod map_of_maps;
 mod process;
 mod publish;
 mod read_only;
+mod renew;
 mod siblings;
 mod single_target;
 mod sources_created;

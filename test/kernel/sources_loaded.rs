@@ -6,7 +6,7 @@ use tonic::Code;
 
 use crate::sources_pinned::assert_unusable;
 use crate::support::node::Node;
-use crate::support::wanted::{Wanted, loaded};
+use crate::support::wanted::{Wanted, loaded, loaded_by_id};
 use crate::support::{map, program, unique};
 
 /// A map with a program that uses it, and their names.
@@ -80,6 +80,32 @@ fn an_ambiguous_name_lists_the_candidates() {
     assert_ne!(tags[0], tags[1]);
     let by_tag = node.describe(loaded(&map_name, &program_name, &tags[1])).unwrap();
     assert_eq!(by_tag.id, map::id(maps[1].as_fd()));
+}
+
+#[test]
+fn a_program_by_its_id_is_held_against_its_name_and_tag() {
+    let node = Node::start();
+    let (map_name, program_name) = (unique("map"), unique("prog"));
+    let maps = [map::hash(&map_name, 1), map::hash(&map_name, 2)];
+    let programs =
+        [(7, &maps[0]), (8, &maps[1])].map(|(value, map)| program::writer(&program_name, map.as_fd(), value).unwrap());
+    let ids = programs.each_ref().map(|program| program::id(program.as_fd()));
+    let tag = program::tag(programs[1].as_fd());
+    for (program, tag) in [(&*program_name, ""), ("", &*tag), (&program_name, &tag)] {
+        let found = node.describe(loaded_by_id(&map_name, program, tag, ids[1])).unwrap();
+        assert_eq!(found.id, map::id(maps[1].as_fd()));
+    }
+
+    let other = unique("other");
+    for (source, text) in [
+        (loaded_by_id(&map_name, &other, "", ids[0]), format!("of a program {other:?} with id {} is loaded", ids[0])),
+        (loaded_by_id(&map_name, "", &tag, ids[0]), format!("with id {} with tag {tag} is loaded yet", ids[0])),
+        (loaded_by_id(&map_name, &program_name, "", u32::MAX - 1), "is loaded yet".to_owned()),
+    ] {
+        assert_unusable(&node, &source, Code::Unavailable, &[&text]);
+    }
+    let unguarded = loaded_by_id(&map_name, "", "", ids[0]);
+    assert_unusable(&node, &unguarded, Code::InvalidArgument, &["source.loaded.program_id", "used again"]);
 }
 
 #[test]

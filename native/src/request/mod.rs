@@ -24,7 +24,7 @@ pub struct Volume {
     pub id: String,
     /// Canonical and beneath the kubelet's directory.
     pub target: PathBuf,
-    /// At least one; file names are unique.
+    /// File names are unique.
     pub maps: Vec<VolumeMap>,
     /// Who owns it beside root; `None`: it is open to all who reach it.
     pub gid: Option<u32>,
@@ -32,6 +32,8 @@ pub struct Volume {
     pub user_namespace: bool,
     /// Whether it may be at one target at a time.
     pub single_target: bool,
+    /// Whether it may differ from the one that is there.
+    pub renew: bool,
 }
 
 /// A workspace to be attached.
@@ -58,8 +60,8 @@ pub struct VolumeMap {
     pub file: CString,
     /// Whether it can be opened for writing.
     pub writable: bool,
-    /// Where it comes from.
-    pub source: Source,
+    /// Where it comes from; `None` only to renew a volume.
+    pub source: Option<Source>,
 }
 
 /// Checks the id of a volume.
@@ -102,21 +104,36 @@ impl Volume {
     /// # Errors
     /// [`crate::error::Error::InvalidArgument`] naming the field.
     pub fn parse(request: api::PublishVolumeRequest, kubelet_directory: &Path) -> Result<Self> {
-        if request.maps.is_empty() || request.maps.len() > MAPS_MAX {
+        if request.maps.len() > MAPS_MAX || (request.maps.is_empty() && !request.renew) {
             return invalid("maps", format_args!("must have 1 to {MAPS_MAX} entries, has {}", request.maps.len()));
         }
         let gid = group(request.gid)?;
         let id = volume_id(request.volume_id)?;
         let target = target_path(request.target_path, kubelet_directory)?;
-        let maps = request.maps.into_iter().map(VolumeMap::parse).collect::<Result<Vec<_>>>()?;
+        let maps =
+            request.maps.into_iter().map(|map| VolumeMap::parse(map, request.renew)).collect::<Result<Vec<_>>>()?;
         let mut seen = HashSet::new();
         for map in &maps {
             if !seen.insert(&map.file) {
                 return invalid("file_name", format_args!("{:?} is given twice", map.file));
             }
         }
-        let api::PublishVolumeRequest { user_namespace, single_target, .. } = request;
-        Ok(Self { id, target, maps, gid, user_namespace, single_target })
+        let api::PublishVolumeRequest { user_namespace, single_target, renew, .. } = request;
+        Ok(Self { id, target, maps, gid, user_namespace, single_target, renew })
+    }
+
+    /// Refuses what only a volume that is there already may be asked to be.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::InvalidArgument`] naming the field.
+    pub fn require_whole(&self) -> Result<()> {
+        if self.maps.is_empty() {
+            return invalid("maps", format_args!("must have 1 to {MAPS_MAX} entries for a new volume, has none"));
+        }
+        match self.maps.iter().find(|map| map.source.is_none()) {
+            Some(map) => invalid("source", format_args!("map {:?}: must be given for a new volume", map.name)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -139,7 +156,7 @@ fn group(gid: Option<u32>) -> Result<Option<u32>> {
 }
 
 impl VolumeMap {
-    fn parse(map: api::VolumeMap) -> Result<Self> {
+    fn parse(map: api::VolumeMap, renew: bool) -> Result<Self> {
         check::name("name", &map.name, "._-")?;
         let writable = match map.access() {
             api::Access::ReadOnly => false,
@@ -147,7 +164,10 @@ impl VolumeMap {
             api::Access::Unspecified => return invalid("access", "must be READ_ONLY or READ_WRITE"),
         };
         let file = check::file_name("file_name", &map.file_name)?;
-        let source = Source::parse(map.source).map_err(|error| error.of_map(&map.name))?;
+        let source = match map.source {
+            None if renew => None,
+            source => Some(Source::parse(source).map_err(|error| error.of_map(&map.name))?),
+        };
         Ok(Self { file, writable, source, name: map.name })
     }
 }

@@ -31,6 +31,8 @@ pub struct Loaded {
     pub program: Option<String>,
     /// 16 hexadecimal digits, small.
     pub tag: Option<String>,
+    /// The kernel uses ids again: whoever gives one gives a name or a tag too.
+    pub program_id: Option<u32>,
 }
 
 /// A map of the store.
@@ -106,7 +108,11 @@ impl Loaded {
             return invalid("source.loaded.program_tag", format_args!("{tag:?} must have 16 hexadecimal digits"));
         }
         let given = |text: String| (!text.is_empty()).then_some(text);
-        Ok(Self { map: loaded.map, program: given(loaded.program), tag: given(tag) })
+        let program_id = Some(loaded.program_id).filter(|&id| id != 0);
+        if program_id.is_some() && loaded.program.is_empty() && tag.is_empty() {
+            return invalid("source.loaded.program_id", "needs program or program_tag beside it: ids are used again");
+        }
+        Ok(Self { map: loaded.map, program: given(loaded.program), tag: given(tag), program_id })
     }
 }
 

@@ -1,21 +1,27 @@
 //! A map that a program in the kernel uses, found by name.
 
 use std::fmt::Write as _;
+use std::iter;
 use std::os::fd::AsFd;
 
 use super::{Map, map};
 use crate::error::{Error, Result};
 use crate::map_type;
 use crate::request::Loaded;
-use crate::sys::bpf;
+use crate::sys::{self, bpf};
 
-/// Finds the one map that fits. Walks all programs, or all maps where no program is named.
+/// Finds the one map that fits. Walks all programs, or all maps where no program is named, unless a program's id is given.
 ///
 /// # Errors
 /// [`Error::NotYet`] when none fits, [`Error::Unusable`] with the candidates when several do.
 pub fn find(wanted: &Loaded) -> Result<Map> {
-    let mut found =
-        if wanted.program.is_some() || wanted.tag.is_some() { by_program(wanted)? } else { by_name(wanted)? };
+    let mut found = if let Some(id) = wanted.program_id {
+        by_program(wanted, iter::once(Ok(id)))?
+    } else if wanted.program.is_some() || wanted.tag.is_some() {
+        by_program(wanted, bpf::program_ids())?
+    } else {
+        by_name(wanted)?
+    };
     if found.len() > 1 {
         return Err(Error::Unusable(ambiguous(wanted, &found)));
     }
@@ -38,9 +44,9 @@ fn by_name(wanted: &Loaded) -> Result<Vec<Candidate>> {
     Ok(found)
 }
 
-fn by_program(wanted: &Loaded) -> Result<Vec<Candidate>> {
+fn by_program(wanted: &Loaded, ids: impl Iterator<Item = sys::Result<u32>>) -> Result<Vec<Candidate>> {
     let mut found: Vec<Candidate> = Vec::new();
-    for id in bpf::program_ids() {
+    for id in ids {
         let Some(program) = bpf::program_by_id(id?)? else { continue };
         let program = bpf::program_info(program.as_fd())?;
         let fits = wanted.program.as_ref().is_none_or(|name| *name == program.name)
@@ -71,6 +77,9 @@ fn description(wanted: &Loaded) -> String {
     let mut text = format!("map {:?}", wanted.map);
     if let Some(program) = &wanted.program {
         let _ = write!(text, " of a program {program:?}");
+    }
+    if let Some(id) = wanted.program_id {
+        let _ = write!(text, " with id {id}");
     }
     if let Some(tag) = &wanted.tag {
         let _ = write!(text, " with tag {tag}");

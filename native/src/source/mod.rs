@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::map_type;
 use crate::request::Source;
 use crate::store::Store;
+use crate::sys::Context;
 use crate::sys::bpf::{self, MapInfo};
 
 /// A map in hand.
@@ -39,6 +40,17 @@ pub enum IfAbsent {
     Create,
     /// Say so.
     Fail,
+}
+
+impl Map {
+    /// The same map, in another descriptor.
+    ///
+    /// # Errors
+    /// Out of descriptors.
+    pub fn another(&self) -> crate::sys::Result<Self> {
+        let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 0).call("dup", || self.info.name().to_owned())?;
+        Ok(Self { fd, info: self.info })
+    }
 }
 
 impl Sources {

@@ -19,11 +19,29 @@ pub const BPF_MAGIC: u32 = 0xcafe_4a11;
 /// `f_type` of a tmpfs (`TMPFS_MAGIC`).
 pub const TMPFS_MAGIC: u32 = 0x0102_1994;
 
-/// A new filesystem, mounted nowhere; closing it frees it.
+/// A new filesystem, mounted nowhere, with neither setuid programs nor devices nor anything to execute; closing it frees it.
 ///
 /// # Errors
 /// `EPERM` without `CAP_SYS_ADMIN`, `ENODEV` where the kernel lacks the filesystem, `EINVAL` for an option.
 pub fn detached(filesystem: &'static CStr, options: &[(&'static CStr, &CStr)]) -> Result<OwnedFd> {
+    let attributes =
+        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    detached_with(attributes, filesystem, options)
+}
+
+/// As [`detached`], with no attribute that a pod's user namespace would lock: runc asks for a volume to be mounted without any.
+///
+/// # Errors
+/// As of [`detached`].
+pub fn detached_unlocked(filesystem: &'static CStr, options: &[(&'static CStr, &CStr)]) -> Result<OwnedFd> {
+    detached_with(MountAttrFlags::empty(), filesystem, options)
+}
+
+fn detached_with(
+    attributes: MountAttrFlags,
+    filesystem: &'static CStr,
+    options: &[(&'static CStr, &CStr)],
+) -> Result<OwnedFd> {
     let object = || filesystem.to_string_lossy().into_owned();
     let context = rustix::mount::fsopen(filesystem, FsOpenFlags::FSOPEN_CLOEXEC).call("fsopen", object)?;
     for (key, value) in options {
@@ -31,8 +49,6 @@ pub fn detached(filesystem: &'static CStr, options: &[(&'static CStr, &CStr)]) -
             .call("fsconfig", || format!("{}={}", key.to_string_lossy(), value.to_string_lossy()))?;
     }
     rustix::mount::fsconfig_create(context.as_fd()).call("fsconfig(create)", object)?;
-    let attributes =
-        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).call("fsmount", object)
 }
 

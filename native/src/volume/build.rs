@@ -105,7 +105,7 @@ fn parents(path: &CStr) -> impl Iterator<Item = CString> {
 
 /// A read-only tmpfs with an empty file for each map.
 fn carrier(plan: &Plan<'_>, mode: Mode) -> Result<OwnedFd> {
-    let mount = mount::detached(c"tmpfs", &[(c"source", plan.source), (c"mode", c"0700"), (c"size", c"4k")])?;
+    let mount = mount::detached_unlocked(c"tmpfs", &[(c"source", plan.source), (c"mode", c"0700"), (c"size", c"4k")])?;
     for file in plan.files {
         make_file(mount.as_fd(), file.path)?;
     }

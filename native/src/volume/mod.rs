@@ -12,6 +12,7 @@
 
 mod attach;
 mod build;
+mod change;
 pub mod compose;
 mod generation;
 mod list;
@@ -29,6 +30,7 @@ use std::ffi::{CStr, CString};
 use rustix::fs::Mode;
 
 pub use build::listings;
+pub use change::{Change, Kind as ChangeKind};
 pub use generation::count as generations;
 pub use list::{Listed, list};
 pub use observe::{Found, Layout, Mounted, observe};

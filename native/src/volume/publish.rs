@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::attach::{Gives, Terms};
 use super::build::{File, Plan, build};
+use super::change::{Change, changes};
 use super::compose::Composer;
 use super::observe::{Found, Layout, Mounted, observe};
 use super::walk::PinnedMap;
@@ -20,14 +21,20 @@ use crate::source::{IfAbsent, Map, Sources};
 use crate::sys::path::{Place, entries};
 
 /// What publishing did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The volume was not there.
     Created,
     /// It was there, just so.
     Unchanged,
-    /// It was there with other maps behind the same names.
-    Replaced,
+    /// It was there, with these differences.
+    Replaced(Vec<Change>),
+}
+
+/// A file that is to be, with its map.
+struct Resolved<'a> {
+    file: &'a VolumeMap,
+    map: Map,
 }
 
 /// All that publishing needs.
@@ -60,24 +67,25 @@ impl Publisher {
         let proceed = || if is_cancelled() { Err(Error::Cancelled) } else { Ok(()) };
         let place = self.open_place(&volume.target)?;
         let mounted = self.mounted(&place)?;
-        let mounted = match &mounted {
-            Some(mounted) => Some((mounted, same_request(mounted, volume, &place)?)),
-            None => None,
+        let files = match &mounted {
+            Some(mounted) => Some(same_request(mounted, volume, &place)?),
+            None => volume.require_whole().map(|()| None)?,
         };
         proceed()?;
-        let maps = self.resolve(&volume.maps)?;
-        if let Some((_, files)) = &mounted
-            && same_maps(files, volume, &maps)
-        {
+        let maps = self.resolve(volume, files.as_ref())?;
+        let changes = files.map(|files| {
+            changes(&files, maps.iter().map(|Resolved { file, map }| (&file.file, map.info.id, file.writable)))
+        });
+        if changes.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Outcome::Unchanged);
         }
         proceed()?;
         let tree = self.build(volume, &maps)?;
-        let read_only: Vec<_> = volume.maps.iter().filter(|map| !map.writable).map(|map| map.name.clone()).collect();
+        let read_only: Vec<_> = maps.iter().filter(|map| !map.file.writable).map(|map| map.file.name.clone()).collect();
         let gives = if read_only.is_empty() { Gives::WritableMaps } else { Gives::ReadOnlyMaps(read_only) };
         let terms = Terms { volume_id: &volume.id, single_target: volume.single_target, gives };
-        self.attach(&tree, &place, mounted.as_ref().map(|(mounted, _)| *mounted), &terms, proceed)?;
-        Ok(if mounted.is_some() { Outcome::Replaced } else { Outcome::Created })
+        self.attach(&tree, &place, mounted.as_ref(), &terms, proceed)?;
+        Ok(changes.map_or(Outcome::Created, Outcome::Replaced))
     }
 
     pub(super) fn open_place(&self, target: &Path) -> Result<Place> {
@@ -102,25 +110,42 @@ impl Publisher {
         }
     }
 
-    /// Created maps come last, so that none is made for a volume that fails for another map.
-    fn resolve(&self, wanted: &[VolumeMap]) -> Result<Vec<Map>> {
-        let is_created = |map: &VolumeMap| matches!(map.source, Source::Created(_));
-        let mut maps: Vec<Option<Map>> = wanted.iter().map(|_| None).collect();
+    /// Created maps come last, so that none is made for a volume that fails for another map. In a volume that is there and
+    /// is renewed, a map whose source is not there stays, or stays out.
+    fn resolve<'a>(
+        &self,
+        volume: &'a Volume,
+        there: Option<&BTreeMap<CString, PinnedMap>>,
+    ) -> Result<Vec<Resolved<'a>>> {
+        let is_created = |map: &VolumeMap| matches!(map.source, Some(Source::Created(_)));
+        let mut maps = Vec::with_capacity(volume.maps.len());
         for created in [false, true] {
-            for (slot, map) in maps.iter_mut().zip(wanted).filter(|(_, map)| is_created(map) == created) {
-                let resolved = self.sources.resolve(&map.source, IfAbsent::Create);
-                *slot = Some(resolved.map_err(|error| error.of_map(&map.name))?);
+            for file in volume.maps.iter().filter(|map| is_created(map) == created) {
+                let resolved = match &file.source {
+                    Some(source) => {
+                        self.sources.resolve(source, IfAbsent::Create).map_err(|error| error.of_map(&file.name))
+                    }
+                    None => Err(Error::NotYet(String::new())),
+                };
+                let map = match (resolved, there) {
+                    (Err(Error::NotYet(_) | Error::Unusable(_)), Some(there)) if volume.renew => {
+                        match there.get(&file.file) {
+                            Some(PinnedMap { map, .. }) => map.another()?,
+                            None => continue,
+                        }
+                    }
+                    (resolved, _) => resolved?,
+                };
+                maps.push(Resolved { file, map });
             }
         }
-        Ok(maps.into_iter().flatten().collect())
+        Ok(maps)
     }
 
-    fn build(&self, volume: &Volume, maps: &[Map]) -> Result<OwnedFd> {
-        let files: Vec<_> = volume
-            .maps
+    fn build(&self, volume: &Volume, maps: &[Resolved<'_>]) -> Result<OwnedFd> {
+        let files: Vec<_> = maps
             .iter()
-            .zip(maps)
-            .map(|(file, map)| File { path: &file.file, map: map.fd.as_fd(), writable: file.writable })
+            .map(|Resolved { file, map }| File { path: &file.file, map: map.fd.as_fd(), writable: file.writable })
             .collect();
         let plan =
             Plan { source: &source(&volume.id), files: &files, gid: volume.gid, user_namespace: volume.user_namespace };
@@ -165,11 +190,14 @@ pub(super) fn same_volume(
     Ok(())
 }
 
-/// Holds a mounted volume against what is asked, the maps' identity left aside.
+/// Holds a mounted volume against what is asked, the maps' identity left aside and, to renew it, all of its files.
 fn same_request(mounted: &Mounted, volume: &Volume, place: &Place) -> Result<BTreeMap<CString, PinnedMap>> {
     let layout = if volume.user_namespace { Layout::Carrier } else { Layout::Pins };
     same_volume(mounted, &volume.id, layout, volume.gid, place)?;
     let files = mounted.files()?;
+    if volume.renew {
+        return Ok(files);
+    }
     let differs = |how: String| Err(otherwise(place, &how));
     let access = |writable: bool| if writable { "read-write" } else { "read-only" };
     for asked in &volume.maps {
@@ -187,12 +215,4 @@ fn same_request(mounted: &Mounted, volume: &Volume, place: &Place) -> Result<BTr
         Some(extra) => differs(format!("other maps: it has {extra:?} too")),
         None => Ok(files),
     }
-}
-
-fn same_maps(files: &BTreeMap<CString, PinnedMap>, volume: &Volume, maps: &[Map]) -> bool {
-    volume
-        .maps
-        .iter()
-        .zip(maps)
-        .all(|(file, map)| files.get(&file.file).is_some_and(|is| is.map.info.id == map.info.id))
 }

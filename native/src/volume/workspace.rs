@@ -8,6 +8,7 @@ use rustix::fs::{AtFlags, Gid, Mode, Uid};
 
 use super::attach::{Gives, Terms};
 use super::build::{File, Plan, build};
+use super::change::changes;
 use super::observe::{Layout, Mounted};
 use super::publish::{Outcome, Publisher, otherwise, same_volume};
 use super::source;
@@ -69,13 +70,14 @@ impl Publisher {
         proceed: &dyn Fn() -> Result<()>,
     ) -> Result<Outcome> {
         let maps = self.maps_in(workspace)?;
+        let mut differences = None;
         if let Some(mounted) = mounted {
             let files = mounted.files()?;
             if files.values().any(|file| file.writable) {
                 return Err(otherwise(place, "maps to write"));
             }
-            let (is, wanted) = (files.iter().map(|(path, file)| (path, file.map.info.id)), ids(&maps));
-            if is.eq(wanted) {
+            differences = Some(changes(&files, maps.iter().map(|(path, map)| (path, map.info.id, false))));
+            if differences.as_ref().is_some_and(Vec::is_empty) {
                 return Ok(Outcome::Unchanged);
             }
         }
@@ -88,7 +90,7 @@ impl Publisher {
         let gives = if names.is_empty() { Gives::WritableMaps } else { Gives::ReadOnlyMaps(names) };
         let terms = Terms { volume_id: &workspace.id, single_target: workspace.single_target, gives };
         self.attach(&tree, place, mounted, &terms, proceed)?;
-        Ok(if mounted.is_some() { Outcome::Replaced } else { Outcome::Created })
+        Ok(differences.map_or(Outcome::Created, Outcome::Replaced))
     }
 
     /// The maps that are pinned in a workspace now, of the types that are handed out.
@@ -114,10 +116,6 @@ impl Publisher {
             Some(Cut::Entries) => Err(too_much(format!("more than {} pins and directories", LIMITS.entries))),
         }
     }
-}
-
-fn ids(maps: &BTreeMap<CString, Map>) -> impl Iterator<Item = (&CString, u32)> {
-    maps.iter().map(|(path, map)| (path, map.info.id))
 }
 
 /// Gives the directory of a workspace to a group, or to everyone.

@@ -50,6 +50,11 @@ impl Client {
         Ok(answer.into_inner().outcome())
     }
 
+    pub fn publish_whole(&self, wanted: &Wanted) -> Result<api::PublishVolumeResponse, Status> {
+        self.run(|mut client| async move { client.publish_volume(wanted.request()).await })
+            .map(tonic::Response::into_inner)
+    }
+
     pub fn publish_workspace(&self, wanted: &Workspace) -> Result<Outcome, Status> {
         let request = wanted.0.clone();
         let answer = self.run(|mut pinner| async move { pinner.publish_workspace(request).await })?;

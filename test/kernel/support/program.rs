@@ -83,6 +83,10 @@ pub fn link() -> Result<OwnedFd> {
     Attributes::new().fd(0, program.as_fd()).fd(4, network.as_fd()).int(8, ATTACH_SK_LOOKUP).open(LINK_CREATE)
 }
 
+pub fn id(program: BorrowedFd<'_>) -> u32 {
+    pinner_bpf::program_info(program).unwrap().id
+}
+
 pub fn tag(program: BorrowedFd<'_>) -> String {
     pinner_bpf::program_info(program).unwrap().tag
 }

@@ -43,6 +43,11 @@ impl Wanted {
         self
     }
 
+    pub fn renew(mut self) -> Self {
+        self.0.renew = true;
+        self
+    }
+
     pub fn request(&self) -> api::PublishVolumeRequest {
         self.0.clone()
     }
@@ -88,9 +93,12 @@ pub fn pinned(path: &Path) -> api::Source {
 }
 
 pub fn loaded(map: &str, program: &str, program_tag: &str) -> api::Source {
-    let loaded =
-        api::LoadedMap { map: map.to_owned(), program: program.to_owned(), program_tag: program_tag.to_owned() };
-    api::Source { from: Some(From::Loaded(loaded)) }
+    loaded_by_id(map, program, program_tag, 0)
+}
+
+pub fn loaded_by_id(map: &str, program: &str, program_tag: &str, program_id: u32) -> api::Source {
+    let [map, program, program_tag] = [map, program, program_tag].map(str::to_owned);
+    api::Source { from: Some(From::Loaded(api::LoadedMap { map, program, program_tag, program_id })) }
 }
 
 /// A map with keys of 4 bytes, values of 8 and 16 elements.
