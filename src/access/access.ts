@@ -1,4 +1,4 @@
-/** What a pod may do with a map, as RBAC verbs on bpfmaps.bpffs.dev. `write` covers reading: a writable map can be read. */
+/** What a pod may do with a map, as RBAC verbs on bpfmaps.bpffs.dev. A map that is given for writing can be read, but a grant of `write` alone gives none for reading only. */
 export type Verb = 'read' | 'write';
 
 /** On whose behalf a volume is asked for. */

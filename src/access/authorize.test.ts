@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BpfMap } from '../catalog/catalog.ts';
-import { CallError, Code } from '../errors.ts';
-import { createMetrics } from '../metrics.ts';
-import { authorize } from './authorize.ts';
+import { Code } from '../errors.ts';
+import { createNodeMetrics } from '../metrics.ts';
+import { authorize, denial } from './authorize.ts';
 
 const pod = { namespace: 'prod', serviceAccount: 'collector', podName: 'p', podUid: 'u' };
 
@@ -18,14 +18,13 @@ test('one message for all refusals, short enough for a header however many there
     return { map, verb: 'read' as const };
   });
   const access = { check: async () => ({ allowed: false, remedy: 'ask' }) as const };
-  await assert.rejects(authorize(wanted, pod, access, createMetrics(), AbortSignal.abort()), (error) => {
-    assert(error instanceof CallError);
-    assert.equal(error.code, Code.PERMISSION_DENIED);
-    assert.match(
-      error.message,
-      /^system:serviceaccount:prod:collector may not read map "m+-0" \(no grant: ask\), read .*, and 252 more$/,
-    );
-    assert(error.message.length < 1024);
-    return true;
-  });
+  const { granted, denied } = await authorize(wanted, pod, access, createNodeMetrics(), AbortSignal.abort());
+  assert.deepEqual(granted, []);
+  const error = denial(pod, denied);
+  assert.equal(error.code, Code.PERMISSION_DENIED);
+  assert.match(
+    error.message,
+    /^system:serviceaccount:prod:collector may not read map "m+-0" \(no grant: ask\), read .*, and 252 more$/,
+  );
+  assert(error.message.length < 1024);
 });

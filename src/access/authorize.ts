@@ -1,6 +1,6 @@
 import type { BpfMap } from '../catalog/catalog.ts';
-import { permissionDenied } from '../errors.ts';
-import type { Metrics } from '../metrics.ts';
+import { type CallError, permissionDenied } from '../errors.ts';
+import type { NodeMetrics } from '../metrics.ts';
 import { type Access, type PodIdentity, userName, type Verb } from './access.ts';
 
 /** A map, and what the pod wants to do with it. */
@@ -9,35 +9,50 @@ export interface WantedMap {
   readonly verb: Verb;
 }
 
+/** A map that the pod may not have like this, and what stands against it in a few words. */
+export interface DeniedMap extends WantedMap {
+  readonly why: string;
+}
+
+/** Both in the order in which they were wanted. */
+export interface Authorization {
+  readonly granted: readonly WantedMap[];
+  readonly denied: readonly DeniedMap[];
+}
+
 /** A status travels in an HTTP/2 header and ends in an event of at most 1,024 bytes: the first refusals must do. */
 const MOST_LISTED = 4;
 
-/**
- * Returns if the pod may have all of `wanted`. Otherwise throws one PERMISSION_DENIED that names the pod's user and, for each
- * map, the verb and what stands against it: the map's maxAccess, or a missing grant.
- */
+/** What of `wanted` the pod may have: within the map's maxAccess, and granted. Throws what `access` throws. */
 export async function authorize(
   wanted: readonly WantedMap[],
   pod: PodIdentity,
   access: Access,
-  metrics: Metrics,
+  metrics: Pick<NodeMetrics, 'denied'>,
   signal: AbortSignal,
-): Promise<void> {
-  const refusals: string[] = [];
-  await Promise.all(
-    wanted.map(async ({ map, verb }) => {
+): Promise<Authorization> {
+  const objections = await Promise.all(
+    wanted.map(async ({ map, verb }): Promise<string | undefined> => {
       if (verb === 'write' && map.maxAccess !== 'ReadWrite') {
         metrics.denied(verb, 'maxAccess');
-        refusals.push(`${verb} map "${map.name}" (nobody may: its spec.maxAccess is ${map.maxAccess})`);
-        return;
+        return `nobody may: its spec.maxAccess is ${map.maxAccess}`;
       }
       const decision = await access.check(pod, map.name, verb, signal);
-      if (decision.allowed) return;
+      if (decision.allowed) return undefined;
       metrics.denied(verb, 'grant');
-      refusals.push(`${verb} map "${map.name}" (no grant: ${decision.remedy})`);
+      return `no grant: ${decision.remedy}`;
     }),
   );
-  if (refusals.length === 0) return;
-  const more = refusals.length > MOST_LISTED ? `, and ${refusals.length - MOST_LISTED} more` : '';
-  throw permissionDenied(`${userName(pod)} may not ${refusals.slice(0, MOST_LISTED).join(', ')}${more}`);
+  const denied = wanted.flatMap((map, index) => {
+    const why = objections[index];
+    return why === undefined ? [] : { ...map, why };
+  });
+  return { granted: wanted.filter((_, index) => objections[index] === undefined), denied };
+}
+
+/** PERMISSION_DENIED, naming the pod's user and, for each map, the verb and what stands against it. */
+export function denial(pod: PodIdentity, denied: readonly DeniedMap[]): CallError {
+  const listed = denied.slice(0, MOST_LISTED).map(({ map, verb, why }) => `${verb} map "${map.name}" (${why})`);
+  const more = denied.length > MOST_LISTED ? `, and ${denied.length - MOST_LISTED} more` : '';
+  return permissionDenied(`${userName(pod)} may not ${listed.join(', ')}${more}`);
 }

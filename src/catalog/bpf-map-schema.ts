@@ -36,17 +36,29 @@ const workspace = z.strictObject({
     ),
 });
 
+const bpfman = z.strictObject({
+  namespace: z.optional(z.string().check(z.regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, 'must be a namespace'))),
+  application: z.string().check(z.regex(OBJECT_NAME, 'must be the name of a ClusterBpfApplication or BpfApplication')),
+  program: z
+    .string()
+    .check(
+      z.regex(/^[A-Za-z0-9_.]{1,64}$/, 'must be a program of the application: 1 to 64 letters, digits, "_" or "."'),
+    ),
+  map: kernelName,
+});
+
 const source = z
   .strictObject({
     pinned: z.optional(pinned),
     loaded: z.optional(loaded),
+    bpfman: z.optional(bpfman),
     created: z.optional(mapDefinitionSchema),
     workspace: z.optional(workspace),
   })
   .check(
     z.refine(
       (from) => Object.values(from).filter((value) => value !== undefined).length === 1,
-      'exactly one of pinned, loaded, created, workspace is required',
+      'exactly one of pinned, loaded, bpfman, created, workspace is required',
     ),
   );
 

@@ -33,6 +33,15 @@ test('reads a source that is a pin in a workspace', () => {
   assert.deepEqual(parseCatalog(entry('a', workspace), 'c.yaml').get('a')?.source, source);
 });
 
+test('reads a source that is a program of bpfman', () => {
+  const program = 'application: counter, program: count_packets_everywhere, map: counts';
+  const expected = { application: 'counter', program: 'count_packets_everywhere', map: 'counts' };
+  const read = (fields: string) =>
+    parseCatalog(entry('a', `source: { bpfman: { ${fields} } }`), 'c.yaml').get('a')?.source;
+  assert.deepEqual(read(program), { kind: 'bpfman', namespace: undefined, ...expected });
+  assert.deepEqual(read(`namespace: net, ${program}`), { kind: 'bpfman', namespace: 'net', ...expected });
+});
+
 test('reads the other sources', () => {
   const text = [
     entry('a', pinned),
@@ -56,7 +65,10 @@ test('reads the other sources', () => {
         name: 'b',
         fileName: 'B_1',
         maxAccess: 'ReadWrite',
-        source: onNode({ $case: 'loaded', value: { map: 'flows', program: '', programTag: '0123456789abcdef' } }),
+        source: onNode({
+          $case: 'loaded',
+          value: { map: 'flows', program: '', programTag: '0123456789abcdef', programId: 0 },
+        }),
       },
       {
         name: 'c.d',
@@ -86,7 +98,7 @@ describe('names the place of', () => {
     [
       'a source too many',
       entry('a', `${pinned.slice(0, -2)}, ${created.slice(10)}`),
-      'c.yaml:5:3: spec.source: exactly one of pinned, loaded, created, workspace is required',
+      'c.yaml:5:3: spec.source: exactly one of pinned, loaded, bpfman, created, workspace is required',
     ],
     ['no source', entry('a', 'fileName: a'), 'c.yaml:4:1: spec.source: required'],
     ['an unknown key', entry('a', `${pinned}\n  filename: b`), 'c.yaml:6:3: spec.filename: unknown key'],
@@ -144,7 +156,7 @@ describe('names the place of', () => {
       'two problems',
       entry('A', 'source: {}'),
       'c.yaml:3:13: metadata.name: must be a DNS-1123 subdomain of at most 128 characters',
-      'c.yaml:5:3: spec.source: exactly one of pinned, loaded, created, workspace is required',
+      'c.yaml:5:3: spec.source: exactly one of pinned, loaded, bpfman, created, workspace is required',
     ],
     ['a key twice', `${entry('a', pinned)}kind: BpfMap\n`, 'c.yaml:6:1: Map keys must be unique'],
     ['no object', '- a\n', 'c.yaml:1:1: must be an object'],

@@ -12,7 +12,7 @@ export interface BpfMap {
 }
 
 /** Where a map comes from: as the pinner takes it, or what has to become that on each node. */
-export type MapSource = { readonly kind: 'node'; readonly source: Source } | WorkspaceSource;
+export type MapSource = { readonly kind: 'node'; readonly source: Source } | WorkspaceSource | BpfmanSource;
 
 /** A map that a pod pinned in its workspace. */
 export interface WorkspaceSource {
@@ -21,6 +21,18 @@ export interface WorkspaceSource {
   readonly claim: Claim;
   /** Relative to the workspace's directory. */
   readonly path: string;
+}
+
+/** A map of a program that bpfman has loaded on the node. */
+export interface BpfmanSource {
+  readonly kind: 'bpfman';
+  /** Of a BpfApplication; undefined: the application is a ClusterBpfApplication. */
+  readonly namespace: string | undefined;
+  readonly application: string;
+  /** The function's name in full, as in the application. */
+  readonly program: string;
+  /** As the kernel keeps it. */
+  readonly map: string;
 }
 
 /** Which maps exist. */

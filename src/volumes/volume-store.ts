@@ -10,7 +10,7 @@ export interface VolumeStore {
   /** Undefined: there is none, for certain. Throws INTERNAL naming the object if it is there and cannot be read. */
   get(id: string): Promise<Volume | undefined>;
   list(): Promise<VolumeListing>;
-  /** One that is not there is deleted already. Throws INTERNAL naming the object if it is there and cannot be read. */
+  /** One that is not there is deleted already. May throw INTERNAL naming the object if it is there and cannot be read. */
   delete(id: string): Promise<void>;
 }
 

@@ -1,0 +1,42 @@
+import * as z from 'zod/mini';
+import { CallError, Code } from '../errors.ts';
+
+/** Where the kubelet puts the tokens that the CSIDriver object's tokenRequests ask for. */
+const TOKENS = 'csi.storage.k8s.io/serviceAccount.tokens';
+
+const tokensSchema = z.record(z.string(), z.object({ token: z.string().check(z.minLength(1)) }));
+
+/**
+ * The pod's service account token for `audience`, as the kubelet sent it: among the secrets or, where the CSIDriver object does
+ * not say serviceAccountTokenInSecrets, in the volume's context. Throws UNAUTHENTICATED saying what the CSIDriver object lacks.
+ */
+export function podToken(
+  { secrets, volumeContext }: { readonly secrets: StringMap; readonly volumeContext: StringMap },
+  audience: string,
+): string {
+  const text = secrets[TOKENS] ?? volumeContext[TOKENS] ?? '';
+  const needs = `the CSIDriver object needs tokenRequests: [{audience: "${audience}"}]`;
+  if (text === '') throw unauthenticated(`the kubelet sent no service account token of the pod; ${needs}`);
+  const tokens = parse(text);
+  if (tokens === undefined) throw unauthenticated(`what the kubelet sent as ${TOKENS} is none`);
+  const token = Object.hasOwn(tokens, audience) ? tokens[audience]?.token : undefined;
+  if (token === undefined) {
+    throw unauthenticated(`the kubelet sent no service account token of the pod for "${audience}"; ${needs}`);
+  }
+  return token;
+}
+
+/** Nobody knows who asks, or it is somebody else. */
+export function unauthenticated(message: string): CallError {
+  return new CallError(Code.UNAUTHENTICATED, message);
+}
+
+type StringMap = Readonly<Record<string, string>>;
+
+function parse(text: string): z.infer<typeof tokensSchema> | undefined {
+  try {
+    return tokensSchema.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}

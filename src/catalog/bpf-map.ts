@@ -1,0 +1,28 @@
+import type { Source } from '../rpc/generated/pinner.ts';
+import type { BpfMapObject } from './bpf-map-schema.ts';
+import type { BpfMap, MapSource } from './catalog.ts';
+import { toCreatedMap } from './created-map.ts';
+
+/** A valid object as the rest of the driver has it; `fileName` is FILE_NAME. */
+export function fromBpfMap(object: BpfMapObject, fileName: string): BpfMap {
+  const maxAccess = object.spec.maxAccess ?? 'ReadOnly';
+  return Object.freeze({ name: object.metadata.name, fileName, maxAccess, source: toSource(object) });
+}
+
+function toSource({ metadata, spec: { source } }: BpfMapObject): MapSource {
+  const { pinned, loaded, bpfman, created, workspace } = source;
+  if (workspace !== undefined) {
+    const { namespace, claim, path } = workspace;
+    return { kind: 'workspace', claim: { namespace, name: claim }, path };
+  }
+  if (bpfman !== undefined) return { kind: 'bpfman', namespace: undefined, ...bpfman };
+  const onNode = (from: Source['from']): MapSource => ({ kind: 'node', source: { from } });
+  if (pinned !== undefined) return onNode({ $case: 'pinned', value: pinned });
+  if (loaded !== undefined) {
+    const { map, program = '', programTag = '' } = loaded;
+    return onNode({ $case: 'loaded', value: { map, program, programTag, programId: 0 } });
+  }
+  if (created === undefined) throw new TypeError('the schema lets no empty source through');
+  // "_" is in no object's name, so that two names cannot meet in the store.
+  return onNode({ $case: 'created', value: toCreatedMap(created, metadata.name.replaceAll('.', '_'), '') });
+}

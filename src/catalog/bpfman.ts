@@ -1,0 +1,141 @@
+import * as z from 'zod/mini';
+import { unavailable } from '../errors.ts';
+import { type Reflector, type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
+import type { KubernetesObject } from '../kubernetes/resource.ts';
+import type { BpfmanSource } from './catalog.ts';
+import { didYouMean } from './nearest.ts';
+
+/** A map of a program of which the kernel's id is known; the program's name guards against an id that is used again. */
+export interface ProgramMap {
+  /** As the kernel keeps them: at most 15 characters. */
+  readonly map: string;
+  readonly program: string;
+  readonly programId: number;
+}
+
+/** Finds what bpfman has loaded on this node. */
+export interface Bpfman {
+  /** Throws UNAVAILABLE, and what is awaited, as long as bpfman has not loaded the program. */
+  resolve(source: BpfmanSource): Promise<ProgramMap>;
+  close(): void;
+}
+
+export interface BpfmanOptions extends Pick<ReflectorOptions<never>, 'client' | 'failing' | 'timing'> {
+  readonly nodeName: string;
+}
+
+const GROUP = { group: 'bpfman.io', version: 'v1alpha1' };
+const KINDS = {
+  cluster: { resource: { ...GROUP, plural: 'clusterbpfapplicationstates' }, application: 'ClusterBpfApplication' },
+  namespaced: { resource: { ...GROUP, plural: 'bpfapplicationstates' }, application: 'BpfApplication' },
+} as const;
+
+interface Followed {
+  readonly reflector: Reflector<State | undefined>;
+  /** Resolves when the API server has answered for the first time, or could not. */
+  readonly answered: Promise<void>;
+}
+
+/** The label that says which application a state is of. */
+const OWNER = 'bpfman.io/ownedByProgram';
+
+const stateSchema = z.object({
+  status: z.object({
+    node: z.string(),
+    appLoadStatus: z.nullish(z.string()),
+    programs: z.nullish(z.array(z.object({ name: z.string(), programId: z.nullish(z.number()) }))),
+  }),
+});
+
+/** What is kept of a (Cluster)BpfApplicationState. */
+interface State {
+  readonly application: string;
+  readonly namespace: string | undefined;
+  readonly node: string;
+  readonly loadStatus: string;
+  readonly programs: ReadonlyMap<string, number | undefined>;
+}
+
+/** Seconds: what was loaded anew meanwhile is not seen. */
+const MOST_STALENESS = 300;
+/** Linux keeps as much of a name (BPF_OBJ_NAME_LEN). */
+const KERNEL_NAME = 15;
+
+/**
+ * By bpfman's ClusterBpfApplicationState and BpfApplicationState objects of this node. They are not watched before somebody
+ * asks, because bpfman is not everywhere; from then on, also when it is installed later.
+ * https://github.com/bpfman/bpfman-operator/tree/main/apis/v1alpha1
+ */
+export function createBpfman(options: BpfmanOptions): Bpfman {
+  const { nodeName } = options;
+  const followed = new Map<keyof typeof KINDS, Followed>();
+
+  function follow(kind: keyof typeof KINDS): Followed {
+    const known = followed.get(kind);
+    if (known !== undefined) return known;
+    const first = Promise.withResolvers<void>();
+    const reflector = startReflector({
+      ...options,
+      resource: KINDS[kind].resource,
+      labelSelector: `kubernetes.io/hostname=${nodeName}`,
+      parse: parseState,
+      timing: { mostBackoff: 60_000, ...options.timing },
+      failing(error) {
+        first.resolve();
+        options.failing?.(error);
+      },
+    });
+    reflector.synced().then(first.resolve, first.resolve);
+    const following = { reflector, answered: first.promise };
+    followed.set(kind, following);
+    return following;
+  }
+
+  async function states(kind: keyof typeof KINDS): Promise<readonly State[]> {
+    const { reflector, answered } = follow(kind);
+    await answered;
+    reflector.requireFresh(MOST_STALENESS);
+    return [...reflector.current().values()].filter((state) => state !== undefined);
+  }
+
+  return {
+    async resolve({ application, namespace, program, map }) {
+      const kind = namespace === undefined ? 'cluster' : 'namespaced';
+      const shown = `${KINDS[kind].application} ${namespace === undefined ? '' : `${namespace}/`}${application}`;
+      const here = (await states(kind)).filter((state) => state.namespace === namespace && state.node === nodeName);
+      const state = here.find((candidate) => candidate.application === application);
+      if (state === undefined) {
+        const others = here.map((candidate) => candidate.application);
+        throw unavailable(`bpfman knows no ${shown} on node ${nodeName}${didYouMean(application, others)}`);
+      }
+      if (!state.programs.has(program)) {
+        throw unavailable(`${shown} has no program "${program}"${didYouMean(program, state.programs.keys())}`);
+      }
+      const programId = state.programs.get(program);
+      if (programId === undefined) {
+        throw unavailable(
+          `bpfman has not loaded program "${program}" of ${shown} on node ${nodeName}: ${state.loadStatus}`,
+        );
+      }
+      return { map, program: program.slice(0, KERNEL_NAME), programId };
+    },
+    close() {
+      for (const { reflector } of followed.values()) reflector.close();
+    },
+  };
+}
+
+/** Undefined: it is none, and whoever looks for its application is told that there is none. */
+function parseState(object: KubernetesObject): State | undefined {
+  const application = object.metadata.labels?.[OWNER];
+  const parsed = stateSchema.safeParse(object);
+  if (application === undefined || !parsed.success) return undefined;
+  const { node, appLoadStatus, programs } = parsed.data.status;
+  return {
+    application,
+    namespace: object.metadata.namespace,
+    node,
+    loadStatus: appLoadStatus ?? 'no status yet',
+    programs: new Map(programs?.map(({ name, programId }) => [name, programId || undefined])),
+  };
+}

@@ -1,0 +1,195 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CallError, unavailable } from '../errors.ts';
+import { ApiError, SILENCE } from './api-error.ts';
+import type { KubernetesClient, ListQuery } from './client.ts';
+import { fullName, type KubernetesObject, keyOf, type Resource } from './resource.ts';
+
+/** A copy of all objects of a kind that keeps itself up to date, whatever happens to the API server meanwhile. */
+export interface Reflector<T> {
+  /** Resolves once there is a complete copy; rejects if it is closed before. */
+  synced(): Promise<void>;
+  /** Whether there has been a complete copy. */
+  readonly isSynced: boolean;
+  /** By name, or "namespace/name". Empty before the first sync. */
+  current(): ReadonlyMap<string, T>;
+  /** Seconds since the API server was last heard of; Infinity: never. A watch that lives is heard of about every minute. */
+  staleness(): number;
+  /** Throws UNAVAILABLE, and why, unless there is a copy of which `staleness` is at most `maxSeconds`. */
+  requireFresh(maxSeconds: number): void;
+  close(): void;
+}
+
+export interface ReflectorOptions<T> {
+  readonly client: Pick<KubernetesClient, 'list' | 'watch' | 'server'>;
+  readonly resource: Resource;
+  readonly namespace?: string;
+  readonly fieldSelector?: string;
+  readonly labelSelector?: string;
+  /** What is kept of an object. Must not throw. */
+  parse(object: KubernetesObject): T;
+  /** An object is new or another, or gone (undefined). Not called for what a list shows unchanged. Must not throw. */
+  changed?(key: string, value: T | undefined): void;
+  /** Called once when it begins to fail, and with undefined when all is well again. Must not throw. */
+  failing?(error: CallError | undefined): void;
+  readonly timing?: Partial<ReflectorTiming>;
+}
+
+/** Milliseconds. */
+export interface ReflectorTiming {
+  /** The first pause after a failure; it doubles. */
+  readonly leastBackoff: number;
+  readonly mostBackoff: number;
+  /** The API server sends a bookmark about every minute; a watch that is silent for longer than this is dead. */
+  readonly idleTimeout: number;
+  /** A watch is made anew after this to twice this, so that API servers share their clients. */
+  readonly watchTimeout: number;
+}
+
+const TIMING: ReflectorTiming = { leastBackoff: 500, mostBackoff: 30_000, idleTimeout: 150_000, watchTimeout: 300_000 };
+
+/** A watch that has lived as long is no failure, however it ends. */
+const LIVELY_MS = 5000;
+/** A whole kind's list takes longer than a question. */
+const LIST_TIMEOUT_MS = 60_000;
+
+interface Entry<T> {
+  readonly resourceVersion: string;
+  readonly value: T;
+}
+
+/**
+ * Starts at once: a list, then a watch from there. After a broken connection the watch goes on where it was; after silence, and
+ * after any other refusal, such as 410 Gone, the kind is listed again. Stops only when closed.
+ * https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+ */
+export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
+  const { client, resource, namespace, fieldSelector, labelSelector } = options;
+  const timing = { ...TIMING, ...options.timing };
+  const selection = {
+    ...(namespace !== undefined && { namespace }),
+    ...(fieldSelector !== undefined && { fieldSelector }),
+    ...(labelSelector !== undefined && { labelSelector }),
+  };
+  const closing = new AbortController();
+  const { signal } = closing;
+  const first = Promise.withResolvers<void>();
+  first.promise.catch(() => undefined);
+
+  const entries = new Map<string, Entry<T>>();
+  const values = new Map<string, T>();
+  let isSynced = false;
+  let heardAt = Number.NEGATIVE_INFINITY;
+  let failure: CallError | undefined;
+  /** Where to go on. For a list: not older than this; '0': what the API server has at hand; '': the newest. */
+  let resourceVersion = '0';
+  let mustList = true;
+  let failures = 0;
+
+  const heard = () => {
+    heardAt = performance.now();
+    if (failure === undefined) return;
+    failure = undefined;
+    options.failing?.(undefined);
+  };
+
+  function put(object: KubernetesObject): string {
+    const { resourceVersion } = object.metadata;
+    const key = keyOf(object.metadata);
+    if (entries.get(key)?.resourceVersion === resourceVersion) return key;
+    const value = options.parse(object);
+    entries.set(key, { resourceVersion, value });
+    values.set(key, value);
+    options.changed?.(key, value);
+    return key;
+  }
+
+  function remove(key: string): void {
+    if (!entries.delete(key)) return;
+    values.delete(key);
+    options.changed?.(key, undefined);
+  }
+
+  async function list(): Promise<void> {
+    const query: ListQuery = { ...selection, ...(resourceVersion !== '' && { resourceVersion }) };
+    const answer = await client.list(resource, query, { timeoutMs: LIST_TIMEOUT_MS, signal });
+    const present = new Set(answer.items.map(put));
+    for (const key of entries.keys()) if (!present.has(key)) remove(key);
+    resourceVersion = answer.resourceVersion;
+    mustList = false;
+    isSynced = true;
+    heardAt = performance.now();
+    first.resolve();
+  }
+
+  async function watch(): Promise<void> {
+    const timeoutSeconds = Math.ceil((timing.watchTimeout * (1 + Math.random())) / 1000);
+    const query = { ...selection, resourceVersion, timeoutSeconds };
+    const started = performance.now();
+    const limits = { signal, idleTimeoutMs: timing.idleTimeout, opened: heard };
+    let events = 0;
+    for await (const { type, object } of client.watch(resource, query, limits)) {
+      heard();
+      events += 1;
+      failures = 0;
+      resourceVersion = object.metadata.resourceVersion;
+      if (type === 'DELETED') remove(keyOf(object.metadata));
+      else if (type !== 'BOOKMARK') put(object);
+    }
+    if (events > 0 || performance.now() - started > LIVELY_MS) failures = 0;
+    else throw unavailable(`the API server at ${client.server} ends each watch of ${fullName(resource)} at once`);
+  }
+
+  async function run(): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        if (mustList) await list();
+        await watch();
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof ApiError && needsList(error)) {
+          // What is known is older than the API server remembers, or newer than all that it has: it was set back.
+          if (error.status === 410 || error.status === 504) resourceVersion = '';
+          mustList = true;
+        }
+        failures += 1;
+        const isNew = failure === undefined;
+        failure = CallError.from(error);
+        if (isNew) options.failing?.(failure);
+        await pause();
+      }
+    }
+  }
+
+  async function pause(): Promise<void> {
+    const most = Math.min(timing.mostBackoff, timing.leastBackoff * 2 ** (failures - 1));
+    await sleep(most * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined);
+  }
+
+  void run();
+  const staleness = () => (performance.now() - heardAt) / 1000;
+  return {
+    synced: () => first.promise,
+    get isSynced() {
+      return isSynced;
+    },
+    current: () => values,
+    staleness,
+    requireFresh(maxSeconds) {
+      if (isSynced && staleness() <= maxSeconds) return;
+      const since = isSynced ? `for ${Math.round(staleness())} s` : 'yet';
+      throw unavailable(
+        `nothing is known of ${fullName(resource)} ${since}${failure === undefined ? '' : `: ${failure.message}`}`,
+        failure,
+      );
+    },
+    close() {
+      closing.abort(unavailable('closed'));
+      first.reject(unavailable(`the copy of ${fullName(resource)} is closed`));
+    },
+  };
+}
+
+/** A watch from beyond all that the API server has is not refused: nothing ever comes. */
+function needsList({ status, reason }: ApiError): boolean {
+  return reason === SILENCE || (status !== undefined && status !== 429);
+}

@@ -1,0 +1,55 @@
+import type { KubernetesClient } from '../kubernetes/client.ts';
+import { type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
+import { nameInVolumeId } from './volume-id.ts';
+import { findVolumeObject } from './volume-objects.ts';
+import { BPF_VOLUMES, type ReadVolume, readVolume, toListing } from './volume-objects-parse.ts';
+import type { VolumeReader } from './volume-store.ts';
+
+/** The volumes of one node. */
+export interface FollowedVolumes extends VolumeReader {
+  /** Seconds since the API server was last heard of; Infinity: never. */
+  staleness(): number;
+  synced(): Promise<void>;
+  close(): void;
+}
+
+export interface FollowedVolumesOptions extends Pick<ReflectorOptions<never>, 'failing' | 'timing'> {
+  readonly client: KubernetesClient;
+  /** Those that live elsewhere, or on every node, are not followed: `list` is without them. */
+  readonly nodeName: string;
+  /** Seconds. */
+  readonly mostStaleness?: number;
+}
+
+const MOST_STALENESS = 300;
+
+/**
+ * Follows the BpfVolumes of a node. `get` asks the API server about what is not in the copy, so that "there is none" is certain,
+ * however late the copy is; when it cannot be asked, and whenever the copy is too old, UNAVAILABLE.
+ */
+export function followVolumeObjects(options: FollowedVolumesOptions): FollowedVolumes {
+  const { client, nodeName, mostStaleness = MOST_STALENESS } = options;
+  const reflector = startReflector<ReadVolume>({
+    ...options,
+    resource: BPF_VOLUMES,
+    fieldSelector: `spec.nodeName=${nodeName}`,
+    parse: readVolume,
+  });
+  return {
+    staleness: reflector.staleness,
+    synced: reflector.synced,
+    close: reflector.close,
+
+    async get(id) {
+      const known = reflector.current().get(nameInVolumeId(id) ?? '');
+      const isFresh = reflector.isSynced && reflector.staleness() <= mostStaleness;
+      if (isFresh && known?.volume?.id === id) return known.volume;
+      return await findVolumeObject(client, id);
+    },
+
+    async list() {
+      reflector.requireFresh(mostStaleness);
+      return toListing([...reflector.current().values()]);
+    },
+  };
+}

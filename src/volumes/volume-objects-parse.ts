@@ -1,0 +1,46 @@
+import { CallError, internal } from '../errors.ts';
+import { objectProblem } from '../kubernetes/object-problem.ts';
+import type { KubernetesObject } from '../kubernetes/resource.ts';
+import { fromBpfVolume } from './bpf-volume.ts';
+import { bpfVolumeSchema } from './bpf-volume-schema.ts';
+import type { Volume } from './volume.ts';
+import { objectName } from './volume-id.ts';
+import type { VolumeListing } from './volume-store.ts';
+
+export const BPF_VOLUMES = { group: 'bpffs.dev', version: 'v1alpha1', plural: 'bpfvolumes' };
+
+/** The volume that an object stands for. Throws INTERNAL naming the object when it is none. */
+export function parseVolume(object: KubernetesObject): Volume {
+  const { name } = object.metadata;
+  const damaged = (why: string) =>
+    internal(
+      `BpfVolume ${name} cannot be used: ${why}; when no pod needs the volume any more, delete its PersistentVolume or, if there is none, the object and its finalizers`,
+    );
+  const parsed = bpfVolumeSchema.safeParse(object);
+  if (!parsed.success) throw damaged(objectProblem(parsed.error));
+  const { volumeName } = parsed.data.spec;
+  if (objectName(volumeName) !== name) throw damaged(`its spec.volumeName is "${volumeName}"`);
+  return fromBpfVolume(parsed.data);
+}
+
+/** An object that was read, or why not. */
+export type ReadVolume =
+  | { readonly volume: Volume; readonly damage?: never }
+  | { readonly volume?: never; readonly damage: string };
+
+/** The same without throwing. */
+export function readVolume(object: KubernetesObject): ReadVolume {
+  try {
+    return { volume: parseVolume(object) };
+  } catch (error) {
+    return { damage: CallError.from(error).message };
+  }
+}
+
+/** As VolumeStore.list has them. */
+export function toListing(all: readonly ReadVolume[]): VolumeListing {
+  return {
+    volumes: all.flatMap(({ volume }) => volume ?? []).sort((a, b) => (a.id < b.id ? -1 : 1)),
+    damaged: all.flatMap(({ damage }) => damage ?? []).sort(),
+  };
+}

@@ -1,0 +1,104 @@
+import { Code, unavailable } from '../errors.ts';
+import { ApiError, isAbsent } from '../kubernetes/api-error.ts';
+import type { KubernetesClient } from '../kubernetes/client.ts';
+import type { KubernetesObject } from '../kubernetes/resource.ts';
+import { toBpfVolume } from './bpf-volume.ts';
+import type { Volume } from './volume.ts';
+import { nameInVolumeId, objectName, volumeId } from './volume-id.ts';
+import { BPF_VOLUMES, parseVolume, readVolume, toListing } from './volume-objects-parse.ts';
+import type { VolumeStore } from './volume-store.ts';
+
+/** Objects that the API server gives at a time. */
+const PAGE = 500;
+
+/**
+ * On each volume that lives in a node's memory: an object that somebody deletes by hand stays until the volume is deleted,
+ * because its node gives up what the volume holds once the object is gone.
+ */
+const FINALIZER = 'bpffs.dev/volume-protection';
+
+/**
+ * Persistent volumes as BpfVolume objects. Every answer is the API server's newest. An object that cannot be read can be
+ * deleted all the same.
+ */
+export function createVolumeObjects(client: KubernetesClient): VolumeStore {
+  return {
+    async create(spec) {
+      const name = objectName(spec.volumeName);
+      const { kind, spec: objectSpec } = toBpfVolume(spec, '');
+      try {
+        const metadata = { name, ...(spec.nodeName !== undefined && { finalizers: [FINALIZER] }) };
+        return parseVolume(await client.create(BPF_VOLUMES, { kind, metadata, spec: objectSpec }));
+      } catch (error) {
+        if (!(error instanceof ApiError && error.code === Code.ALREADY_EXISTS)) throw error;
+      }
+      const there = await find(client, name);
+      if (there === undefined) throw unavailable(`volume ${name} was deleted while it was created; try again`);
+      return there;
+    },
+
+    get: (id) => findVolumeObject(client, id),
+
+    async list() {
+      const objects: KubernetesObject[] = [];
+      let next: string | undefined;
+      do {
+        const page = await client.list(BPF_VOLUMES, { limit: PAGE, ...(next !== undefined && { continue: next }) });
+        objects.push(...page.items);
+        next = page.continue;
+      } while (next !== undefined);
+      return toListing(objects.map(readVolume));
+    },
+
+    async delete(id) {
+      const name = nameInVolumeId(id);
+      if (name === undefined) return;
+      const object = await getObject(client, name);
+      if (object === undefined || volumeId(name, object.metadata.uid) !== id) return;
+      const others = await unprotect(client, object);
+      try {
+        await client.delete(BPF_VOLUMES, { name, uid: object.metadata.uid });
+      } catch (error) {
+        // Gone, or another by now, which is no concern of this call.
+        if (!isAbsent(error) && !(error instanceof ApiError && error.code === Code.ABORTED)) throw error;
+      }
+      if (others.length > 0) {
+        throw unavailable(`BpfVolume ${name} is deleted once its other finalizers are gone: ${others.join(', ')}`);
+      }
+    },
+  };
+}
+
+/** The volume of this id as it is now; undefined: there is none, for certain. */
+export async function findVolumeObject(client: KubernetesClient, id: string): Promise<Volume | undefined> {
+  const name = nameInVolumeId(id);
+  const volume = name === undefined ? undefined : await find(client, name);
+  return volume?.id === id ? volume : undefined;
+}
+
+/** Takes the finalizer away if it is there, and gives those of others. Throws ABORTED if the object is another by now. */
+async function unprotect(client: KubernetesClient, { metadata }: KubernetesObject): Promise<readonly string[]> {
+  const { name, uid, resourceVersion, finalizers = [] } = metadata;
+  const others = finalizers.filter((finalizer) => finalizer !== FINALIZER);
+  if (others.length === finalizers.length) return others;
+  try {
+    await client.patch(BPF_VOLUMES, { name }, { metadata: { uid, resourceVersion, finalizers: others } });
+  } catch (error) {
+    if (!isAbsent(error)) throw error;
+  }
+  return others;
+}
+
+async function find(client: KubernetesClient, name: string): Promise<Volume | undefined> {
+  const object = await getObject(client, name);
+  return object && parseVolume(object);
+}
+
+async function getObject(client: KubernetesClient, name: string): Promise<KubernetesObject | undefined> {
+  try {
+    return await client.get(BPF_VOLUMES, { name });
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw error;
+  }
+}

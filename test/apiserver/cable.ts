@@ -1,0 +1,62 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+
+/** A way to a port on loopback that can be cut: connections break, and new ones are refused. */
+export interface Cable {
+  readonly port: number;
+  /** Connections that were made since the start. */
+  connections(): number;
+  cut(): void;
+  mend(): void;
+  /** Connections stay, and nothing comes through any more, in either direction. */
+  hang(): void;
+  close(): void;
+}
+
+export async function layCable(to: number): Promise<Cable> {
+  const ends = new Set<Socket>();
+  let state: 'whole' | 'cut' | 'hanging' = 'whole';
+  let connections = 0;
+  const server = createServer((near) => {
+    connections += 1;
+    if (state === 'cut') return void near.destroy();
+    const far = connect(to, '127.0.0.1');
+    for (const [from, into] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      ends.add(from);
+      from.on('error', () => into.destroy());
+      from.on('close', () => {
+        ends.delete(from);
+        into.destroy();
+      });
+      if (state === 'whole') from.pipe(into);
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const destroyAll = () => {
+    for (const end of ends) end.destroy();
+  };
+  return {
+    port: (server.address() as AddressInfo).port,
+    connections: () => connections,
+    cut() {
+      state = 'cut';
+      destroyAll();
+    },
+    mend() {
+      state = 'whole';
+      destroyAll();
+    },
+    hang() {
+      state = 'hanging';
+      for (const end of ends) end.unpipe();
+    },
+    close() {
+      server.close();
+      destroyAll();
+    },
+  };
+}

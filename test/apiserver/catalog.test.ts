@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { after, before, test } from 'node:test';
+import { parse, stringify } from 'yaml';
+import { type ClusterCatalog, followClusterCatalog } from '../../src/catalog/cluster-catalog.ts';
+import { CallError, Code } from '../../src/errors.ts';
+import type { KubernetesClient } from '../../src/kubernetes/client.ts';
+import { eventually } from '../cluster/eventually.ts';
+import { type ApiServer, startApiServer } from './api-server.ts';
+import { type Cable, layCable } from './cable.ts';
+
+const CRD = new URL('../../deploy/chart/crds/bpffs.dev_bpfmaps.yaml', import.meta.url);
+
+let api: ApiServer;
+let cable: Cable;
+let client: KubernetesClient;
+let catalog: ClusterCatalog;
+const rejected: string[] = [];
+
+before(async () => {
+  api = await startApiServer();
+  cable = await layCable(api.port);
+  const rule = { apiGroups: ['bpffs.dev'], resources: ['bpfmaps'], verbs: ['list', 'watch'] };
+  client = await api.clientFor('node-plugin', [rule], cable.port);
+});
+after(async () => {
+  catalog?.close();
+  cable?.close();
+  await api?.stop();
+});
+
+const put = (name: string, spec: object) =>
+  api.apply({ apiVersion: 'bpffs.dev/v1alpha1', kind: 'BpfMap', metadata: { name, labels: { a: 'b' } }, spec });
+const pinned = (path: string) => ({ source: { pinned: { path } } });
+const unavailable = (message: RegExp) => (error: unknown) =>
+  error instanceof CallError && error.code === Code.UNAVAILABLE && message.test(error.message);
+
+test('it waits for its CustomResourceDefinition, and until then knows nothing', async () => {
+  catalog = followClusterCatalog({
+    client,
+    mostStaleness: 2,
+    rejected: (problem) => rejected.push(problem),
+    timing: { leastBackoff: 50, mostBackoff: 500, idleTimeout: 1000 },
+  });
+  const why = /^nothing is known of bpfmaps\.bpffs\.dev yet: .*; is its CustomResourceDefinition installed\?$/;
+  await eventually('it has asked', 10, async () => {
+    assert.throws(() => catalog.ready(), unavailable(why));
+    return true;
+  });
+  assert.throws(() => catalog.find('flows'), unavailable(why));
+  assert.throws(() => catalog.names(), unavailable(why));
+  await api.kubectl(['apply', `--filename=${CRD.pathname}`]);
+  await catalog.synced();
+  catalog.ready();
+  assert.deepEqual(catalog.names(), []);
+});
+
+test('maps come, change and go', async () => {
+  await put('flows', pinned('/sys/fs/bpf/flows'));
+  await put('limits', {
+    source: { created: { type: 'array', valueSize: 8, maxEntries: 4 } },
+    fileName: 'l',
+    maxAccess: 'ReadWrite',
+  });
+  await eventually('they are there', 5, async () => catalog.names().length === 2);
+  assert.deepEqual(catalog.find('flows'), {
+    name: 'flows',
+    fileName: 'flows',
+    maxAccess: 'ReadOnly',
+    source: { kind: 'node', source: { from: { $case: 'pinned', value: { path: '/sys/fs/bpf/flows' } } } },
+  });
+  assert.equal(catalog.find('limits')?.fileName, 'l');
+  assert.equal(catalog.find('limits')?.maxAccess, 'ReadWrite');
+  assert.equal(catalog.find('other'), undefined);
+  await put('counts', { source: { bpfman: { application: 'counter', program: 'count', map: 'counts' } } });
+  await eventually('it is there', 5, async () => catalog.find('counts') !== undefined);
+  const source = { kind: 'bpfman', namespace: undefined, application: 'counter', program: 'count', map: 'counts' };
+  assert.deepEqual(catalog.find('counts')?.source, source);
+  await api.kubectl(['delete', 'bpfmap', 'counts']);
+  await put('flows', { ...pinned('/sys/fs/bpf/flows'), maxAccess: 'ReadWrite' });
+  await eventually('it changes', 5, async () => catalog.find('flows')?.maxAccess === 'ReadWrite');
+  await api.kubectl(['delete', 'bpfmap', 'flows']);
+  await eventually('it goes', 5, async () => catalog.find('flows') === undefined);
+  assert.deepEqual(rejected, []);
+});
+
+test('an object that an older CustomResourceDefinition let through is told, and harms nobody else', async () => {
+  const crd = parse(await readFile(CRD, 'utf8'));
+  const spec = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+  crd.spec.versions[0].schema.openAPIV3Schema = { type: 'object', properties: { spec } };
+  await api.kubectl(['apply', '--filename=-'], stringify(crd));
+  await eventually('the CRD is in force', 10, async () => {
+    await put('a.b', pinned('/sys/fs/bpf/ab'));
+    await put('odd', { source: { pinned: { path: 'flows' } } });
+    return true;
+  });
+  await eventually('they are told', 5, async () => rejected.length === 2);
+  assert.deepEqual(rejected.sort(), [
+    'BpfMap "a.b" cannot be used: spec.fileName: required, because a bpf filesystem refuses the dot in "a.b"',
+    'BpfMap "odd" cannot be used: spec.source.pinned.path: must be an absolute path without "." or ".." or empty elements',
+  ]);
+  assert.throws(
+    () => catalog.find('odd'),
+    (error) =>
+      error instanceof CallError &&
+      error.code === Code.FAILED_PRECONDITION &&
+      /^BpfMap "odd" cannot/.test(error.message),
+  );
+  assert.deepEqual(catalog.names(), ['limits']);
+  assert.equal(catalog.invalid(), 2);
+  await put('odd', pinned('/sys/fs/bpf/odd'));
+  await eventually('it is mended', 5, async () => catalog.names().length === 2);
+  assert.equal(catalog.invalid(), 1);
+});
+
+test('without the API server it knows for a while what it knew, and then nothing', async () => {
+  cable.hang();
+  assert.equal(catalog.find('limits')?.name, 'limits');
+  const old = /^nothing is known of bpfmaps\.bpffs\.dev for [2-9] s: the API server at .* does not answer/;
+  await eventually('it is too old', 10, async () => {
+    assert.throws(() => catalog.find('limits'), unavailable(old));
+    return true;
+  });
+  cable.mend();
+  await eventually('it is fresh', 10, async () => catalog.find('limits')?.name === 'limits');
+});

@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { PodIdentity } from '../../src/access/access.ts';
+import type { KubernetesClient } from '../../src/kubernetes/client.ts';
+import { createPodEvents, type PodEvents, type PodEventsOptions } from '../../src/kubernetes/events.ts';
+import { type ApiServer, startApiServer } from './api-server.ts';
+import { makePod } from './pods.ts';
+
+const EVENTS = { group: 'events.k8s.io', version: 'v1', plural: 'events' };
+
+let api: ApiServer;
+let client: KubernetesClient;
+let pod: PodIdentity;
+const failures: string[] = [];
+
+before(async () => {
+  api = await startApiServer();
+  client = await api.clientFor('driver', [
+    { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
+  ]);
+});
+after(() => api?.stop());
+
+let count = 0;
+async function start(options: Partial<PodEventsOptions> = {}): Promise<PodEvents> {
+  count += 1;
+  failures.length = 0;
+  pod = await makePod(api, 'prod', `agent-${count}`, 'agent');
+  return createPodEvents({
+    client,
+    driverName: 'csi.bpffs.dev',
+    nodeName: 'node-1',
+    failed: (error) => failures.push(error.message),
+    ...options,
+  });
+}
+
+interface Seen {
+  readonly metadata: { readonly name: string };
+  readonly reason: string;
+  readonly type: string;
+  readonly note: string;
+  readonly series?: { readonly count: number };
+}
+
+async function seen(): Promise<readonly Seen[]> {
+  const { items } = await api.admin.list(EVENTS, { namespace: 'prod', fieldSelector: `regarding.name=${pod.podName}` });
+  return items as unknown as readonly Seen[];
+}
+
+test('what is told stands in kubectl describe', async () => {
+  const events = await start();
+  events.tell(pod, 'MapReplaced', '"flows" is another map by now');
+  events.tell(pod, 'MapAccessRevoked', 'read of "flows" is not granted any more');
+  events.tell(pod, 'MapAccessRestored', 'read of "flows" is granted again');
+  await events.close(5000);
+  assert.deepEqual(failures, []);
+  const text = await api.kubectl(['describe', 'pod', '--namespace=prod', pod.podName]);
+  assert.match(text, /Normal\s+MapReplaced\s+\S+\s+csi\.bpffs\.dev\s+"flows" is another map by now/);
+  assert.match(text, /Warning\s+MapAccessRevoked\s.*read of "flows" is not granted any more/);
+  assert.match(text, /Normal\s+MapAccessRestored\s.*read of "flows" is granted again/);
+});
+
+test('the same within some minutes is counted, and later it is told anew', async () => {
+  const events = await start({ sameWithinMs: 1500 });
+  const tell = async () => {
+    events.tell(pod, 'MapReplaced', 'same');
+    await events.close(5000);
+  };
+  for (let n = 0; n < 3; n += 1) await tell();
+  events.tell(pod, 'MapReplaced', 'other');
+  await events.close(5000);
+  assert.deepEqual((await seen()).map(({ note, series }) => [note, series?.count]).sort(), [
+    ['other', undefined],
+    ['same', 3],
+  ]);
+  await new Promise((resolve) => setTimeout(resolve, 1600));
+  await tell();
+  assert.equal((await seen()).length, 3);
+  assert.deepEqual(failures, []);
+});
+
+test('a burst is one event', async () => {
+  const events = await start();
+  for (let n = 0; n < 1000; n += 1) events.tell(pod, 'MapReplaced', 'same');
+  await events.close(5000);
+  const [event, ...rest] = await seen();
+  assert.deepEqual(rest, []);
+  assert.equal(event?.series?.count, 1000);
+});
+
+test('an event that is gone is made anew', async () => {
+  const events = await start();
+  events.tell(pod, 'MapReplaced', 'same');
+  await events.close(5000);
+  await api.kubectl(['delete', 'events', '--namespace=prod', '--all']);
+  events.tell(pod, 'MapReplaced', 'same');
+  await events.close(5000);
+  assert.equal((await seen())[0]?.series?.count, 2);
+  assert.deepEqual(failures, []);
+});
+
+test('a long note is cut, wherever that is', async () => {
+  const events = await start();
+  for (const first of ['', 'a', 'ab', 'abc']) events.tell(pod, 'MapReplaced', first + '🐝'.repeat(300));
+  await events.close(5000);
+  assert.deepEqual(failures, []);
+  const notes = (await seen()).map(({ note }) => note);
+  assert.equal(notes.length, 4);
+  for (const note of notes) assert(Buffer.byteLength(note) <= 1024 && note.endsWith('…'), note);
+});
+
+test('what cannot be told is lost, and no more than so many wait', async () => {
+  const nobody = await api.clientFor('nobody', []);
+  const events = await start({ client: nobody, most: 10 });
+  for (let n = 0; n < 100; n += 1) events.tell(pod, 'MapReplaced', `${n}`);
+  await events.close(5000);
+  assert(failures.length >= 10 && failures.length <= 11, `${failures.length}`);
+  assert.match(
+    failures[0] ?? '',
+    /^the driver may not create events\.events\.k8s\.io in namespace prod: its ClusterRole lacks/,
+  );
+  const away = await start();
+  await api.kill();
+  away.tell(pod, 'MapReplaced', 'unheard');
+  await away.close(5000);
+  assert.match(failures.join(), /does not answer/);
+  await api.start();
+  away.tell(pod, 'MapReplaced', 'unheard');
+  await away.close(5000);
+  assert.equal((await seen()).length, 1);
+});
