@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import type { DoctorConfig } from './cli/doctor.ts';
+import { BadConfiguration } from './errors.ts';
 import {
   absolutePath,
   endpoint,
@@ -33,18 +34,34 @@ export interface NodeConfig extends ServiceConfig {
   readonly registrationSocket: string | undefined;
   /** The CSI socket as the kubelet sees it on the host. */
   readonly kubeletEndpoint: string;
-  readonly catalog: string;
-  readonly grants: string;
-  /** The directory of the controller's volumes; undefined: no volumes of type shared or workspace. */
-  readonly volumes: string | undefined;
+  readonly authority: AuthorityConfig;
   readonly maxCalls: number;
   readonly maxQueuedCalls: number;
 }
 
+/** Who says which maps there are and who may have them. */
+export type AuthorityConfig = FileAuthorityConfig | ClusterConfig;
+
+/** Files on this machine. */
+export interface FileAuthorityConfig {
+  readonly kind: 'files';
+  readonly catalog: string;
+  readonly grants: string;
+  /** The directory of the controller's volumes; undefined: no volumes of type shared or workspace. */
+  readonly volumes: string | undefined;
+}
+
+/** A cluster. */
+export interface ClusterConfig {
+  readonly kind: 'cluster';
+  /** Undefined: the service account of the pod that this process runs in. */
+  readonly kubeconfig: string | undefined;
+}
+
 /** How `csi-driver-bpffs controller` was told to run. */
 export interface ControllerConfig extends ServiceConfig {
-  /** The directory in which the volumes are kept. */
-  readonly volumes: string;
+  /** Where the volumes are kept: in a directory, or in a cluster. */
+  readonly store: { readonly kind: 'directory'; readonly directory: string } | ClusterConfig;
   /** The node for a volume that lives in one, when the caller knows no topology. */
   readonly defaultNode: string | undefined;
 }
@@ -55,8 +72,22 @@ interface ServiceFlags {
   readonly drainTimeout: number;
 }
 
-type NodeFlags = Omit<NodeConfig, 'http' | 'drainTimeoutMs'> & ServiceFlags;
-type ControllerFlags = Omit<ControllerConfig, 'http' | 'drainTimeoutMs'> & ServiceFlags;
+interface ClusterFlags {
+  readonly cluster?: true | undefined;
+  readonly kubeconfig?: string | undefined;
+}
+
+interface FileFlags {
+  readonly catalog?: string | undefined;
+  readonly grants?: string | undefined;
+  readonly volumes?: string | undefined;
+}
+
+type NodeFlags = Omit<NodeConfig, 'http' | 'drainTimeoutMs' | 'authority'> & ServiceFlags & ClusterFlags & FileFlags;
+type ControllerFlags = Omit<ControllerConfig, 'http' | 'drainTimeoutMs' | 'store'> &
+  ServiceFlags &
+  ClusterFlags &
+  Pick<FileFlags, 'volumes'>;
 
 /**
  * The `node` command: every flag can come from the environment as BPFFS_<FLAG>. `run` gets the complete, checked
@@ -68,12 +99,28 @@ export function nodeCommand(run: (config: NodeConfig) => Promise<void>): Command
       "serve the kubelet on this node: who asks, what may it have? Needs no privileges; the pinner does the kernel's part",
     )
     .addOption(required('--node-id <name>', "this node's name, at most 256 bytes", 'BPFFS_NODE_ID', nodeName))
-    .addOption(required('--catalog <file>', 'YAML with the BpfMap objects that exist', 'BPFFS_CATALOG', absolutePath))
-    .addOption(required('--grants <file>', 'YAML with the RBAC objects that grant them', 'BPFFS_GRANTS', absolutePath))
+    .addOption(cluster('BpfMaps, grants and volumes are those of the cluster that this node is in'))
+    .addOption(kubeconfig())
+    .addOption(
+      optional(
+        '--catalog <file>',
+        'without a cluster: YAML with the BpfMap objects that exist',
+        'BPFFS_CATALOG',
+        absolutePath,
+      ),
+    )
+    .addOption(
+      optional(
+        '--grants <file>',
+        'without a cluster: YAML with the RBAC objects that grant them',
+        'BPFFS_GRANTS',
+        absolutePath,
+      ),
+    )
     .addOption(
       optional(
         '--volumes <directory>',
-        'the volumes that the controller has made (default: none of type shared or workspace)',
+        'without a cluster: the volumes that the controller has made (default: none of type shared or workspace)',
         'BPFFS_VOLUMES',
         absolutePath,
       ),
@@ -95,8 +142,10 @@ export function nodeCommand(run: (config: NodeConfig) => Promise<void>): Command
     );
   for (const option of serviceFlags('127.0.0.1:9808')) command.addOption(option);
   return command.action((flags: NodeFlags) => {
-    const { volumes, registrationSocket, kubeletEndpoint = flags.endpoint } = flags;
-    return run(Object.freeze({ ...toConfig(flags), volumes, registrationSocket, kubeletEndpoint }));
+    const { cluster, kubeconfig, catalog, grants, volumes, ...others } = flags;
+    const { registrationSocket, kubeletEndpoint = flags.endpoint } = flags;
+    const authority = parseAuthority({ cluster, kubeconfig }, { catalog, grants, volumes });
+    return run(Object.freeze({ ...toConfig(others), authority, registrationSocket, kubeletEndpoint }));
   });
 }
 
@@ -104,8 +153,15 @@ export function nodeCommand(run: (config: NodeConfig) => Promise<void>): Command
 export function controllerCommand(run: (config: ControllerConfig) => Promise<void>): Command {
   const command = new Command('controller')
     .description('make the volumes of PersistentVolumeClaims, beside external-provisioner. Needs no privileges')
+    .addOption(cluster('the volumes are kept in the cluster, as BpfVolume objects'))
+    .addOption(kubeconfig())
     .addOption(
-      required('--volumes <directory>', 'where the volumes are kept, a file for each', 'BPFFS_VOLUMES', absolutePath),
+      optional(
+        '--volumes <directory>',
+        'without a cluster: where the volumes are kept, a file for each',
+        'BPFFS_VOLUMES',
+        absolutePath,
+      ),
     )
     .addOption(
       optional(
@@ -117,9 +173,11 @@ export function controllerCommand(run: (config: ControllerConfig) => Promise<voi
     )
     .addOption(endpoint('unix:///run/csi-driver-bpffs/controller.sock'));
   for (const option of serviceFlags('127.0.0.1:9809')) command.addOption(option);
-  return command.action((flags: ControllerFlags) =>
-    run(Object.freeze({ ...toConfig(flags), defaultNode: flags.defaultNode })),
-  );
+  return command.action(({ cluster, kubeconfig, volumes: directory, ...flags }: ControllerFlags) => {
+    const inCluster = parseCluster({ cluster, kubeconfig }, { '--volumes': directory });
+    const store = inCluster ?? { kind: 'directory' as const, directory: needed('--volumes', directory) };
+    return run(Object.freeze({ ...toConfig(flags), store, defaultNode: flags.defaultNode }));
+  });
 }
 
 /** The `doctor` command: where to look; the flags that `node` has too are the same. */
@@ -148,6 +206,44 @@ export function demoCommand(run: (directory: string | undefined) => Promise<void
     .description('publish real maps to two pods on this machine, without a cluster; needs root, leaves nothing behind')
     .addOption(new Option('--directory <path>').argParser(absolutePath).hideHelp())
     .action(({ directory }: { directory?: string }) => run(directory));
+}
+
+function cluster(description: string): Option {
+  return new Option('--cluster', description).env('BPFFS_CLUSTER');
+}
+
+function kubeconfig(): Option {
+  return optional(
+    '--kubeconfig <file>',
+    "with --cluster: how to reach its API server (default: as the pod's service account)",
+    'BPFFS_KUBECONFIG',
+    absolutePath,
+  );
+}
+
+/** Throws BadConfiguration for flags that do not go together. */
+function parseAuthority(inCluster: ClusterFlags, { catalog, grants, volumes }: FileFlags): AuthorityConfig {
+  const found = parseCluster(inCluster, { '--catalog': catalog, '--grants': grants, '--volumes': volumes });
+  if (found !== undefined) return found;
+  return { kind: 'files', catalog: needed('--catalog', catalog), grants: needed('--grants', grants), volumes };
+}
+
+function parseCluster(
+  { cluster, kubeconfig }: ClusterFlags,
+  without: Readonly<Record<string, string | undefined>>,
+): ClusterConfig | undefined {
+  if (cluster !== true) {
+    if (kubeconfig !== undefined) throw new BadConfiguration(['--kubeconfig goes with --cluster']);
+    return undefined;
+  }
+  const given = Object.keys(without).filter((flag) => without[flag] !== undefined);
+  if (given.length > 0) throw new BadConfiguration(given.map((flag) => `${flag} does not go with --cluster`));
+  return { kind: 'cluster', kubeconfig };
+}
+
+function needed(flag: string, value: string | undefined): string {
+  if (value !== undefined) return value;
+  throw new BadConfiguration([`${flag} is required without --cluster`]);
 }
 
 function pinnerEndpoint(): Option {

@@ -12,13 +12,24 @@ export interface CallMetrics {
 }
 
 /** What the node plugin counts, named for what happened. */
-export interface Metrics extends CallMetrics {
+export interface NodeMetrics extends CallMetrics {
   denied(verb: 'read' | 'write', reason: 'grant' | 'maxAccess'): void;
+  /** Files of a volume that was published before are not as they were. */
+  volumeChanged(reason: string, files: number): void;
+  /** How many BpfMaps there are, and how many of them cannot be used. */
+  catalogSeen(maps: number, invalid: number): void;
+  /** A question to the API server had an answer in the cache, `ageSeconds` old, or had none. */
+  answerLookedUp(review: Review, ageSeconds: number | undefined): void;
+  /** Seconds since the API server was last heard of; Infinity: never. */
+  watchSeen(resource: string, stalenessSeconds: number): void;
   /** Whether the file's newest content is the one in use. */
   fileReloaded(file: 'catalog' | 'grants', success: boolean): void;
   /** The number of volumes on the node; undefined: the pinner does not answer. */
   pinnerSeen(volumes: number | undefined): void;
 }
+
+/** What the API server is asked on behalf of a pod. */
+export type Review = 'token' | 'access';
 
 /** What the controller counts. */
 export interface ControllerMetrics extends CallMetrics {
@@ -27,7 +38,7 @@ export interface ControllerMetrics extends CallMetrics {
 }
 
 /** The node plugin's metrics in a registry of their own, all of them ours: bpffs_…. */
-export function createMetrics(): Metrics {
+export function createNodeMetrics(): NodeMetrics {
   const registry = new Registry();
   const registers = [registry];
   const volumes = new Gauge({ name: 'bpffs_volumes', help: 'Volumes published on this node.', registers });
@@ -44,9 +55,50 @@ export function createMetrics(): Metrics {
     labelNames: ['file'],
     registers,
   });
+  const changes = new Counter({
+    name: 'bpffs_volume_changes_total',
+    help: 'Files of published volumes that became others, by the reason that the event on the pod has too.',
+    labelNames: ['reason'],
+    registers,
+  });
+  const catalog = new Gauge({ name: 'bpffs_catalog_maps', help: 'BpfMaps that are known.', registers });
+  const invalid = new Gauge({
+    name: 'bpffs_catalog_maps_invalid',
+    help: 'BpfMaps that are known and cannot be used; the log names them.',
+    registers,
+  });
+  const lookups = new Counter({
+    name: 'bpffs_review_lookups_total',
+    help: 'Questions of who a pod is (token) and what it may have (access), by whether the answer was cached.',
+    labelNames: ['review', 'result'],
+    registers,
+  });
+  const ages = new Histogram({
+    name: 'bpffs_review_age_seconds',
+    help: 'Age of cached answers at the time when they were used.',
+    labelNames: ['review'],
+    buckets: [1, 10, 60, 300, 900, 3600],
+    registers,
+  });
+  const staleness = new Gauge({
+    name: 'bpffs_watch_staleness_seconds',
+    help: 'Time since the API server was last heard of, by the kind of object that is watched.',
+    labelNames: ['resource'],
+    registers,
+  });
   return {
     ...createCallMetrics(registry),
     denied: (verb, reason) => denials.inc({ verb, reason }),
+    volumeChanged: (reason, files) => changes.inc({ reason }, files),
+    catalogSeen(maps, unusable) {
+      catalog.set(maps);
+      invalid.set(unusable);
+    },
+    answerLookedUp(review, ageSeconds) {
+      lookups.inc({ review, result: ageSeconds === undefined ? 'miss' : 'hit' });
+      if (ageSeconds !== undefined) ages.observe({ review }, ageSeconds);
+    },
+    watchSeen: (resource, seconds) => staleness.set({ resource }, seconds),
     fileReloaded: (file, success) => reloads.set({ file }, success ? 1 : 0),
     pinnerSeen(count) {
       pinnerUp.set(count === undefined ? 0 : 1);

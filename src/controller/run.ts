@@ -1,6 +1,7 @@
 import type { ControllerConfig } from '../config.ts';
 import { serveHttp } from '../http.ts';
 import { createIdentityService } from '../identity/identity-service.ts';
+import type { Readiness } from '../identity/readiness.ts';
 import { createLogger, type Logger } from '../logger.ts';
 import { createControllerMetrics } from '../metrics.ts';
 import { adapt } from '../rpc/adapter.ts';
@@ -8,8 +9,7 @@ import { ControllerService, IdentityService } from '../rpc/generated/csi.ts';
 import { listen } from '../rpc/server.ts';
 import { createVolumeLock } from '../rpc/volume-lock.ts';
 import { version } from '../version.ts';
-import { openVolumeDirectory } from '../volumes/volume-directory.ts';
-import type { VolumeListing } from '../volumes/volume-store.ts';
+import type { VolumeListing, VolumeStore } from '../volumes/volume-store.ts';
 import { createControllerService } from './controller-service.ts';
 
 /** A controller that serves. */
@@ -42,12 +42,9 @@ export async function runController(config: ControllerConfig): Promise<void> {
 export async function startController(config: ControllerConfig, log: Logger): Promise<Controller> {
   await using stack = new AsyncDisposableStack();
   const metrics = createControllerMetrics();
-  const volumes = openVolumeDirectory(config.volumes);
-  const { volumes: known, damaged } = await volumes.list();
-  for (const problem of damaged) log.error({ problem }, 'a volume cannot be read');
+  const { volumes, readiness } = stack.adopt(await openStore(config.store, log), (store) => store.close());
   const { defaultNode } = config;
   const controller = createControllerService({ volumes, lock: createVolumeLock(), defaultNode });
-  const readiness = () => volumes.list();
   const identity = createIdentityService(config.driverName, readiness);
 
   stack.adopt(
@@ -67,14 +64,42 @@ export async function startController(config: ControllerConfig, log: Logger): Pr
       version,
       driverName: config.driverName,
       endpoint: config.endpoint,
-      volumesDirectory: config.volumes,
+      store: config.store,
       defaultNode,
       httpAddress: http?.address,
-      volumes: known.length,
-      damaged: damaged.length,
     },
     'serving',
   );
   const started = stack.move();
   return { httpAddress: http?.address, stop: () => started.disposeAsync() };
+}
+
+/** Where volumes are kept. */
+interface OpenStore {
+  readonly volumes: VolumeStore;
+  readonly readiness: Readiness;
+  close(): void;
+}
+
+/** Each is a module that is loaded only where it is needed. */
+async function openStore(config: ControllerConfig['store'], log: Logger): Promise<OpenStore> {
+  if (config.kind === 'directory') {
+    const { openVolumeDirectory } = await import('../volumes/volume-directory.ts');
+    const volumes = openVolumeDirectory(config.directory);
+    const { damaged } = await volumes.list();
+    for (const problem of damaged) log.error({ problem }, 'a volume cannot be read');
+    return { volumes, readiness: () => volumes.list(), close() {} };
+  }
+  const { connect } = await import('../kubernetes/connect.ts');
+  const { createKubernetesClient } = await import('../kubernetes/client.ts');
+  const { BPF_VOLUMES } = await import('../volumes/volume-objects-parse.ts');
+  const { createVolumeObjects } = await import('../volumes/volume-objects.ts');
+  const client = createKubernetesClient(connect(config.kubeconfig));
+  const readiness: Readiness = ({ deadline, signal }) =>
+    client.list(
+      BPF_VOLUMES,
+      { limit: 1 },
+      { timeoutMs: Math.max(1, deadline - Date.now()), ...(signal && { signal }) },
+    );
+  return { volumes: createVolumeObjects(client), readiness, close: () => client.close() };
 }

@@ -1,22 +1,48 @@
-import type { BpfMap } from '../catalog/catalog.ts';
+import type { Bpfman } from '../catalog/bpfman.ts';
+import type { BpfMap, WorkspaceSource } from '../catalog/catalog.ts';
 import { unavailable } from '../errors.ts';
 import type { Source } from '../rpc/generated/pinner.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
 import type { ResolveSource } from './volume-maps.ts';
 
-/**
- * Most sources are the same on every node. A workspace's is looked up by its claim: which volume is it, and is it on this
- * node? `volumes`: undefined where this node plugin knows no persistent volumes.
- */
-export function createSourceResolver(nodeId: string, volumes: VolumeReader | undefined): ResolveSource {
-  return (map) => (map.source.kind === 'node' ? map.source.source : workspaceMap(map, map.source, nodeId, volumes));
+/** Where a source is looked up that is not the same on every node. */
+export interface SourceResolverParts {
+  readonly nodeId: string;
+  /** Undefined: this node plugin knows no persistent volumes. */
+  readonly volumes: VolumeReader | undefined;
+  /** Undefined: there is no cluster that bpfman could be in. */
+  readonly bpfman: Bpfman | undefined;
+}
+
+/** Most sources are the same on every node; the others mean what is on this one. */
+export function createSourceResolver(parts: SourceResolverParts): ResolveSource {
+  return (map) => {
+    const { source } = map;
+    switch (source.kind) {
+      case 'node':
+        return source.source;
+      case 'workspace':
+        return workspaceMap(map, source, parts);
+      case 'bpfman':
+        return bpfmanMap(map, source, parts);
+    }
+  };
+}
+
+async function bpfmanMap(
+  { name }: BpfMap,
+  source: Parameters<Bpfman['resolve']>[0],
+  { bpfman }: SourceResolverParts,
+): Promise<Source> {
+  if (bpfman === undefined) throw unavailable(`map "${name}": source.bpfman is for clusters (--cluster)`);
+  const { map, program, programId } = await bpfman.resolve(source);
+  return { from: { $case: 'loaded', value: { map, program, programTag: '', programId } } };
 }
 
 async function workspaceMap(
   { name }: BpfMap,
-  { claim, path }: Extract<BpfMap['source'], { kind: 'workspace' }>,
-  nodeId: string,
-  volumes: VolumeReader | undefined,
+  { claim, path }: WorkspaceSource,
+  { nodeId, volumes }: SourceResolverParts,
 ): Promise<Source> {
   const shown = `claim ${claim.namespace}/${claim.name}`;
   const absent = (why: string) => unavailable(`map "${name}": ${why}`);
@@ -27,7 +53,7 @@ async function workspaceMap(
   const newest = ofClaim.sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime())[0];
   if (newest === undefined) {
     const hint = damaged.length === 0 ? '' : `; perhaps it is one that cannot be read: ${damaged[0]}`;
-    throw absent(`no volume of this driver belongs to ${shown} yet${hint}`);
+    throw absent(`no volume on node ${nodeId} belongs to ${shown} yet${hint}`);
   }
   const { id, spec } = newest;
   if (spec.content.type !== 'workspace')

@@ -11,13 +11,11 @@ import type { VolumeLock } from '../rpc/volume-lock.ts';
 import { onNode } from '../volumes/topology.ts';
 import { type PublishParts, publish } from './publish.ts';
 import { parsePublishRequest } from './publish-request.ts';
-import type { Published } from './published.ts';
 import { volumeHealth } from './volume-health.ts';
 import { parseVolumeReference } from './volume-reference.ts';
 
 /** What the Node service stands on. */
 export interface NodeServiceParts extends PublishParts {
-  readonly published: Published;
   readonly limiter: Limiter;
   readonly lock: VolumeLock;
 }
@@ -44,8 +42,7 @@ export function createNodeService(parts: NodeServiceParts): Handlers<NodeService
     nodePublishVolume(request, call) {
       const wanted = parsePublishRequest(request);
       return onVolume(wanted.volumeId, call, async () => {
-        await publish(wanted, parts, call);
-        published.add(wanted);
+        await publish(wanted, request, parts, call);
         return {};
       });
     },
@@ -74,7 +71,7 @@ export function createNodeService(parts: NodeServiceParts): Handlers<NodeService
       if (volumeId === '') throw invalidArgument('volume_id', 'required');
       if (targetPath !== '' && !isPlainPath(targetPath)) throw notFound(`no volume can be at ${quote(targetPath)}`);
       return limiter.run(call.signal, async () => ({
-        volumeHealth: await volumeHealth({ volumeId, targetPath }, parts, published, call),
+        volumeHealth: await volumeHealth({ volumeId, targetPath }, parts, call),
       }));
     },
 

@@ -23,6 +23,8 @@ export interface MapsRequest extends Mount {
 export interface PersistentRequest extends Mount {
   readonly type: 'shared' | 'workspace';
   readonly readOnly: boolean;
+  /** Undefined: the caller does not say, and need not. */
+  readonly pod: PodIdentity | undefined;
 }
 
 interface Mount extends VolumeReference {
@@ -53,7 +55,7 @@ export function parsePublishRequest(request: NodePublishVolumeRequest): PublishR
   const { gid, mode } = parseVolumeCapability(volumeCapability, type === 'maps' && !isInline ? 'everywhere' : 'node');
   const mount = { volumeId, targetPath, gid, singleTarget: !isInline && isSingleTarget(mode) };
   const readOnly = readonly || isReaderOnly(mode);
-  if (type !== 'maps') return { ...mount, type, readOnly };
+  if (type !== 'maps') return { ...mount, type, readOnly, pod: hasPod(context) ? parsePod(context) : undefined };
   const maps = parseMapList(context.maps ?? '', 'volumeAttributes.maps');
   return {
     ...mount,
@@ -99,6 +101,12 @@ function forReading(maps: readonly MapRequest[], isInline: boolean): readonly Ma
     );
   }
   return maps.map(({ name }) => ({ name, verb: 'read' }));
+}
+
+function hasPod(context: Context): boolean {
+  return ['pod.namespace', 'serviceAccount.name', 'pod.name', 'pod.uid'].every(
+    (name) => context[`csi.storage.k8s.io/${name}`],
+  );
 }
 
 function parsePod(context: Context): PodIdentity {

@@ -1,12 +1,10 @@
-import { createFileAccess, parseGrants } from '../access/grants-file.ts';
-import { parseCatalog } from '../catalog/catalog-file.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeConfig } from '../config.ts';
 import { serveHttp } from '../http.ts';
 import { createIdentityService } from '../identity/identity-service.ts';
-import { PROBE_TIMEOUT_MS } from '../identity/readiness.ts';
+import { PROBE_TIMEOUT_MS, type Readiness } from '../identity/readiness.ts';
 import { createLogger, type Logger } from '../logger.ts';
-import { type ReloadedFile, reloadFile } from '../manifest/reloaded-file.ts';
-import { createMetrics, type Metrics } from '../metrics.ts';
+import { createNodeMetrics, type NodeMetrics } from '../metrics.ts';
 import { createPinner } from '../pinner/pinner.ts';
 import { adapt } from '../rpc/adapter.ts';
 import { IdentityService, NodeService } from '../rpc/generated/csi.ts';
@@ -15,15 +13,17 @@ import { createLimiter } from '../rpc/limiter.ts';
 import { listen } from '../rpc/server.ts';
 import { createVolumeLock } from '../rpc/volume-lock.ts';
 import { version } from '../version.ts';
-import { readVolumeDirectory } from '../volumes/volume-directory.ts';
+import type { Authority } from './authority.ts';
 import { startReleasing } from './kept-volumes.ts';
-import { createSourceResolver } from './map-source.ts';
 import { createNodeService } from './node-service.ts';
 import { createPublished } from './published.ts';
 import { createRegistrationService } from './registration.ts';
 
 /** How long a deleted volume's maps may stay in this node's memory, about. */
 const RELEASE_INTERVAL_MS = 10_000;
+
+/** How long the kubelet's registration waits for the API server's first answers, which may not come. */
+const SYNC_TIMEOUT_MS = 2000;
 
 /** A node plugin that serves. */
 export interface NodePlugin {
@@ -49,32 +49,29 @@ export async function runNodePlugin(config: NodeConfig): Promise<void> {
 }
 
 /**
- * Starts a node plugin: reads the files, then opens the sockets, the kubelet's registration last. Throws BadConfiguration and
+ * Starts a node plugin: finds out who decides, then opens the sockets, the kubelet's registration last. Throws BadConfiguration and
  * leaves nothing open if one of these fails; a pinner that is away is no such failure.
  */
 export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<NodePlugin> {
   await using stack = new AsyncDisposableStack();
-  const metrics = createMetrics();
-  const catalog = stack.adopt(followFile('catalog', config.catalog, parseCatalog, log, metrics), (file) =>
-    file.close(),
-  );
-  const grants = stack.adopt(followFile('grants', config.grants, parseGrants, log, metrics), (file) => file.close());
+  const metrics = createNodeMetrics();
+  const authority = stack.adopt(await openAuthority(config, log, metrics), (opened) => opened.close());
   const pinner = stack.adopt(createPinner(config.pinnerEndpoint), (client) => client.close());
-  const volumes = config.volumes === undefined ? undefined : readVolumeDirectory(config.volumes);
   const lock = createVolumeLock();
   const node = createNodeService({
     nodeId: config.nodeId,
-    catalog: { find: (name) => catalog.current().get(name), names: () => [...catalog.current().keys()] },
-    access: createFileAccess(config.grants, grants.current),
-    resolveSource: createSourceResolver(config.nodeId, volumes),
-    volumes,
+    authority,
     published: createPublished(),
     pinner,
     limiter: createLimiter(config.maxCalls, config.maxQueuedCalls),
     lock,
     metrics,
   });
-  const identity = createIdentityService(config.driverName, pinner.getNode);
+  const readiness: Readiness = async (limits) => {
+    authority.requireReady();
+    await pinner.getNode(limits);
+  };
+  const identity = createIdentityService(config.driverName, readiness);
   const drain = (server: { stop(timeoutMs: number): Promise<void> }) => server.stop(config.drainTimeoutMs);
 
   stack.adopt(
@@ -85,6 +82,7 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
     drain,
   );
   const observe = async () => {
+    authority.observe();
     try {
       const { volumes } = await pinner.listVolumes({ deadline: Date.now() + PROBE_TIMEOUT_MS });
       metrics.pinnerSeen(volumes.length);
@@ -94,18 +92,18 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
   };
   const http =
     config.http &&
-    stack.adopt(await serveHttp(config.http, { readiness: pinner.getNode, metrics, observe }), (server) =>
-      server.close(),
-    );
+    stack.adopt(await serveHttp(config.http, { readiness, metrics, observe }), (server) => server.close());
   if (config.registrationSocket !== undefined) {
+    // Pods that come first need not hear that nothing is known yet.
+    await Promise.race([authority.synced, sleep(SYNC_TIMEOUT_MS, undefined, { ref: false })]);
     const registration = createRegistrationService(config.driverName, config.kubeletEndpoint, log);
     stack.adopt(
       await listen(config.registrationSocket, [adapt(RegistrationService, registration, log, metrics)]),
       drain,
     );
   }
-  if (volumes !== undefined) {
-    const releasing = startReleasing({ volumes, pinner, lock, log }, RELEASE_INTERVAL_MS);
+  if (authority.volumes !== undefined) {
+    const releasing = startReleasing({ volumes: authority.volumes, pinner, lock, log }, RELEASE_INTERVAL_MS);
     stack.defer(() => releasing.stop());
   }
   const { driverName, nodeId, endpoint, pinnerEndpoint, registrationSocket } = config;
@@ -118,7 +116,7 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
       pinnerEndpoint,
       registrationSocket,
       httpAddress: http?.address,
-      maps: catalog.current().size,
+      authority: config.authority,
     },
     'serving',
   );
@@ -126,18 +124,16 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
   return { httpAddress: http?.address, stop: () => started.disposeAsync() };
 }
 
-function followFile<T>(
-  file: 'catalog' | 'grants',
-  path: string,
-  parse: (text: string, path: string) => T,
+/** Each is a module that is loaded only where it is needed. */
+async function openAuthority(
+  { authority, driverName, nodeId }: NodeConfig,
   log: Logger,
-  metrics: Metrics,
-): ReloadedFile<T> {
-  const followed = reloadFile(path, parse, (reload) => {
-    metrics.fileReloaded(file, reload.ok);
-    if (reload.ok) log.info({ path }, `new ${file} in use`);
-    else log.error({ path, problems: reload.problems }, `bad ${file}; the one before stays in use`);
-  });
-  metrics.fileReloaded(file, true);
-  return followed;
+  metrics: NodeMetrics,
+): Promise<Authority> {
+  if (authority.kind === 'files') {
+    const { openFileAuthority } = await import('./file-authority.ts');
+    return openFileAuthority(authority, nodeId, log, metrics);
+  }
+  const { openClusterAuthority } = await import('./cluster-authority.ts');
+  return openClusterAuthority(authority, { driverName, nodeId }, log, metrics);
 }

@@ -5,7 +5,6 @@ import { VolumeHealthErrorType as Status, type VolumeHealth } from '../rpc/gener
 import { type DescribeVolumeResponse, Access as MapAccess, type Source } from '../rpc/generated/pinner.ts';
 import { type PublishParts, toSharedMaps } from './publish.ts';
 import type { MapsRequest, PublishRequest } from './publish-request.ts';
-import type { Published } from './published.ts';
 
 /** CSI's `reason`, and what follows from it for the volume. */
 const STATUS = {
@@ -30,14 +29,13 @@ interface Finding {
 export async function volumeHealth(
   { volumeId, targetPath }: { readonly volumeId: string; readonly targetPath: string },
   parts: PublishParts,
-  published: Published,
   call: Call,
 ): Promise<VolumeHealth> {
   const targets = targetPath === '' ? await targetsOf(volumeId, parts, call) : [targetPath];
   const messages = new Map<Finding['reason'], Set<string>>();
   for (const target of targets) {
     const volume = await parts.pinner.describeVolume({ volumeId, targetPath: target }, call);
-    const request = published.at(target);
+    const request = parts.published.at(target);
     const found = request?.volumeId === volumeId ? await inspect(request, volume, parts, call) : [];
     for (const { reason, message } of [...generations(volume), ...found]) {
       messages.set(reason, (messages.get(reason) ?? new Set()).add(message));
@@ -72,7 +70,7 @@ async function inspect(
   call: Call,
 ): Promise<readonly Finding[]> {
   if (request.type === 'maps') return await inspectMaps(request, volume, parts, call);
-  const content = (await parts.volumes?.get(request.volumeId))?.spec.content;
+  const content = (await parts.authority.volumes?.get(request.volumeId))?.spec.content;
   // What a workspace holds is its pods' affair.
   if (content?.type !== 'shared') return [];
   const files = toSharedMaps(request.volumeId, content.newMaps, MapAccess.READ_ONLY);
@@ -87,15 +85,16 @@ async function inspectMaps(
   call: Call,
 ): Promise<readonly Finding[]> {
   const found = maps.map(async ({ name, verb }): Promise<readonly Finding[]> => {
-    const map = parts.catalog.find(name);
+    const map = parts.authority.catalog.find(name);
     if (map === undefined) return [{ reason: 'MapDeleted', message: `there is no BpfMap "${name}" any more` }];
     const findings: Finding[] = [];
     if (verb === 'write' && map.maxAccess !== 'ReadWrite') {
       findings.push({ reason: 'MapAccessRevoked', message: `"${name}" is ${map.maxAccess} for everybody now` });
-    } else if (!(await parts.access.check(pod, name, verb, call.signal)).allowed) {
+    } else if (!(await parts.authority.access.check(pod, name, verb, call.signal)).allowed) {
       findings.push({ reason: 'MapAccessRevoked', message: `${verb} of "${name}" is not granted any more` });
     }
-    return [...findings, ...(await inspectSource(map, volume, parts, call))];
+    const isGone = findings.length > 0 && !volume.files.some(({ path }) => path === map.fileName);
+    return isGone ? findings : [...findings, ...(await inspectSource(map, volume, parts, call))];
   });
   return (await Promise.all(found)).flat();
 }
@@ -107,7 +106,7 @@ async function inspectSource(
   call: Call,
 ): Promise<readonly Finding[]> {
   try {
-    const source = await parts.resolveSource(map);
+    const source = await parts.authority.resolveSource(map);
     return await inspectFile({ ...map, source }, volume, parts, call);
   } catch (error) {
     return [missingSource(map.name, error)];

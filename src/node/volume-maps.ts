@@ -1,24 +1,39 @@
 import type { WantedMap } from '../access/authorize.ts';
 import type { BpfMap, Catalog } from '../catalog/catalog.ts';
 import { didYouMean } from '../catalog/nearest.ts';
-import { invalidArgument, notFound } from '../errors.ts';
+import { type CallError, invalidArgument, notFound } from '../errors.ts';
 import { Access, type Source, type VolumeMap } from '../rpc/generated/pinner.ts';
 import type { MapRequest } from '../volumes/map-list.ts';
 
 /** From a BpfMap to a source that the pinner of this node understands. Throws UNAVAILABLE while there is none. */
 export type ResolveSource = (map: BpfMap) => Source | Promise<Source>;
 
-/** Throws NOT_FOUND with the nearest names for a map that the catalog does not have. */
-export function findMaps(requested: readonly MapRequest[], catalog: Catalog): readonly WantedMap[] {
-  return requested.map(({ name, verb }) => {
-    const map = catalog.find(name);
-    if (map === undefined) throw notFound(`there is no BpfMap "${name}"${didYouMean(name, catalog.names())}`);
-    return { map, verb };
-  });
+/** What the catalog has of a list of maps; `missing`: NOT_FOUND, with the nearest names, for the first that it has not. */
+export interface FoundMaps {
+  readonly found: readonly WantedMap[];
+  readonly missing: CallError | undefined;
 }
 
-/** The files of a volume, as the pinner takes them. Throws INVALID_ARGUMENT when two maps would be one file. */
-export async function toVolumeMaps(wanted: readonly WantedMap[], resolve: ResolveSource): Promise<VolumeMap[]> {
+export function findMaps(requested: readonly MapRequest[], catalog: Catalog): FoundMaps {
+  const found: WantedMap[] = [];
+  let missing: CallError | undefined;
+  for (const { name, verb } of requested) {
+    const map = catalog.find(name);
+    if (map === undefined) missing ??= notFound(`there is no BpfMap "${name}"${didYouMean(name, catalog.names())}`);
+    else found.push({ map, verb });
+  }
+  return { found, missing };
+}
+
+/**
+ * The files of a volume, as the pinner takes them. A source that cannot be resolved is left out if `refuse` lets it pass. Throws
+ * INVALID_ARGUMENT when two maps would be one file.
+ */
+export async function toVolumeMaps(
+  wanted: readonly WantedMap[],
+  resolve: ResolveSource,
+  refuse: (error: unknown) => Promise<void>,
+): Promise<VolumeMap[]> {
   const owners = new Map<string, string>();
   const files: VolumeMap[] = [];
   for (const { map, verb } of wanted) {
@@ -32,8 +47,14 @@ export async function toVolumeMaps(wanted: readonly WantedMap[], resolve: Resolv
     }
     owners.set(fileName, name);
     const access = verb === 'write' ? Access.READ_WRITE : Access.READ_ONLY;
-    const source = resolve(map);
-    files.push({ name, fileName, access, source: source instanceof Promise ? await source : source });
+    let source: Source | undefined;
+    try {
+      const resolved = resolve(map);
+      source = resolved instanceof Promise ? await resolved : resolved;
+    } catch (error) {
+      await refuse(error);
+    }
+    files.push({ name, fileName, access, source });
   }
   return files;
 }

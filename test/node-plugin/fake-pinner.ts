@@ -1,6 +1,9 @@
 import { rmSync } from 'node:fs';
 import { status as Code, Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
 import {
+  Access,
+  type FileChange,
+  FileChange_Kind as Kind,
   type MapDescription,
   PublishVolumeResponse_Outcome as Outcome,
   type PinnerServer,
@@ -8,6 +11,7 @@ import {
   type PublishVolumeRequest,
   type PublishWorkspaceRequest,
   type Source,
+  type VolumeMap,
 } from '../../src/rpc/generated/pinner.ts';
 
 /** A pinner as pinner.proto describes it, but for the kernel: volumes are entries of a map. Real gRPC, on a real socket. */
@@ -22,6 +26,8 @@ export interface FakePinner {
   readonly mapIds: { readonly inVolume: Map<string, number>; readonly atSource: Map<string, number> };
   /** How many generations a volume has. */
   generations: number;
+  /** What a workspace that is published again is said to differ in. */
+  workspaceChanges: FileChange[];
   /** Calls that were cancelled or ran into their deadline here, by method. */
   readonly cancelled: string[];
   /** The deadline of the newest call; milliseconds since the epoch. */
@@ -50,6 +56,7 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
     kept,
     mapIds,
     generations: 1,
+    workspaceChanges: [],
     cancelled: [],
     lastDeadline: Number.NaN,
     failWith: undefined,
@@ -83,15 +90,20 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
           if (source?.from?.$case === 'created' && source.from.value.volumeId !== '')
             kept.add(source.from.value.volumeId);
         }
-        return { outcome: Outcome.CREATED };
+        return { outcome: Outcome.CREATED, changes: [] };
       }
-      if (shape(there) === shape(request)) return { outcome: Outcome.UNCHANGED };
+      if (shape(there) === shape(request)) return { outcome: Outcome.UNCHANGED, changes: [] };
+      if (request.renew && there.gid === request.gid && there.userNamespace === request.userNamespace) {
+        volumes.set(request.targetPath, request);
+        const changes = changesBetween(there.maps, request.maps);
+        return { outcome: changes.length > 0 ? Outcome.REPLACED : Outcome.UNCHANGED, changes };
+      }
       throw { code: Code.ALREADY_EXISTS, details: `${request.targetPath}: published with other maps, access or group` };
     }),
     publishWorkspace: handle('PublishWorkspace', (request) => {
       workspaces.set(request.targetPath, request);
       kept.add(request.volumeId);
-      return { outcome: Outcome.CREATED };
+      return { outcome: Outcome.CREATED, changes: pinner.workspaceChanges };
     }),
     unpublishVolume: handle('UnpublishVolume', ({ volumeId, targetPath }) => {
       const there = volumes.get(targetPath);
@@ -156,6 +168,21 @@ function description(id = 1): MapDescription {
 function sourceName(source: Source | undefined): string {
   if (source?.from?.$case === 'pinned') return source.from.value.path.split('/').at(-1) ?? '';
   return source?.from?.$case === 'created' ? source.from.value.name : '';
+}
+
+function changesBetween(there: readonly VolumeMap[], wanted: readonly VolumeMap[]): FileChange[] {
+  const changes: FileChange[] = [];
+  const writable = (map: VolumeMap) => map.access === Access.READ_WRITE;
+  for (const map of wanted) {
+    const before = there.find(({ fileName }) => fileName === map.fileName);
+    const add = (kind: Kind) => changes.push({ path: map.fileName, kind });
+    if (before === undefined) add(Kind.ADDED);
+    else if (writable(map) !== writable(before)) add(writable(map) ? Kind.MADE_WRITABLE : Kind.MADE_READ_ONLY);
+  }
+  for (const { fileName: path } of there) {
+    if (!wanted.some(({ fileName }) => fileName === path)) changes.push({ path, kind: Kind.REMOVED });
+  }
+  return changes;
 }
 
 function shape({ maps, gid, userNamespace }: PublishVolumeRequest): string {

@@ -10,7 +10,7 @@ import {
   Metadata,
   type ServiceError,
 } from '@grpc/grpc-js';
-import type { NodeConfig } from '../../src/config.ts';
+import type { FileAuthorityConfig, NodeConfig } from '../../src/config.ts';
 import { createLogger } from '../../src/logger.ts';
 import { startNodePlugin } from '../../src/node/run.ts';
 import {
@@ -70,6 +70,7 @@ export type LogLine = Readonly<Record<string, unknown>>;
 export interface Harness extends AsyncDisposable {
   readonly directory: string;
   readonly config: NodeConfig;
+  readonly files: FileAuthorityConfig;
   readonly identity: IdentityClient;
   readonly node: NodeClient;
   readonly pinner: FakePinner;
@@ -80,7 +81,7 @@ export interface Harness extends AsyncDisposable {
 }
 
 export async function startHarness(
-  overrides: Partial<NodeConfig> = {},
+  { volumes, ...overrides }: Partial<NodeConfig> & { readonly volumes?: string | undefined } = {},
   withPinner = true,
   preparePinner: (pinner: FakePinner) => void = () => {},
 ): Promise<Harness> {
@@ -92,6 +93,12 @@ export async function startHarness(
   stack.defer(() => pinner.stop());
   preparePinner(pinner);
   if (!withPinner) await pinner.stop();
+  const files: FileAuthorityConfig = {
+    kind: 'files',
+    catalog: join(directory, 'catalog.yaml'),
+    grants: join(directory, 'grants.yaml'),
+    volumes: volumes ?? join(directory, 'volumes'),
+  };
   const config: NodeConfig = {
     driverName: 'csi.bpffs.dev',
     nodeId: 'node-1',
@@ -99,9 +106,7 @@ export async function startHarness(
     pinnerEndpoint: pinnerSocket,
     registrationSocket: undefined,
     kubeletEndpoint: '/var/lib/kubelet/plugins/csi.bpffs.dev/csi.sock',
-    catalog: join(directory, 'catalog.yaml'),
-    grants: join(directory, 'grants.yaml'),
-    volumes: join(directory, 'volumes'),
+    authority: files,
     http: { host: '127.0.0.1', port: 0 },
     maxCalls: 32,
     maxQueuedCalls: 512,
@@ -109,9 +114,9 @@ export async function startHarness(
     logLevel: 'info',
     ...overrides,
   };
-  if (config.volumes !== undefined) mkdirSync(config.volumes, { recursive: true });
-  writeFileSync(config.catalog, CATALOG);
-  writeFileSync(config.grants, GRANTS);
+  if (files.volumes !== undefined) mkdirSync(files.volumes, { recursive: true });
+  writeFileSync(files.catalog, CATALOG);
+  writeFileSync(files.grants, GRANTS);
   const log: LogLine[] = [];
   const plugin = await startNodePlugin(
     config,
@@ -125,6 +130,7 @@ export async function startHarness(
   return {
     directory,
     config,
+    files,
     identity,
     node,
     pinner,

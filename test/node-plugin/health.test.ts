@@ -69,25 +69,25 @@ test('a pin that is missing', async () => {
 });
 
 test('a grant that was withdrawn', async () => {
-  writeFileSync(harness.config.grants, GRANTS.replace('resourceNames: [flows, limits,', 'resourceNames: [limits,'));
+  writeFileSync(harness.files.grants, GRANTS.replace('resourceNames: [flows, limits,', 'resourceNames: [limits,'));
   await until('it is noticed', async () => (await findings()).length > 0);
   assert.deepEqual(await findings(), [
     [Status.DEGRADED, 'MapAccessRevoked', 'read of "flows" is not granted any more'],
   ]);
-  writeFileSync(harness.config.grants, GRANTS);
+  writeFileSync(harness.files.grants, GRANTS);
   await until('it is noticed', async () => (await findings()).length === 0);
 });
 
 test('a map that may not be written any more, and one that exists no more', async () => {
   const [flows = '', limits = ''] = CATALOG.split('---\n');
-  writeFileSync(harness.config.catalog, limits.replace('maxAccess: ReadWrite', 'maxAccess: ReadOnly'));
+  writeFileSync(harness.files.catalog, limits.replace('maxAccess: ReadWrite', 'maxAccess: ReadOnly'));
   assert.ok(flows.includes('name: flows'));
   await until('it is noticed', async () => (await findings()).length > 0);
   assert.deepEqual(await findings(), [
     [Status.DEGRADED, 'MapDeleted', 'there is no BpfMap "flows" any more'],
     [Status.DEGRADED, 'MapAccessRevoked', '"limits" is ReadOnly for everybody now'],
   ]);
-  writeFileSync(harness.config.catalog, CATALOG);
+  writeFileSync(harness.files.catalog, CATALOG);
   await until('it is noticed', async () => (await findings()).length === 0);
 });
 

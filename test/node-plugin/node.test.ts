@@ -27,7 +27,7 @@ test('publishing twice, and unpublishing twice, is publishing and unpublishing o
   assert.equal(pinner.volumes.size, 0);
 });
 
-test('publishing with other access is ALREADY_EXISTS, in the words of the pinner', async () => {
+test('publishing with other access is ALREADY_EXISTS', async () => {
   const { node } = harness;
   const request = publishRequest((r) => {
     r.volumeId = 'csi-twice';
@@ -37,7 +37,7 @@ test('publishing with other access is ALREADY_EXISTS, in the words of the pinner
   request.volumeContext.maps = 'flows, limits';
   const outcome = await call(node, node.nodePublishVolume, request);
   assert.equal(outcome.code, 'ALREADY_EXISTS');
-  assert.equal(outcome.message, '/var/lib/kubelet/twice: published with other maps, access or group');
+  assert.equal(outcome.message, '/var/lib/kubelet/twice: published with other maps or access');
 });
 
 test('unpublish names the field at fault', async () => {

@@ -55,6 +55,7 @@ test('no secret, token or attribute gets into the log or an error, whatever is w
         'csi.bpffs.dev': { token: TOKEN },
       });
       r.volumeContext.maps = maps;
+      r.targetPath = `/var/lib/kubelet/${maps}`;
     });
   const codes: string[] = [];
   for (const maps of ['flows', 'Flows', 'nothing', 'keys:rw']) {
@@ -112,6 +113,7 @@ test('metrics', async () => {
       node.nodePublishVolume,
       publishRequest((r) => {
         r.volumeContext.maps = maps;
+        r.targetPath = `/var/lib/kubelet/${maps}`;
       }),
     );
   for (const maps of ['flows', 'flows:rw', 'keys:rw']) await publish(maps);

@@ -24,7 +24,7 @@ let harness: Harness;
 let store: VolumeStore;
 before(async () => {
   harness = await startHarness();
-  store = openVolumeDirectory(harness.config.volumes ?? '');
+  store = openVolumeDirectory(harness.files.volumes ?? '');
 });
 after(() => harness[Symbol.asyncDispose]());
 
@@ -139,6 +139,7 @@ describe('a persistent volume of type maps', () => {
     const volume = await makeVolume(MAPS, { nodeName: undefined });
     assert.equal((await publish(claimRequest(volume))).code, 'OK');
     const other = claimRequest(volume, (request) => {
+      request.targetPath = '/var/lib/kubelet/pods/2/volumes/kubernetes.io~csi/pvc/mount';
       request.volumeContext['csi.storage.k8s.io/serviceAccount.name'] = 'stranger';
     });
     const { code, message } = await publish(other);
@@ -244,7 +245,7 @@ describe('refused', () => {
 
   test('an object that cannot be read', async () => {
     const volume = await makeVolume(SHARED);
-    const file = join(harness.config.volumes ?? '', `${volume.spec.volumeName}.json`);
+    const file = join(harness.files.volumes ?? '', `${volume.spec.volumeName}.json`);
     await writeFile(file, '{"apiVersion":');
     await refuses(claimRequest(volume), 'INTERNAL', /pvc-\d+\.json/);
     await rm(file);
@@ -283,7 +284,7 @@ describe('a BpfMap with source workspace', () => {
     const { code, message } = await publish(inline());
     assert.deepEqual(
       [code, message],
-      ['UNAVAILABLE', 'map "agent": no volume of this driver belongs to claim net/agent yet'],
+      ['UNAVAILABLE', 'map "agent": no volume on node node-1 belongs to claim net/agent yet'],
     );
     await makeVolume({ type: 'workspace' }, { claim, nodeName: 'node-2' });
     const elsewhere = await publish(inline());
@@ -304,9 +305,9 @@ describe('a BpfMap with source workspace', () => {
 test('what is kept of deleted volumes is released, and nothing else', async () => {
   const [living, deleted, damaged] = await Promise.all([makeVolume(SHARED), makeVolume(SHARED), makeVolume(SHARED)]);
   await store.delete(deleted.id);
-  await writeFile(join(harness.config.volumes ?? '', `${damaged.spec.volumeName}.json`), '');
+  await writeFile(join(harness.files.volumes ?? '', `${damaged.spec.volumeName}.json`), '');
   // A node plugin that was away meanwhile.
-  await using restarted = await startHarness({ volumes: harness.config.volumes }, true, ({ kept }) => {
+  await using restarted = await startHarness({ volumes: harness.files.volumes }, true, ({ kept }) => {
     for (const { id } of [living, deleted, damaged]) kept.add(id);
   });
   await until('it is released', () => !restarted.pinner.kept.has(deleted.id));

@@ -251,6 +251,7 @@ describe('NodePublishVolume', () => {
       gid: 2000,
       userNamespace: false,
       singleTarget: false,
+      renew: true,
       maps: [
         {
           name: 'flows',
@@ -262,7 +263,9 @@ describe('NodePublishVolume', () => {
           name: 'limits',
           fileName: 'limits',
           access: Access.READ_WRITE,
-          source: { from: { $case: 'loaded', value: { map: 'limits', program: 'xdp_limit', programTag: '' } } },
+          source: {
+            from: { $case: 'loaded', value: { map: 'limits', program: 'xdp_limit', programTag: '', programId: 0 } },
+          },
         },
       ],
     });

@@ -1,0 +1,33 @@
+import type { Access, PodIdentity } from '../access/access.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { EventReason } from '../kubernetes/events.ts';
+import type { NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
+import type { VolumeReader } from '../volumes/volume-store.ts';
+
+import type { ResolveSource } from './volume-maps.ts';
+
+/** Who says which maps there are and who may have them: files on this machine, or a cluster's API server. */
+export interface Authority {
+  readonly catalog: Catalog;
+  readonly access: Access;
+  readonly resolveSource: ResolveSource;
+  /** Undefined: there are no persistent volumes but those of type maps. */
+  readonly volumes: VolumeReader | undefined;
+  /**
+   * The pod, if it is the one that the request says. Throws UNAUTHENTICATED when it is another's, UNAVAILABLE when nobody can tell,
+   * and FAILED_PRECONDITION when anybody could claim to be anyone.
+   */
+  identify(pod: PodIdentity, credentials: PodCredentials, signal: AbortSignal): Promise<PodIdentity>;
+  /** Tells whoever looks at the pod. Returns at once and never throws. */
+  tell(pod: PodIdentity, reason: EventReason, note: string): void;
+  /** Throws, and says why, as long as nothing can be decided. */
+  requireReady(): void;
+  /** Resolves when all is known that is followed. */
+  readonly synced: Promise<void>;
+  /** Brings gauges up to date. */
+  observe(): void;
+  close(): Promise<void>;
+}
+
+/** Where a request has what proves who asks. Never to be logged. */
+export type PodCredentials = Pick<NodePublishVolumeRequest, 'secrets' | 'volumeContext'>;

@@ -1,0 +1,93 @@
+import { createClusterAccess } from '../access/cluster-access.ts';
+import { podToken } from '../access/pod-identity.ts';
+import { createTokenVerifier } from '../access/pod-identity-verifier.ts';
+import { createBpfman } from '../catalog/bpfman.ts';
+import { followClusterCatalog } from '../catalog/cluster-catalog.ts';
+import type { ClusterConfig } from '../config.ts';
+import { createKubernetesClient } from '../kubernetes/client.ts';
+import { connect } from '../kubernetes/connect.ts';
+import { followCsiDriver } from '../kubernetes/csi-driver.ts';
+import { createPodEvents } from '../kubernetes/events.ts';
+import type { Logger } from '../logger.ts';
+import type { NodeMetrics } from '../metrics.ts';
+import { followVolumeObjects } from '../volumes/volume-objects-followed.ts';
+import type { Authority } from './authority.ts';
+import { createSourceResolver } from './map-source.ts';
+
+/** How long events may still be sent when the process ends. */
+const EVENTS_TIMEOUT_MS = 2000;
+
+/**
+ * What the API server says: BpfMap and BpfVolume objects are followed, a pod's token and its grants are reviewed when it asks. Nothing
+ * waits for the API server here. Throws BadConfiguration when there is no way to reach one.
+ */
+export function openClusterAuthority(
+  { kubeconfig }: ClusterConfig,
+  { driverName, nodeId }: { readonly driverName: string; readonly nodeId: string },
+  log: Logger,
+  metrics: NodeMetrics,
+): Authority {
+  const client = createKubernetesClient(connect(kubeconfig));
+  const failing = (resource: string) => (error: Error | undefined) => {
+    if (error === undefined) log.info({ resource }, 'the API server is heard again');
+    else log.warn({ resource, error: error.message }, 'the API server is not heard; what is known stays in use');
+  };
+  const catalog = followClusterCatalog({
+    client,
+    failing: failing('bpfmaps'),
+    rejected: (problem) => log.error({ problem }, 'a BpfMap cannot be used'),
+  });
+  const volumes = followVolumeObjects({ client, nodeName: nodeId, failing: failing('bpfvolumes') });
+  const csiDriver = followCsiDriver({
+    client,
+    driverName,
+    audience: driverName,
+    failing: failing('csidrivers'),
+    changed(problems) {
+      for (const problem of problems) log.error({ problem }, 'no pod is served until this is mended');
+    },
+  });
+  const bpfman = createBpfman({ client, nodeName: nodeId, failing: failing('bpfman') });
+  const verifier = createTokenVerifier({
+    client,
+    audience: driverName,
+    nodeName: nodeId,
+    lookedUp: (age) => metrics.answerLookedUp('token', age),
+  });
+  const access = createClusterAccess({ client, lookedUp: (age) => metrics.answerLookedUp('access', age) });
+  const events = createPodEvents({
+    client,
+    driverName,
+    nodeName: nodeId,
+    failed: (error) => log.warn({ error: error.message }, 'an event could not be told'),
+  });
+  const followed = [catalog, volumes, csiDriver];
+
+  return {
+    catalog,
+    access,
+    resolveSource: createSourceResolver({ nodeId, volumes, bpfman }),
+    volumes,
+    async identify(pod, credentials, signal) {
+      csiDriver.requireGood();
+      return await verifier.verify(pod, podToken(credentials, driverName), signal);
+    },
+    tell: events.tell,
+    requireReady() {
+      csiDriver.requireGood();
+      catalog.ready();
+    },
+    synced: Promise.allSettled(followed.map((one) => one.synced())).then(() => undefined),
+    observe() {
+      metrics.catalogSeen(catalog.size(), catalog.invalid());
+      metrics.watchSeen('bpfmaps', catalog.staleness());
+      metrics.watchSeen('bpfvolumes', volumes.staleness());
+      metrics.watchSeen('csidrivers', csiDriver.staleness());
+    },
+    async close() {
+      await events.close(EVENTS_TIMEOUT_MS);
+      for (const one of [...followed, bpfman]) one.close();
+      client.close();
+    },
+  };
+}

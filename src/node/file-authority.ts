@@ -1,0 +1,54 @@
+import { createFileAccess, parseGrants } from '../access/grants-file.ts';
+import { parseCatalog } from '../catalog/catalog-file.ts';
+import type { FileAuthorityConfig } from '../config.ts';
+import type { Logger } from '../logger.ts';
+import { type ReloadedFile, reloadFile } from '../manifest/reloaded-file.ts';
+import type { NodeMetrics } from '../metrics.ts';
+import { readVolumeDirectory } from '../volumes/volume-directory.ts';
+import type { Authority } from './authority.ts';
+import { createSourceResolver } from './map-source.ts';
+
+/** What the files say, which are read again when they change. Throws BadConfiguration when one of them cannot be used at the start. */
+export function openFileAuthority(
+  { catalog: catalogFile, grants: grantsFile, volumes: directory }: FileAuthorityConfig,
+  nodeId: string,
+  log: Logger,
+  metrics: NodeMetrics,
+): Authority {
+  using stack = new DisposableStack();
+  const follow = <T>(file: 'catalog' | 'grants', path: string, parse: (text: string, path: string) => T) =>
+    stack.adopt(followFile(file, path, parse, log, metrics), (followed) => followed.close());
+  const catalog = follow('catalog', catalogFile, parseCatalog);
+  const grants = follow('grants', grantsFile, parseGrants);
+  const volumes = directory === undefined ? undefined : readVolumeDirectory(directory);
+  const opened = stack.move();
+  return {
+    catalog: { find: (name) => catalog.current().get(name), names: () => [...catalog.current().keys()] },
+    access: createFileAccess(grantsFile, grants.current),
+    resolveSource: createSourceResolver({ nodeId, volumes, bpfman: undefined }),
+    volumes,
+    // Nobody but root speaks to the socket, and what root says of a pod cannot be checked here.
+    identify: async (pod) => pod,
+    tell() {},
+    requireReady() {},
+    synced: Promise.resolve(),
+    observe: () => metrics.catalogSeen(catalog.current().size, 0),
+    close: async () => opened.dispose(),
+  };
+}
+
+function followFile<T>(
+  file: 'catalog' | 'grants',
+  path: string,
+  parse: (text: string, path: string) => T,
+  log: Logger,
+  metrics: NodeMetrics,
+): ReloadedFile<T> {
+  const followed = reloadFile(path, parse, (reload) => {
+    metrics.fileReloaded(file, reload.ok);
+    if (reload.ok) log.info({ path }, `new ${file} in use`);
+    else log.error({ path, problems: reload.problems }, `bad ${file}; the one before stays in use`);
+  });
+  metrics.fileReloaded(file, true);
+  return followed;
+}

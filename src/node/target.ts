@@ -1,0 +1,64 @@
+import { CallError, Code, unavailable } from '../errors.ts';
+import type { Pinner } from '../pinner/pinner.ts';
+import type { Call } from '../rpc/adapter.ts';
+import type { VolumeReference } from './volume-reference.ts';
+
+/** The place of a volume during one call. */
+export interface Target {
+  /** Whether the volume is there, in the kernel. Asked once, and only when somebody wants to know. */
+  isPublished(): Promise<boolean>;
+  /** Throws `error`, unless the volume is there: its pod may be running then, and it is too late. */
+  refuse(error: unknown): Promise<void>;
+  /**
+   * What to answer: kubelets have taken away the directory of a running pod after an error that is final, so that none is for a
+   * volume that is there but ALREADY_EXISTS. UNAVAILABLE takes the place of the others, and of what cannot be told.
+   * https://github.com/kubernetes/kubernetes/blob/v1.36.0/pkg/volume/csi/csi_client.go (isFinalError)
+   */
+  asAnswer(error: unknown): Promise<CallError>;
+}
+
+/** As the kubelet sees them: it tries again, and nothing was decided. ALREADY_EXISTS is told of another request. */
+const NOT_FINAL = [
+  Code.CANCELLED,
+  Code.DEADLINE_EXCEEDED,
+  Code.UNAVAILABLE,
+  Code.RESOURCE_EXHAUSTED,
+  Code.ABORTED,
+  Code.ALREADY_EXISTS,
+];
+
+/** Nothing is asked yet. */
+export function observeTarget({ volumeId, targetPath }: VolumeReference, pinner: Pinner, call: Call): Target {
+  let observed: Promise<boolean> | undefined;
+
+  async function observe(): Promise<boolean> {
+    try {
+      await pinner.describeVolume({ volumeId, targetPath }, call);
+      return true;
+    } catch (error) {
+      if (NOT_FINAL.includes(CallError.from(error).code)) throw error;
+      return false; // Nothing is there, or nothing of this driver's, or nothing can be.
+    }
+  }
+
+  const isPublished = () => {
+    observed ??= observe();
+    return observed;
+  };
+  return {
+    isPublished,
+    async refuse(error) {
+      if (!(await isPublished())) throw error;
+    },
+    async asAnswer(thrown) {
+      const error = CallError.from(thrown);
+      if (NOT_FINAL.includes(error.code)) return error;
+      try {
+        if (!(await isPublished())) return error;
+      } catch {
+        // Then it may be there.
+      }
+      return unavailable(error.message, error);
+    },
+  };
+}

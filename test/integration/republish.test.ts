@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { execa } from 'execa';
+import type { Pod } from '../../src/cli/kubelet.ts';
+import type { LocalNode } from '../../src/cli/local-node.ts';
+import { eventually } from '../cluster/eventually.ts';
+import { asPod, claim, claimant, mapProgram, pod, withNode } from './node.ts';
+
+/** By map, what the pods here may do. */
+const grants = (rules: Readonly<Record<string, readonly string[]>>) =>
+  JSON.stringify({
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'ClusterRole',
+    metadata: { name: 'maps' },
+    rules: Object.entries(rules).map(([name, verbs]) => ({
+      apiGroups: ['bpffs.dev'],
+      resources: ['bpfmaps'],
+      resourceNames: [name],
+      verbs,
+    })),
+  });
+const BINDING = JSON.stringify({
+  apiVersion: 'rbac.authorization.k8s.io/v1',
+  kind: 'ClusterRoleBinding',
+  metadata: { name: 'maps' },
+  roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'maps' },
+  subjects: [{ kind: 'ServiceAccount', name: 'app', namespace: 'prod' }],
+});
+
+const grant = ({ grantsFile }: LocalNode, rules: Readonly<Record<string, readonly string[]>>) =>
+  writeFile(grantsFile, `${grants(rules)}\n---\n${BINDING}\n`);
+
+/** Publishes again, as the kubelet does every minute or so, until the volume has these files. */
+async function republishUntil({ kubelet }: LocalNode, running: Pod, ...files: readonly string[]): Promise<void> {
+  await eventually(`the volume has ${files}`, 10, async () => {
+    await kubelet.publish(running);
+    // Where the kernel lists all maps of the host, that is covered by an empty file.
+    const names = (await readdir(kubelet.volumePath(running))).filter((name) => !name.endsWith('.debug'));
+    return names.sort().join() === files.join();
+  });
+}
+
+const canWrite = async (file: string) =>
+  await asPod(mapProgram, ['write', file, '7', '7']).then(
+    () => true,
+    () => false,
+  );
+const canRead = async (file: string) =>
+  await asPod(mapProgram, ['read', file]).then(
+    () => true,
+    () => false,
+  );
+
+test('a grant that is withdrawn and given again is acted on while the pod runs', async () => {
+  await withNode(async (node) => {
+    const running = pod('flows, limits:rw');
+    const target = node.kubelet.volumePath(running);
+    await node.kubelet.publish(running);
+    assert.equal(await canWrite(join(target, 'limits')), true);
+
+    await grant(node, { limits: ['read', 'write'] });
+    await republishUntil(node, running, 'limits');
+    assert.equal(await canWrite(join(target, 'limits')), true);
+
+    await grant(node, { flows: ['read'], limits: ['read'] });
+    await republishUntil(node, running, 'flows', 'limits');
+    assert.equal(await canWrite(join(target, 'limits')), false);
+    assert.equal(await canRead(join(target, 'limits')), true);
+
+    await grant(node, {});
+    await republishUntil(node, running);
+    await grant(node, { flows: ['read'], limits: ['read', 'write'] });
+    await republishUntil(node, running, 'flows', 'limits');
+    assert.equal(await canWrite(join(target, 'limits')), true);
+
+    // However often: the newest generation, and the first, which containers that do not follow mounts have.
+    const { stdout } = await execa('findmnt', ['--noheadings', '--output', 'TARGET', '--list']);
+    assert.equal(stdout.split('\n').filter((line) => line === target).length, 2);
+    await node.kubelet.unpublish(running);
+  });
+});
+
+test('beside a workspace, what may not be written any more cannot stay to be read', async () => {
+  await withNode(async (node) => {
+    const workspace = await claim(node, 'workspace', { type: 'workspace' });
+    const running = pod('limits:rw');
+    await node.kubelet.publish(claimant(workspace, { name: running.name }));
+    await node.kubelet.publish(running);
+    await grant(node, { limits: ['read'] });
+    await republishUntil(node, running);
+    await grant(node, { limits: ['read', 'write'] });
+    await republishUntil(node, running, 'limits');
+  });
+});
+
+test('a source that goes away takes no map from a running pod, and a new one is in the volume at the next look', async () => {
+  await withNode(async (node) => {
+    const running = pod('flows');
+    const target = node.kubelet.volumePath(running);
+    await node.kubelet.publish(running);
+    await rm(join(node.pins, 'flows'));
+    await republishUntil(node, running, 'flows');
+    assert.equal(await canRead(join(target, 'flows')), true);
+    await execa(mapProgram, ['create', join(node.pins, 'flows')]);
+    await execa(mapProgram, ['write', join(node.pins, 'flows'), '2', '200']);
+    await republishUntil(node, running, 'flows');
+    assert.match((await asPod(mapProgram, ['read', join(target, 'flows')])).stdout, /2=200/);
+  });
+});

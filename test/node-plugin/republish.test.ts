@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import type { NodePublishVolumeRequest } from '../../src/rpc/generated/csi.ts';
+import { Access } from '../../src/rpc/generated/pinner.ts';
+import { CATALOG, call, GRANTS, type Harness, publishRequest, startHarness, until } from './harness.ts';
+
+let harness: Harness;
+before(async () => {
+  harness = await startHarness();
+});
+after(() => harness[Symbol.asyncDispose]());
+
+const publish = (request: NodePublishVolumeRequest) => call(harness.node, harness.node.nodePublishVolume, request);
+
+/** As the pinner has the volume: the files, with ":rw" where they can be written. */
+function files({ targetPath }: NodePublishVolumeRequest): readonly string[] {
+  const { maps = [] } = harness.pinner.volumes.get(targetPath) ?? {};
+  return maps.map(({ fileName, access }) => (access === Access.READ_WRITE ? `${fileName}:rw` : fileName));
+}
+
+async function changes(reason: string): Promise<number> {
+  const text = await (await fetch(`${harness.http}/metrics`)).text();
+  return Number(new RegExp(`^bpffs_volume_changes_total\\{reason="${reason}"\\} (\\d+)$`, 'm').exec(text)?.[1] ?? 0);
+}
+
+/** Publishes again, as the kubelet does every minute or so, until the volume is so. */
+async function untilFiles(request: NodePublishVolumeRequest, ...expected: readonly string[]): Promise<void> {
+  await until(`the volume has ${expected}`, async () => {
+    assert.equal((await publish(request)).code, 'OK');
+    return files(request).join() === expected.join();
+  });
+}
+
+test('a running pod loses what it may not have any more, and gets it back', async () => {
+  const request = publishRequest();
+  assert.equal((await publish(request)).code, 'OK');
+  assert.deepEqual(files(request), ['flows', 'limits:rw']);
+
+  writeFileSync(harness.files.grants, GRANTS.replace('resourceNames: [flows, limits,', 'resourceNames: [limits,'));
+  await untilFiles(request, 'limits:rw');
+  assert.equal(await changes('MapAccessRevoked'), 1);
+
+  writeFileSync(harness.files.grants, GRANTS.replace('verbs: [read, write]', 'verbs: [read]'));
+  await untilFiles(request, 'flows', 'limits');
+  assert.equal(await changes('MapAccessRevoked'), 2);
+  assert.equal(await changes('MapAccessRestored'), 1);
+
+  writeFileSync(harness.files.grants, '');
+  await untilFiles(request);
+  writeFileSync(harness.files.grants, GRANTS);
+  await untilFiles(request, 'flows', 'limits:rw');
+
+  writeFileSync(harness.files.catalog, CATALOG.replace('name: flows }', 'name: other }'));
+  await untilFiles(request, 'limits:rw');
+  writeFileSync(harness.files.catalog, CATALOG);
+  await untilFiles(request, 'flows', 'limits:rw');
+});
+
+test('a new pod is refused what a running one has lost', async () => {
+  const [flows, limits] = ['flows', 'limits:rw'].map((maps) =>
+    publishRequest((r) => {
+      r.volumeId = `csi-new-${maps.slice(0, 5)}`;
+      r.targetPath = `/var/lib/kubelet/pods/2/volumes/kubernetes.io~csi/${maps.slice(0, 5)}/mount`;
+      r.volumeContext.maps = maps;
+    }),
+  ) as [NodePublishVolumeRequest, NodePublishVolumeRequest];
+  assert.equal((await publish(flows)).code, 'OK');
+  writeFileSync(harness.files.grants, '');
+  await untilFiles(flows);
+  const refused = await publish(limits);
+  assert.equal(refused.code, 'PERMISSION_DENIED');
+  assert.equal(harness.pinner.volumes.has(limits.targetPath), false);
+  writeFileSync(harness.files.grants, GRANTS);
+  await untilFiles(flows, 'flows');
+});
+
+test('a source that nobody knows at the moment leaves the file as it is', async () => {
+  const request = publishRequest((r) => {
+    r.volumeId = 'csi-agent';
+    r.targetPath = '/var/lib/kubelet/pods/3/volumes/kubernetes.io~csi/maps/mount';
+    r.volumeContext.maps = 'flows, agent';
+  });
+  const before = await publish(request);
+  assert.equal(before.code, 'UNAVAILABLE');
+  // As if it had been there before the claim went.
+  const [flows] = harness.pinner.volumes.values();
+  assert(flows);
+  harness.pinner.volumes.set(request.targetPath, { ...flows, ...request, maps: flows.maps, gid: undefined });
+  assert.equal((await publish(request)).code, 'OK');
+  const sent = harness.pinner.volumes.get(request.targetPath)?.maps;
+  assert.deepEqual(
+    sent?.map(({ fileName, source }) => [fileName, source === undefined]),
+    [
+      ['flows', false],
+      ['agent', true],
+    ],
+  );
+});
+
+test('no error is final for a volume that is there, but ALREADY_EXISTS', async () => {
+  const request = publishRequest((r) => {
+    r.volumeId = 'csi-there';
+    r.targetPath = '/var/lib/kubelet/pods/4/volumes/kubernetes.io~csi/maps/mount';
+  });
+  assert.equal((await publish(request)).code, 'OK');
+  // Two maps that are one file: INVALID_ARGUMENT before the pod runs.
+  writeFileSync(
+    harness.files.catalog,
+    CATALOG.replace('spec: { source: { pinned: { path: /sys/fs/bpf/netobserv/flows } } }', (spec) =>
+      spec.replace('} }', '} }, fileName: limits'),
+    ),
+  );
+  await until('the catalog is read', async () => (await publish(request)).code === 'UNAVAILABLE');
+  assert.match((await publish(request)).message, /both have the fileName "limits"/);
+  writeFileSync(harness.files.catalog, CATALOG);
+  await until('the catalog is read', async () => (await publish(request)).code === 'OK');
+  request.volumeContext.maps = 'flows';
+  assert.equal((await publish(request)).code, 'ALREADY_EXISTS');
+});
