@@ -1,0 +1,344 @@
+import assert from 'node:assert/strict';
+import { json } from 'node:stream/consumers';
+import { after, before, suite, test } from 'node:test';
+import { createHttps, type Https } from '../../src/kubernetes/https.ts';
+import { kubeconfigConnection } from '../../src/kubernetes/kubeconfig.ts';
+import { parseMapList } from '../../src/volumes/map-list.ts';
+import { type ApiServer, startApiServer } from '../apiserver/api-server.ts';
+import { eventually } from '../cluster/eventually.ts';
+import { applyObjects } from './apply-objects.ts';
+import { parseManifest, render } from './helm.ts';
+
+/** Where the account `reader` may read flows and limits and write limits, and `writer` may write all; nobody else anything. */
+const NAMESPACE = 'prod';
+const PRIVILEGED = { securityContext: { privileged: true } };
+
+let api: ApiServer;
+let https: Https;
+
+before(async () => {
+  api = await startApiServer(['--allow-privileged=true']);
+  https = createHttps(kubeconfigConnection(api.kubeconfig));
+  await applyObjects(api, [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } }]);
+  const objects = parseManifest(await render());
+  const policies = objects.filter(({ kind }) => kind.startsWith('ValidatingAdmissionPolicy'));
+  await applyObjects(api, [...policies, ...GRANTS]);
+  await eventually('the policies are in force', 30, async () => {
+    const { refusal } = await admit(pod({ attributes: {} }));
+    const { warnings } = await admit(pod({ container: PRIVILEGED }));
+    const { refusal: ungranted } = await admit(pod({ serviceAccount: 'nobody' }));
+    return refusal !== undefined && warnings.length > 0 && ungranted !== undefined;
+  });
+});
+after(async () => {
+  https?.close();
+  await api?.stop();
+});
+
+suite('attributes', () => {
+  const refused = (what: string, change: PodOptions, says: RegExp) =>
+    test(`${what}: refused`, async () => {
+      const { refusal } = await admit(pod(change));
+      assert.match(refusal ?? 'taken', says);
+    });
+  const taken = (what: string, change: PodOptions) =>
+    test(`${what}: taken`, async () => assert.equal((await admit(pod(change))).refusal, undefined));
+
+  taken('the example of the README', { attributes: { maps: 'flows, limits:rw' } });
+  taken('readOnly without :rw', { readOnly: true });
+  taken('fsType bpf', { fsType: 'bpf' });
+  taken('a user namespace, told', { hostUsers: false, attributes: { maps: 'flows', hostUsers: 'false' } });
+  taken('the host users, told', { hostUsers: true, attributes: { maps: 'flows', hostUsers: 'true' } });
+  taken('another driver', { driver: 'csi.example.com', attributes: { any: 'thing' } });
+
+  refused('no attributes', { attributes: {} }, /volume v0: volumeAttributes\.maps: names no map/);
+  refused(
+    'an unknown attribute',
+    { attributes: { maps: 'flows', map: 'x' } },
+    /v0: volumeAttributes\.map: unknown attr/,
+  );
+  refused(
+    'what the kubelet says itself',
+    { attributes: { maps: 'flows', 'csi.storage.k8s.io/pod.name': 'x' } },
+    /unknown/,
+  );
+  refused('a type', { attributes: { maps: 'flows', type: 'workspace' } }, /v0: .*takes a PersistentVolumeClaim/);
+  refused('new maps', { attributes: { newMaps: '[]' } }, /v0: .*takes a PersistentVolumeClaim/);
+  refused(
+    'readOnly with :rw',
+    { readOnly: true, attributes: { maps: 'flows,limits:rw' } },
+    /v0: readOnly: .*"limits:rw"/,
+  );
+  refused('another file system', { fsType: 'ext4' }, /v0: fsType: leave it out/);
+  refused('a user namespace, not told', { hostUsers: false }, /v0: volumeAttributes\.hostUsers .* write "false"/);
+  refused('a user namespace that is none', { attributes: { maps: 'flows', hostUsers: 'false' } }, /write "true"/);
+  refused('hostUsers: maybe', { attributes: { maps: 'flows', hostUsers: 'maybe' } }, /write "true"/);
+  refused('a second volume', { more: [{ maps: 'flows,' }] }, /volume v1: .*an item is empty/);
+});
+
+test('of every text in maps, admission and the driver think the same', async () => {
+  const texts = [
+    ...[
+      'flows',
+      ' flows ',
+      'flows,limits',
+      'flows ,\n limits:rw',
+      'a.b-c.d',
+      '0',
+      'a'.repeat(128),
+      `${'a'.repeat(128)}:rw`,
+    ],
+    ...[
+      '',
+      ' ',
+      ',',
+      'flows,',
+      ',flows',
+      'flows,,limits',
+      'flows:ro',
+      'flows:',
+      ':rw',
+      'flows:rw:rw',
+      'flows :rw',
+      'flows: rw',
+    ],
+    ...[
+      'Flows',
+      'flows/limits',
+      '-flows',
+      'flows-',
+      'flows.',
+      '.flows',
+      'a..b',
+      'fl_ows',
+      'flöws',
+      'a'.repeat(129),
+      `${'a'.repeat(129)}:rw`,
+    ],
+    ...[
+      'flows,flows',
+      'flows,flows:rw',
+      'flows:rw, flows',
+      'flows;limits',
+      'flows limits',
+      'flows\u00a0',
+      'rw',
+      'rw:rw',
+    ],
+    ...[numbered(256), numbered(257), `${numbered(255)},m0`],
+  ];
+  for (const maps of texts) {
+    const { refusal } = await admit(pod({ attributes: { maps }, serviceAccount: 'writer' }));
+    let driver: string | undefined;
+    try {
+      parseMapList(maps, 'volumeAttributes.maps');
+    } catch (error) {
+      driver = String(error);
+    }
+    const text = JSON.stringify(maps.slice(0, 140));
+    assert.equal(refusal === undefined, driver === undefined, `${text}\nadmission: ${refusal}\ndriver: ${driver}`);
+    if (refusal !== undefined) assert.match(refusal, /csi-driver-bpffs-attributes/, text);
+  }
+});
+
+suite('grants', () => {
+  test('none at all', async () => {
+    const { refusal } = await admit(pod({ serviceAccount: 'nobody' }));
+    assert.match(refusal ?? '', /system:serviceaccount:prod:nobody may not read map "flows": no grant;/);
+  });
+
+  test('reading does not cover writing', async () => {
+    const { refusal } = await admit(pod({ attributes: { maps: 'limits:rw, flows:rw' } }));
+    assert.match(refusal ?? '', /system:serviceaccount:prod:reader may not write map "flows"/);
+  });
+
+  test('each volume counts, and so does the last map that is looked at', async () => {
+    const more = [{ maps: numbered(17) }, { maps: 'secret' }];
+    const { refusal } = await admit(pod({ attributes: { maps: 'flows, limits' }, more }));
+    assert.match(refusal ?? '', /may not read map "secret"/);
+  });
+
+  test('more maps than that are the driver’s to judge', async () => {
+    const { refusal } = await admit(pod({ attributes: { maps: `${numbered(20)}, secret` } }));
+    assert.equal(refusal, undefined);
+  });
+
+  test('without an account the pod has the one called default', async () => {
+    const { refusal } = await admit(pod({ serviceAccount: undefined }));
+    assert.match(refusal ?? '', /system:serviceaccount:prod:default may not read/);
+  });
+
+  test('a grant of another namespace is none', async () => {
+    const { refusal } = await admit(pod({}), 'default');
+    assert.match(refusal ?? '', /system:serviceaccount:default:reader may not read/);
+  });
+});
+
+suite('workloads', () => {
+  const kinds = [
+    ['apps/v1', 'Deployment'],
+    ['apps/v1', 'StatefulSet'],
+    ['apps/v1', 'DaemonSet'],
+    ['batch/v1', 'Job'],
+    ['batch/v1', 'CronJob'],
+  ] as const;
+  for (const [apiVersion, kind] of kinds) {
+    test(`${kind}: attributes are refused, a missing grant is warned of`, async () => {
+      assert.equal((await admit(workload(apiVersion, kind, pod({})))).refusal, undefined);
+      const bad = await admit(workload(apiVersion, kind, pod({ attributes: { maps: 'flows:ro' } })));
+      assert.match(bad.refusal ?? '', /volume v0: .*"flows:ro": read-only is the default/);
+      const ungranted = await admit(workload(apiVersion, kind, pod({ serviceAccount: 'nobody' })));
+      assert.equal(ungranted.refusal, undefined);
+      assert.match(ungranted.warnings.join(), /prod:nobody may not read map/);
+    });
+  }
+
+  test('one that was there before can be annotated and deleted, not changed', async () => {
+    const bad = workload('apps/v1', 'Deployment', pod({ attributes: { maps: 'flows:ro' } }), 'old');
+    await api.kubectl(['delete', 'validatingadmissionpolicybinding', 'csi-driver-bpffs-attributes']);
+    await eventually('the policy is out of force', 30, async () => (await admit(bad)).refusal === undefined);
+    await applyObjects(api, [bad]);
+    const binding = parseManifest(await render()).find(
+      ({ kind, metadata }) => kind.endsWith('PolicyBinding') && metadata.name === 'csi-driver-bpffs-attributes',
+    );
+    assert(binding);
+    await applyObjects(api, [binding]);
+    const inProd = `--namespace=${NAMESPACE}`;
+    await eventually('the policy is in force', 30, async () => (await admit(bad)).refusal !== undefined);
+    await api.kubectl(['annotate', 'deployment/old', inProd, 'some=thing']);
+    await assert.rejects(api.kubectl(['set', 'image', 'deployment/old', inProd, 'c=other']), /flows:ro/);
+    await api.kubectl(['delete', 'deployment/old', inProd]);
+  });
+});
+
+suite('containers that nothing holds to reading', () => {
+  const cases: readonly (readonly [string, object, RegExp | undefined])[] = [
+    ['privileged', PRIVILEGED, /container c is privileged or has CAP_BPF/],
+    ['CAP_BPF', { securityContext: { capabilities: { add: ['NET_ADMIN', 'BPF'] } } }, /container c /],
+    [
+      'CAP_SYS_ADMIN by its long name',
+      { securityContext: { capabilities: { add: ['CAP_SYS_ADMIN'] } } },
+      /container c /,
+    ],
+    ['all capabilities', { securityContext: { capabilities: { add: ['ALL'] } } }, /container c /],
+    ['NET_ADMIN', { securityContext: { capabilities: { add: ['NET_ADMIN'] } } }, undefined],
+    ['nothing', {}, undefined],
+  ];
+  for (const [what, container, says] of cases) {
+    test(`${what}: ${says ? 'warned of' : 'quiet'}`, async () => {
+      const { refusal, warnings } = await admit(pod({ container }));
+      assert.equal(refusal, undefined);
+      if (says) assert.match(warnings.join(), says);
+      else assert.deepEqual(warnings, []);
+    });
+  }
+
+  test('an init container counts', async () => {
+    const { warnings } = await admit(pod({ initContainer: PRIVILEGED }));
+    assert.match(warnings.join(), /container i is privileged/);
+  });
+
+  test('with writable maps alone there is nothing to hold', async () => {
+    const { warnings } = await admit(pod({ container: PRIVILEGED, attributes: { maps: 'limits:rw' } }));
+    assert.deepEqual(warnings, []);
+  });
+});
+
+test('the policies pass the type checks of the API server', async () => {
+  const list = await api.kubectl(['get', 'validatingadmissionpolicies', '--output=json']);
+  for (const { metadata, status } of JSON.parse(list).items) {
+    assert.equal(status?.typeChecking?.expressionWarnings, undefined, metadata.name);
+  }
+});
+
+const GRANTS = [
+  role('reader', [
+    { resourceNames: ['flows', 'limits', ...numbered(30).split(',')], verbs: ['read'] },
+    { resourceNames: ['limits'], verbs: ['write'] },
+  ]),
+  role('writer', [{ verbs: ['read', 'write'] }]),
+  binding('reader'),
+  binding('writer'),
+];
+
+function role(name: string, rules: readonly object[]) {
+  const ours = { apiGroups: ['bpffs.dev'], resources: ['bpfmaps'] };
+  return {
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'ClusterRole',
+    metadata: { name: `map-${name}` },
+    rules: rules.map((rule) => ({ ...ours, ...rule })),
+  };
+}
+
+function binding(account: string) {
+  return {
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'RoleBinding',
+    metadata: { name: `map-${account}`, namespace: NAMESPACE },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: `map-${account}` },
+    subjects: [{ kind: 'ServiceAccount', name: account, namespace: NAMESPACE }],
+  };
+}
+
+interface PodOptions {
+  readonly driver?: string;
+  readonly attributes?: Readonly<Record<string, string>>;
+  /** Of further volumes. */
+  readonly more?: readonly Readonly<Record<string, string>>[];
+  readonly readOnly?: boolean;
+  readonly fsType?: string;
+  readonly hostUsers?: boolean;
+  readonly serviceAccount?: string | undefined;
+  readonly container?: object;
+  readonly initContainer?: object;
+}
+
+type Pod = ReturnType<typeof pod>;
+
+/** A pod that is taken, but for what `options` say. */
+function pod(options: PodOptions) {
+  const { driver = 'csi.bpffs.dev', attributes = { maps: 'flows' }, more = [], readOnly, fsType, hostUsers } = options;
+  const { serviceAccount = 'serviceAccount' in options ? undefined : 'reader', container, initContainer } = options;
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'candidate' },
+    spec: {
+      serviceAccountName: serviceAccount,
+      hostUsers,
+      containers: [{ name: 'c', image: 'i', ...container }],
+      ...(initContainer && { initContainers: [{ name: 'i', image: 'i', ...initContainer }] }),
+      volumes: [attributes, ...more].map((volumeAttributes, index) => ({
+        name: `v${index}`,
+        csi: { driver, volumeAttributes, readOnly, fsType },
+      })),
+    },
+  };
+}
+
+function workload(apiVersion: string, kind: string, { spec }: Pod, name = 'candidate') {
+  const metadata = { name, namespace: NAMESPACE, labels: { app: name } };
+  const restartPolicy = kind.endsWith('Job') ? 'Never' : 'Always';
+  const template = { metadata: { labels: metadata.labels }, spec: { ...spec, restartPolicy } };
+  if (kind === 'Job') return { apiVersion, kind, metadata, spec: { template } };
+  if (kind === 'CronJob')
+    return { apiVersion, kind, metadata, spec: { schedule: '@daily', jobTemplate: { spec: { template } } } };
+  return { apiVersion, kind, metadata, spec: { selector: { matchLabels: metadata.labels }, template } };
+}
+
+/** Asks the API server, which keeps nothing. */
+async function admit(object: { apiVersion: string; kind: string }, namespace = NAMESPACE) {
+  const group = object.apiVersion === 'v1' ? '/api/v1' : `/apis/${object.apiVersion}`;
+  const path = `${group}/namespaces/${namespace}/${object.kind.toLowerCase()}s?dryRun=All&fieldValidation=Strict`;
+  const answer = await https.send({ method: 'POST', path, body: object }, AbortSignal.timeout(10_000));
+  const { message } = (await json(answer)) as { message?: string };
+  const warnings = [answer.headers.warning ?? []].flat().map((warning) => warning.replace(/^299 - "|"$/g, ''));
+  if (answer.statusCode === 201) return { refusal: undefined, warnings };
+  assert(answer.statusCode === 422 || answer.statusCode === 403, `${answer.statusCode} ${message}`);
+  return { refusal: message ?? '', warnings };
+}
+
+function numbered(count: number): string {
+  return Array.from({ length: count }, (_, index) => `m${index}`).join(',');
+}

@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { execa } from 'execa';
+import { parse } from 'yaml';
+import { EVERYTHING } from './everything.ts';
+import { CHART, MANIFEST, parseManifest, render, renderManifest } from './helm.ts';
+
+test('the rendered manifest is what the chart makes', async () => {
+  assert.equal(await readFile(MANIFEST, 'utf8'), await renderManifest(), 'run `make manifests`');
+});
+
+test('helm finds nothing to complain of', async () => {
+  const helm = join(import.meta.dirname, 'bin', 'helm');
+  await execa(helm, ['lint', '--strict', '--quiet', '--values=-', CHART], { input: JSON.stringify(EVERYTHING) });
+});
+
+test('every template is one object, in a file named for it, with the labels of all', async () => {
+  const seen = new Set<string>();
+  for (const text of (await render(EVERYTHING)).split(/^---$/m)) {
+    const [, file] = /^# Source: csi-driver-bpffs\/templates\/(.*)\.yaml$/m.exec(text) ?? [];
+    // A custom resource definition says nothing of where it comes from.
+    if (file === undefined) continue;
+    const [object] = parseManifest(text);
+    assert(object, file);
+    assert(file.endsWith(object.kind.toLowerCase()) || /-(policy|binding)$/.test(file), `${file}: ${object.kind}`);
+    assert.equal(object.metadata.labels?.['app.kubernetes.io/name'], 'csi-driver-bpffs', file);
+    if (file !== 'storageclass') assert(!seen.has(file), `${file} has two objects`);
+    seen.add(file);
+  }
+  const templates = (await readdir(join(CHART, 'templates'))).filter((name) => name.endsWith('.yaml'));
+  assert.deepEqual([...seen].sort(), templates.map((name) => name.replace('.yaml', '')).sort());
+});
+
+test('with everything off there is the node’s part alone', async () => {
+  const off = { enabled: false };
+  const objects = parseManifest(
+    await render({ controller: off, admission: off, seccompProfile: off, networkPolicy: off, bpfman: false }),
+  );
+  const names = objects
+    .filter(({ kind }) => kind !== 'CustomResourceDefinition')
+    .map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+  assert.deepEqual(names.sort(), [
+    'CSIDriver csi.bpffs.dev',
+    'ClusterRole csi-driver-bpffs-catalog',
+    'ClusterRole csi-driver-bpffs-node',
+    'ClusterRole csi-driver-bpffs-view',
+    'ClusterRoleBinding csi-driver-bpffs-node',
+    'DaemonSet csi-driver-bpffs-node',
+    'ServiceAccount csi-driver-bpffs-node',
+  ]);
+});
+
+test('a comment stands before every rule of RBAC', async () => {
+  const documents = (await render(EVERYTHING)).split(/^---$/m);
+  const roles = documents.filter((text) => /^kind: (Cluster)?Role$/m.test(text));
+  assert(roles.length >= 5);
+  for (const text of roles) {
+    const lines = text.split('\n');
+    for (const [index, line] of lines.entries()) {
+      if (line.startsWith('  - apiGroups:')) assert.match(lines[index - 1] ?? '', /^ {2}# /, text);
+    }
+  }
+});
+
+test('no rule has a wildcard, nor a verb upon secrets or upon RBAC', async () => {
+  for (const { kind, metadata, rules } of parseManifest(await render(EVERYTHING))) {
+    if (!kind.endsWith('Role')) continue;
+    for (const rule of rules as readonly Record<string, readonly string[]>[]) {
+      const words = Object.values(rule).flat();
+      for (const word of ['*', 'secrets', 'rbac.authorization.k8s.io', 'impersonate', 'escalate', 'bind']) {
+        assert(!words.includes(word), `${metadata.name}: ${word}`);
+      }
+      // To know that a map exists is not to see what is in it.
+      if (rule.resources?.includes('bpfmaps'))
+        assert(!words.includes('read') && !words.includes('write'), metadata.name);
+    }
+  }
+});
+
+test('only the pinner is privileged, and only who talks to the API server has a token', async () => {
+  for (const { kind, spec } of parseManifest(await render(EVERYTHING))) {
+    if (kind !== 'DaemonSet' && kind !== 'Deployment') continue;
+    const pod = (spec as PodController).template.spec;
+    for (const container of [...(pod.initContainers ?? []), ...pod.containers]) {
+      const { privileged = false, capabilities, runAsUser, allowPrivilegeEscalation } = container.securityContext;
+      assert.equal(privileged, container.name === 'pinner', container.name);
+      if (privileged) continue;
+      assert.deepEqual(capabilities, { drop: ['ALL'] });
+      assert.equal(allowPrivilegeEscalation, false);
+      assert.equal(runAsUser, container.name === 'seccomp-profile' ? 0 : 65532);
+      const hasToken = pod.automountServiceAccountToken || container.volumeMounts.some(({ name }) => name === 'token');
+      assert.equal(hasToken, ['plugin', 'controller', 'provisioner'].includes(container.name), container.name);
+    }
+  }
+});
+
+interface PodController {
+  readonly template: {
+    readonly spec: {
+      readonly automountServiceAccountToken: boolean;
+      readonly initContainers?: readonly Container[];
+      readonly containers: readonly Container[];
+    };
+  };
+}
+
+interface Container {
+  readonly name: string;
+  readonly volumeMounts: readonly { readonly name: string }[];
+  readonly securityContext: {
+    readonly privileged?: boolean;
+    readonly capabilities?: object;
+    readonly runAsUser?: number;
+    readonly allowPrivilegeEscalation?: boolean;
+  };
+}
+
+test('the schema knows every default, and every value of the test', async () => {
+  await render(parse(await readFile(join(CHART, 'values.yaml'), 'utf8')));
+  await render(EVERYTHING);
+});
+
+const mistakes: readonly (readonly [object, RegExp])[] = [
+  [{ imagee: {} }, /'imagee'/],
+  [{ image: { digest: 'latest' } }, /digest/],
+  [{ node: { tolerations: {} } }, /tolerations/],
+  [{ node: { maxUnavailable: 0 } }, /maxUnavailable/],
+  [{ kubeletDir: 'var/lib/kubelet' }, /kubeletDir/],
+  [{ kubeletDir: '/var/lib/kubelet/' }, /kubeletDir/],
+  [{ pinRoots: [] }, /pinRoots/],
+  [{ logLevel: 'loud' }, /logLevel/],
+  [{ admission: { enable: true } }, /'enable'/],
+  [{ storageClasses: [{ name: 'x' }] }, /parameters/],
+  [{ storageClasses: [{ name: 'x', parameters: { type: 'shred' } }] }, /type/],
+  [{ networkPolicy: { apiServerPorts: ['https'] } }, /apiServerPorts/],
+];
+for (const [values, says] of mistakes) {
+  test(`the schema refuses ${JSON.stringify(values)}`, () => assert.rejects(render(values), says));
+}

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { access, glob, readFile } from 'node:fs/promises';
+import { dirname, join, normalize } from 'node:path';
+import { test } from 'node:test';
+import { parse } from 'yaml';
+import { bpfMapSchema } from '../../src/catalog/bpf-map-schema.ts';
+
+const ROOT = new URL('../../', import.meta.url).pathname;
+
+const documents = new Map<string, string>();
+for await (const file of glob(['*.md', 'docs/*.md'], { cwd: ROOT })) {
+  documents.set(file, await readFile(join(ROOT, file), 'utf8'));
+}
+const docs = [...documents].filter(([file]) => file.startsWith('docs/'));
+
+test('every link leads somewhere', async () => {
+  for (const [file, text] of docs) {
+    for (const [, path = '', anchor] of text.matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)) {
+      const target = path === '' ? file : normalize(join(dirname(file), path));
+      if (anchor === undefined) {
+        await assert.doesNotReject(access(join(ROOT, target)), `${file}: ${path}`);
+      } else {
+        assert(anchors(documents.get(target) ?? '').includes(anchor), `${file}: ${path}#${anchor}`);
+      }
+    }
+  }
+});
+
+test('every BpfMap in them is one', () => {
+  const blocks = docs.flatMap(([file, text]) =>
+    Array.from(text.matchAll(/^```yaml\n(.*?)^```/gms), ([, yaml = '']) => ({ file, object: parse(yaml) })),
+  );
+  const maps = blocks.filter(({ object }) => object.kind === 'BpfMap');
+  assert(maps.length >= 3);
+  for (const { file, object } of maps)
+    assert(bpfMapSchema.safeParse(object).success, `${file}: ${object.metadata.name}`);
+});
+
+test('the driver says what troubleshooting.md says that it says', async () => {
+  const sources: string[] = [];
+  for await (const file of glob(['src/**/*.ts', 'native/src/**/*.rs'], { cwd: ROOT })) {
+    if (!file.includes('generated') && !file.endsWith('.test.ts'))
+      sources.push(await readFile(join(ROOT, file), 'utf8'));
+  }
+  const said = sources.join('\n');
+  const waits = documents.get('docs/troubleshooting.md')?.match(/^## The pod waits$.*?(?=^## )/ms)?.[0] ?? '';
+  const cells = Array.from(waits.matchAll(/^\| (`.*?) \|/gm), ([, cell = '']) => cell);
+  const texts = cells.flatMap((cell) => Array.from(cell.matchAll(/`([^`]+)`/g), ([, text = '']) => text));
+  const ours = texts.filter((text) => !OF_OTHERS.some((other) => text.includes(other)));
+  assert(ours.length > 30);
+  // A field stands before what is said of it.
+  const parts = ours.flatMap((text) => text.replace(/^[\w.…]+: /, '').split(FILLED_IN));
+  const unsaid = parts.map((part) => part.trim()).filter((part) => part.length > 3 && !said.includes(part));
+  assert.deepEqual(unsaid, []);
+});
+
+/** What is left out, or different each time. */
+const FILLED_IN =
+  /[…(]|"[^"]*"|\b(?:bpfmaps\.bpffs\.dev|pinner\.sock|(?:read|write) map|map|claim|ClusterBpfApplication|kubectl create role|ReadOnly)\b/;
+
+/** What the kubelet or the container runtime says. */
+const OF_OTHERS = ['list of registered CSI drivers', 'MOUNT_ATTR_IDMAP', 'cannot load seccomp profile', 'desc ='];
+
+/** As GitHub makes them. */
+function anchors(markdown: string): readonly string[] {
+  return Array.from(markdown.matchAll(/^#+ (.*)$/gm), ([, title = '']) =>
+    title
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}

@@ -1,0 +1,40 @@
+/** Values of the chart with every feature on. */
+export const EVERYTHING = {
+  image: { digest: `sha256:${'0'.repeat(64)}` },
+  imagePullSecrets: [{ name: 'registry' }],
+  logLevel: 'debug',
+  kubeletDir: '/var/lib/k0s/kubelet',
+  pinRoots: ['/sys/fs/bpf', '/run/cilium/bpffs'],
+  networkMaps: true,
+  node: {
+    nodeSelector: { maps: 'yes' },
+    affinity: { nodeAffinity: {} },
+    seLinuxOptions: { type: 'spc_t' },
+    maxUnavailable: 1,
+  },
+  controller: {
+    replicas: 3,
+    nodeSelector: { role: 'infra' },
+    affinity: { podAntiAffinity: {} },
+    tolerations: [{ key: 'infra', operator: 'Exists' }],
+  },
+  storageClasses: [
+    {
+      name: 'packet-maps',
+      parameters: { maps: 'flows, limits:rw' },
+      volumeBindingMode: 'Immediate',
+      reclaimPolicy: 'Retain',
+    },
+    {
+      name: 'packet-counts',
+      default: true,
+      allowedTopologies: [{ matchLabelExpressions: [{ key: 'topology.csi.bpffs.dev/node', values: ['a'] }] }],
+      parameters: { type: 'shared', newMaps: '- { name: counts, type: array, valueSize: 8, maxEntries: 256 }\n' },
+    },
+  ],
+  serviceAccountTokenInSecrets: true,
+  networkPolicy: { apiServerPorts: [443, 6443] },
+  podMonitor: { enabled: true, labels: { release: 'prometheus' } },
+  dashboard: { enabled: true },
+  namespace: { create: true },
+};

@@ -1,0 +1,41 @@
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { parseAllDocuments } from 'yaml';
+
+export const CHART = new URL('../../deploy/chart/', import.meta.url).pathname;
+export const MANIFEST = new URL('../../deploy/csi-driver-bpffs.yaml', import.meta.url).pathname;
+export const NAMESPACE = 'csi-driver-bpffs';
+
+/** Any object of a manifest. */
+export interface Manifest {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string; readonly labels?: Record<string, string> };
+  readonly [field: string]: unknown;
+}
+
+/** What `helm template` prints of the chart with these values. Throws what helm says if they cannot be used. */
+export async function render(values: object = {}): Promise<string> {
+  const args = ['template', 'csi-driver-bpffs', CHART, `--namespace=${NAMESPACE}`, '--include-crds', '--values=-'];
+  const { stdout } = await execa(join(import.meta.dirname, 'bin', 'helm'), args, { input: JSON.stringify(values) });
+  return `${stdout}\n`;
+}
+
+/** What MANIFEST should be. */
+export async function renderManifest(): Promise<string> {
+  const rendered = await render({ namespace: { create: true } });
+  // Nothing here is Helm's to manage.
+  const unmanaged = rendered
+    .replace(/^ *(helm\.sh\/chart|app\.kubernetes\.io\/managed-by): .*\n/gm, '')
+    .replace(/^# Source: .*\n/gm, '');
+  return `# csi-driver-bpffs for kubectl apply --server-side --filename: made from deploy/chart by \`make manifests\`.\n${unmanaged}`;
+}
+
+/** The objects of a manifest. */
+export function parseManifest(text: string): readonly Manifest[] {
+  return parseAllDocuments(text).flatMap((document) => {
+    if ('errors' in document && document.errors.length > 0) throw document.errors[0];
+    const object: Manifest | null = document.toJS();
+    return object === null ? [] : [object];
+  });
+}

@@ -1,0 +1,240 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { BpfMap } from '../../src/catalog/catalog.ts';
+import { createKubernetesClient } from '../../src/kubernetes/client.ts';
+import { kubeconfigConnection } from '../../src/kubernetes/kubeconfig.ts';
+import { createLogger } from '../../src/logger.ts';
+import { createNodeMetrics } from '../../src/metrics.ts';
+import { openClusterAuthority } from '../../src/node/cluster-authority.ts';
+import type { VolumeSpec } from '../../src/volumes/volume.ts';
+import { createVolumeObjects } from '../../src/volumes/volume-objects.ts';
+import { type ApiServer, startApiServer } from '../apiserver/api-server.ts';
+import { AUDIENCE, makePod, NODE, podToken } from '../apiserver/pods.ts';
+import { eventually } from '../cluster/eventually.ts';
+import { BIN } from '../cluster/node.ts';
+import { applyObjects } from './apply-objects.ts';
+import { type Manifest, NAMESPACE, parseManifest, render } from './helm.ts';
+
+const ROOT = new URL('../../', import.meta.url).pathname;
+
+/** The audit log shows what each part of the driver asked the API server for, and whether it was let. */
+let scratch: string;
+let api: ApiServer;
+let objects: readonly Manifest[];
+const closing: (() => void | Promise<void>)[] = [];
+
+before(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'csi-driver-bpffs-rbac-'));
+  const policy = { apiVersion: 'audit.k8s.io/v1', kind: 'Policy', rules: [{ level: 'Metadata' }] };
+  await writeFile(join(scratch, 'policy.json'), JSON.stringify({ ...policy, omitStages: ['RequestReceived'] }));
+  const audit = [`--audit-policy-file=${scratch}/policy.json`, `--audit-log-path=${scratch}/audit.log`];
+  // The controller manager, which is not here, would have to take away the finalizers that this plugin adds.
+  api = await startApiServer([...audit, '--disable-admission-plugins=StorageObjectInUseProtection']);
+  objects = parseManifest(await render({ namespace: { create: true }, admission: { enabled: false } }));
+  await applyObjects(
+    api,
+    objects.filter(({ kind }) => !/^(DaemonSet|Deployment)$/.test(kind)),
+  );
+  await api.kubectl(['wait', '--for=condition=Established', 'crd', '--all']);
+});
+after(async () => {
+  for (const close of closing) await close();
+  await api?.stop();
+  await rm(scratch, { recursive: true, force: true });
+});
+
+test('the node plugin may do what it does, and nothing else', async () => {
+  const account = 'csi-driver-bpffs-node';
+  const pod = await makePod(api, 'prod', 'collector', 'collector');
+  const config = { kind: 'cluster' as const, kubeconfig: await kubeconfigOf(account) };
+  const names = { driverName: AUDIENCE, nodeId: NODE };
+  const authority = openClusterAuthority(config, names, createLogger('error'), createNodeMetrics());
+  closing.push(() => authority.close());
+  await authority.synced;
+  authority.requireReady();
+  const { volumes } = authority;
+  assert.equal(await volumes?.get('absent-00000000'), undefined);
+
+  const signal = AbortSignal.timeout(10_000);
+  const tokens = JSON.stringify({ [AUDIENCE]: { token: await podToken(api, pod) } });
+  const secrets = { 'csi.storage.k8s.io/serviceAccount.tokens': tokens };
+  const identity = await authority.identify(pod, { secrets, volumeContext: {} }, signal);
+  assert.equal((await authority.access.check(identity, 'flows', 'read', signal)).allowed, false);
+  const told = () => api.kubectl(['get', 'events', '--namespace=prod', '--output=name']);
+  authority.tell(pod, 'MapReplaced', 'once');
+  await eventually('it is told', 5, async () => (await told()) !== '');
+  authority.tell(pod, 'MapReplaced', 'once');
+
+  // Of resources that are not there, as of bpfman's here, an account without the right is told that it has not.
+  for (const [namespace, name] of [
+    [undefined, 'cluster'],
+    ['prod', 'namespaced'],
+  ]) {
+    const source = { kind: 'bpfman' as const, namespace, application: `${name}`, program: 'p', map: 'm' };
+    const map: BpfMap = { name: 'm', fileName: 'm', maxAccess: 'ReadOnly', source };
+    await assert.rejects(async () => authority.resolveSource(map), /is its CustomResourceDefinition installed/);
+  }
+  assert.deepEqual(await refused(account), []);
+  const unseen = ['watch bpfman.io/bpfapplicationstates', 'watch bpfman.io/clusterbpfapplicationstates'];
+  await eventually('all is asked for', 10, async () => {
+    assert.deepEqual([...(await asked(account)), ...unseen].sort(), allowed(account));
+    return true;
+  });
+});
+
+test('the controller may do with its volumes what it does, and nothing else', async () => {
+  const account = 'csi-driver-bpffs-controller';
+  const client = createKubernetesClient(kubeconfigConnection(await kubeconfigOf(account)));
+  closing.push(client.close);
+  const store = createVolumeObjects(client);
+  const spec: VolumeSpec = {
+    volumeName: 'pvc-1',
+    content: { type: 'workspace' },
+    userNamespace: false,
+    accessModes: ['SINGLE_NODE_WRITER'],
+    capacityBytes: 0,
+    nodeName: NODE,
+    claim: undefined,
+  };
+  const { id } = await store.create(spec);
+  assert.equal((await store.create(spec)).id, id);
+  assert.equal((await store.list()).volumes.length, 1);
+  await store.delete(id);
+  assert.equal(await store.get(id), undefined);
+  assert.deepEqual(await refused(account), []);
+  const ours = allowed(account).filter((right) => right.includes(' bpffs.dev/'));
+  assert.deepEqual([...(await asked(account))].sort(), ours);
+});
+
+test('external-provisioner, told what the chart tells it, makes a volume and deletes it, and is refused nothing', async () => {
+  const account = 'csi-driver-bpffs-controller';
+  const socket = join(scratch, 'csi.sock');
+  await using processes = new AsyncDisposableStack();
+  const start = (command: string, args: readonly string[]) => {
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', command, ...args], {
+      stdio: 'ignore',
+      env: { ...process.env, POD_NAMESPACE: NAMESPACE },
+    });
+    processes.defer(() => ended(child));
+  };
+  const local = ['--http-address=off', '--log-level=error'];
+  start(join(ROOT, 'bin/csi-driver-bpffs'), ['controller', `--volumes=${scratch}`, `--endpoint=${socket}`, ...local]);
+
+  await applyObjects(api, [
+    { apiVersion: 'v1', kind: 'Node', metadata: { name: NODE, labels: { 'topology.csi.bpffs.dev/node': NODE } } },
+    {
+      apiVersion: 'storage.k8s.io/v1',
+      kind: 'CSINode',
+      metadata: { name: NODE },
+      spec: { drivers: [{ name: AUDIENCE, nodeID: NODE, topologyKeys: ['topology.csi.bpffs.dev/node'] }] },
+    },
+    {
+      apiVersion: 'storage.k8s.io/v1',
+      kind: 'StorageClass',
+      metadata: { name: 'workspace' },
+      provisioner: AUDIENCE,
+      volumeBindingMode: 'WaitForFirstConsumer',
+      parameters: { type: 'workspace' },
+    },
+    {
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      // As the scheduler and the controller manager would.
+      metadata: {
+        name: 'loader',
+        namespace: 'default',
+        annotations: {
+          'volume.kubernetes.io/selected-node': NODE,
+          'volume.kubernetes.io/storage-provisioner': AUDIENCE,
+        },
+      },
+      spec: {
+        storageClassName: 'workspace',
+        accessModes: ['ReadWriteOnce'],
+        resources: { requests: { storage: '1Mi' } },
+      },
+    },
+  ]);
+  start(join(BIN, 'csi-provisioner'), [
+    ...provisionerArgs().filter((arg) => !/^--(csi-address|http-endpoint)=/.test(arg)),
+    ...[`--csi-address=${socket}`, `--kubeconfig=${await kubeconfigOf(account)}`],
+  ]);
+
+  const get = async (...args: string[]) => JSON.parse(await api.kubectl(['get', '--output=json', ...args]));
+  const volume = await eventually('there is a volume', 60, async () => (await get('persistentvolumes')).items[0]);
+  const [term] = volume.spec.nodeAffinity.required.nodeSelectorTerms;
+  assert.deepEqual(term.matchExpressions, [{ key: 'topology.csi.bpffs.dev/node', operator: 'In', values: [NODE] }]);
+  // As the controller manager would, once the claim is gone.
+  await api.kubectl(['delete', 'persistentvolumeclaim', 'loader', '--wait=false']);
+  const released = ['--subresource=status', '--patch={"status":{"phase":"Released"}}'];
+  await api.kubectl(['patch', 'persistentvolume', volume.metadata.name, '--type=merge', ...released]);
+  await eventually('the volume is gone', 60, async () => (await get('persistentvolumes')).items.length === 0);
+  assert.deepEqual(await refused(account), []);
+});
+
+/** The args of the chart's container. */
+function provisionerArgs(): readonly string[] {
+  const deployment = objects.find(({ kind }) => kind === 'Deployment');
+  assert(deployment);
+  const { template } = deployment.spec as { template: { spec: { containers: { name: string; args: string[] }[] } } };
+  return template.spec.containers.find(({ name }) => name === 'provisioner')?.args ?? assert.fail();
+}
+
+const userOf = (account: string) => `system:serviceaccount:${NAMESPACE}:${account}`;
+
+/** A file. */
+async function kubeconfigOf(account: string): Promise<string> {
+  const config = JSON.parse(await readFile(api.kubeconfig, 'utf8'));
+  config.users[0].user = { token: await api.kubectl(['create', 'token', account, `--namespace=${NAMESPACE}`]) };
+  const file = join(scratch, `${account}.kubeconfig`);
+  await writeFile(file, JSON.stringify(config));
+  return file;
+}
+
+/** What the account's roles allow, as "verb group/resource". */
+function allowed(account: string): readonly string[] {
+  const rules = objects.flatMap(({ kind, metadata, rules }) =>
+    kind.endsWith('Role') && metadata.name === account ? (rules as readonly Rule[]) : [],
+  );
+  return rules
+    .flatMap(({ apiGroups: [group], resources, verbs }) =>
+      resources.flatMap((resource) => verbs.map((verb) => `${verb} ${group}/${resource}`)),
+    )
+    .sort();
+}
+
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+}
+
+/** What the account has asked for, in the same words. */
+async function asked(account: string): Promise<ReadonlySet<string>> {
+  return new Set((await audited(account)).map(({ request }) => request));
+}
+
+async function refused(account: string): Promise<readonly string[]> {
+  return (await audited(account)).filter(({ code }) => code === 403).map(({ request }) => request);
+}
+
+async function audited(account: string): Promise<readonly { readonly request: string; readonly code: number }[]> {
+  const lines = (await readFile(join(scratch, 'audit.log'), 'utf8')).split('\n').filter(Boolean);
+  return lines.flatMap((line) => {
+    const { user, verb, objectRef, responseStatus } = JSON.parse(line);
+    if (user.username !== userOf(account) || objectRef === undefined) return [];
+    return [{ request: `${verb} ${objectRef.apiGroup ?? ''}/${objectRef.resource}`, code: responseStatus?.code ?? 0 }];
+  });
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  child.once('exit', () => resolve());
+  child.kill('SIGKILL');
+  await promise;
+}
