@@ -65,6 +65,37 @@ test-integration: build dist/map clients test/conformance/bin/csi-sanity
 	$(call say,Testing both services together)
 	$(ISOLATED) $(NODE) --test --test-timeout=$(TIMEOUT) 'test/integration/**/*.test.ts'
 
+.PHONY: e2e
+e2e: test-apiserver test-deploy clients ## Test all of it in a real cluster on this machine, installed from chart and image
+	$(call say,Testing in a cluster)
+	$(NODE) --test --test-concurrency=1 --test-timeout=1200000 --test-global-setup=test/e2e/setup.ts 'test/e2e/**/*.test.ts'
+
+.PHONY: cluster
+cluster: $(NODE)
+	$(call say,Building the parts of a cluster (some minutes the first time))
+	test/cluster/build.sh
+
+.PHONY: test-apiserver
+test-apiserver: cluster src/rpc/generated/csi.ts ## Test what speaks to the API server, against a real one
+	$(call say,Testing against an API server)
+	$(ISOLATED) $(NODE) --test --test-timeout=600000 'test/apiserver/**/*.test.ts'
+
+.PHONY: test-deploy
+test-deploy: cluster image dist/map test/deploy/bin/helm ## Test chart, image, seccomp profile and admission policies, and install them in a cluster
+	$(call say,Testing what is deployed)
+	$(ISOLATED) $(NODE) --test --test-timeout=600000 'test/deploy/**/*.test.ts'
+
+.PHONY: image
+image: build ## Build the container image into test/deploy/bin/image.tar, without pulling any
+	$(call say,Building the image)
+	test/deploy/build-image.sh
+
+.PHONY: manifests
+manifests: $(NODE) test/deploy/bin/helm ## Render deploy/csi-driver-bpffs.yaml, and make the seccomp profile
+	$(NODE) test/deploy/write-manifest.ts
+	cd deploy/seccomp/generate && profile=$$(go run .) && printf '%s\n' "$$profile" >../bpf-consumer.json
+	npx --no-install biome format --write deploy/seccomp/bpf-consumer.json
+
 # The clients that people use, from their own package sources.
 .PHONY: clients
 clients: debian-packages
@@ -109,6 +140,10 @@ format: $(NODE) ## Format everything
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf dist node_modules src/rpc/generated native/target test/clients/aya/target test/bench/bin test/clients/*/bin
+
+test/deploy/bin/helm:
+	$(call say,Building helm (some minutes the first time))
+	GOBIN=$(CURDIR)/$(@D) CGO_ENABLED=0 go install -trimpath -ldflags='-s -w' helm.sh/helm/v4/cmd/helm@v4.3.1
 
 test/conformance/bin/csi-sanity:
 	$(call say,Building csi-sanity)

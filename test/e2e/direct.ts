@@ -1,0 +1,100 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { PodIdentity } from '../../src/access/access.ts';
+import { call, createCsiClient } from '../../src/cli/csi-client.ts';
+import {
+  VolumeCapability_AccessMode_Mode as Mode,
+  NodeClient,
+  type NodePublishVolumeRequest,
+} from '../../src/rpc/generated/csi.ts';
+import { cluster } from './running.ts';
+import type { Space } from './space.ts';
+
+const AUDIENCE = 'csi.bpffs.dev';
+const SOCKET = '/var/lib/kubelet/plugins/csi.bpffs.dev/csi.sock';
+
+/** Asks the driver on the node in the kubelet's place. What it refuses is thrown as a CallError. */
+export interface Direct {
+  /** Publishes one inline volume of the pod, beside those that it has. `token`: undefined sends none. */
+  publish(pod: PodIdentity, maps: string, token: string | undefined): Promise<void>;
+  unpublish(pod: PodIdentity): Promise<void>;
+  /** Whether there is a volume, as the node's mounts tell. */
+  isPublished(pod: PodIdentity): Promise<boolean>;
+  close(): void;
+}
+
+export function openDirect(): Direct {
+  const client = createCsiClient(NodeClient, cluster.node.path(SOCKET));
+  const targetOf = ({ podUid }: PodIdentity) =>
+    `${cluster.kubeletDirectory}/pods/${podUid}/volumes/kubernetes.io~csi/direct/mount`;
+  const volumeId = `csi-${'d'.repeat(64)}`;
+  // What the kubelet makes around a volume, it takes away again, and may do so here too.
+  const tidy = (pod: PodIdentity) =>
+    cluster.run('rmdir', '--parents', '--ignore-fail-on-non-empty', dirname(targetOf(pod))).catch(() => {});
+  return {
+    async publish(pod, maps, token) {
+      const targetPath = targetOf(pod);
+      await mkdir(cluster.node.path(dirname(targetPath)), { recursive: true });
+      const request: NodePublishVolumeRequest = {
+        volumeId,
+        publishContext: {},
+        stagingTargetPath: '',
+        targetPath,
+        volumeCapability: {
+          accessMode: { mode: Mode.SINGLE_NODE_WRITER },
+          accessType: { $case: 'mount', value: { fsType: '', mountFlags: [], volumeMountGroup: '' } },
+        },
+        readonly: false,
+        secrets: {},
+        volumeContext: {
+          maps,
+          'csi.storage.k8s.io/pod.name': pod.podName,
+          'csi.storage.k8s.io/pod.namespace': pod.namespace,
+          'csi.storage.k8s.io/pod.uid': pod.podUid,
+          'csi.storage.k8s.io/serviceAccount.name': pod.serviceAccount,
+          'csi.storage.k8s.io/ephemeral': 'true',
+          ...(token !== undefined && {
+            'csi.storage.k8s.io/serviceAccount.tokens': JSON.stringify({ [AUDIENCE]: { token } }),
+          }),
+        },
+      };
+      try {
+        await call(client, client.nodePublishVolume, request);
+      } catch (error) {
+        await tidy(pod);
+        throw error;
+      }
+    },
+    async unpublish(pod) {
+      await call(client, client.nodeUnpublishVolume, { volumeId, targetPath: targetOf(pod) });
+      await tidy(pod);
+    },
+    async isPublished(pod) {
+      const targets = await cluster.run('findmnt', '--list', '--noheadings', '--output=TARGET');
+      return targets.split('\n').some((target) => target.startsWith(targetOf(pod)));
+    },
+    close: () => client.close(),
+  };
+}
+
+/** Who a pod is. */
+export async function identityOf(space: Space, podName: string): Promise<PodIdentity> {
+  const columns = '--output=jsonpath={.metadata.uid} {.spec.serviceAccountName}';
+  const [podUid = '', serviceAccount = ''] = (await space.kubectl('get', 'pod', podName, columns)).split(' ');
+  return { namespace: space.name, serviceAccount, podName, podUid };
+}
+
+/** A token of a service account, for the driver if nothing else is said; with a pod, as the kubelet would ask for it. */
+export async function createToken(
+  { namespace, serviceAccount }: Pick<PodIdentity, 'namespace' | 'serviceAccount'>,
+  pod?: PodIdentity,
+  audience: string = AUDIENCE,
+): Promise<string> {
+  const bound = pod && [
+    '--bound-object-kind=Pod',
+    `--bound-object-name=${pod.podName}`,
+    `--bound-object-uid=${pod.podUid}`,
+  ];
+  const token = ['create', 'token', serviceAccount, `--namespace=${namespace}`, `--audience=${audience}`];
+  return await cluster.kubectl(...token, ...(bound ?? []));
+}

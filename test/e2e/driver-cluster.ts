@@ -1,0 +1,68 @@
+import { type Cluster, type ClusterOptions, startCluster } from '../cluster/cluster.ts';
+import { type Manifest, NAMESPACE, parseManifest, render } from '../deploy/helm.ts';
+import { saveEvidence } from './evidence.ts';
+import { DRIVER, importImages, PROVISIONER } from './images.ts';
+import { nodeMaps } from './node-maps.ts';
+import { account, mapRole, pinnedMap, roleBinding, serviceAccount } from './objects.ts';
+import { inline, pod } from './pods.ts';
+
+// Running pods are looked at every few seconds in place of every minute.
+const KUBELET = { syncFrequency: '5s' };
+
+const VALUES = {
+  image: { ...DRIVER, pullPolicy: 'Never' },
+  controller: { provisioner: { image: PROVISIONER } },
+  namespace: { create: true },
+};
+
+/** A cluster on which the driver serves. */
+export interface DriverCluster {
+  readonly cluster: Cluster;
+  /** From when the node hears of the DaemonSet to a running container with maps; the node has the images. */
+  readonly coldNodeSeconds: number;
+}
+
+/** Starts a cluster and installs the driver as its chart has it. If that fails, nothing runs any more, and there is evidence. */
+export async function startDriverCluster(directory: string, options: ClusterOptions = {}): Promise<DriverCluster> {
+  const cluster = await startCluster(directory, { kubelet: KUBELET, ...options });
+  try {
+    await importImages(cluster);
+    return { cluster, coldNodeSeconds: await installDriver(cluster) };
+  } catch (error) {
+    const evidence = await saveEvidence(cluster, 'setup');
+    await cluster.stop();
+    throw new Error(`the driver was not installed; see ${evidence}`, { cause: error });
+  }
+}
+
+/** What the chart makes. */
+export async function driverObjects(): Promise<readonly Manifest[]> {
+  return parseManifest(await render(VALUES));
+}
+
+async function installDriver(cluster: Cluster): Promise<number> {
+  const objects = await driverObjects();
+  const isCrd = ({ kind }: Manifest) => kind === 'CustomResourceDefinition';
+  await cluster.apply(objects.filter(isCrd));
+  await cluster.kubectl('wait', '--for=condition=Established', '--timeout=30s', 'crd', '--all');
+  await nodeMaps(cluster).create('first', { 1: 1 });
+  await cluster.apply(FIRST_GRANT);
+  const start = performance.now();
+  await cluster.apply(objects.filter((object) => !isCrd(object)));
+  await cluster.apply([pod('first', { serviceAccount: 'first', volume: inline({ maps: 'first' }) })]);
+  await cluster.kubectl('wait', '--for=condition=Ready', '--timeout=120s', 'pod/first');
+  const seconds = (performance.now() - start) / 1000;
+  for (const workload of ['daemonset/csi-driver-bpffs-node', 'deployment/csi-driver-bpffs-controller']) {
+    await cluster.kubectl('rollout', 'status', workload, `--namespace=${NAMESPACE}`, '--timeout=120s');
+  }
+  await cluster.kubectl('delete', 'pod/first', 'bpfmap/first', 'rolebinding/first', 'serviceaccount/first');
+  await cluster.kubectl('delete', 'clusterrole/first');
+  return seconds;
+}
+
+const FIRST_GRANT = [
+  pinnedMap('first', 'first'),
+  serviceAccount('first'),
+  mapRole('first', { read: ['first'] }),
+  roleBinding('first', 'first', account('default', 'first')),
+];

@@ -1,0 +1,43 @@
+import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { Cluster } from '../cluster/cluster.ts';
+import { NAMESPACE } from '../deploy/helm.ts';
+
+const DIRECTORY = join(import.meta.dirname, 'bin/failure');
+
+/** By file, what of a cluster tells why something failed. None of it has a token. */
+const COMMANDS: Readonly<Record<string, readonly [string, ...string[]]>> = {
+  'pods.txt': ['kubectl', 'describe', 'pods', '--all-namespaces'],
+  'claims.txt': ['kubectl', 'describe', 'persistentvolumeclaims,persistentvolumes', '--all-namespaces'],
+  'events.txt': ['kubectl', 'get', 'events', '--all-namespaces', '--sort-by=.lastTimestamp', '--output=wide'],
+  'objects.yaml': [
+    'kubectl',
+    'get',
+    'bpfmaps,bpfvolumes,storageclasses,csidrivers,csinodes,rolebindings,validatingadmissionpolicybindings',
+    '--all-namespaces',
+    '--output=yaml',
+  ],
+  'node-plugin.log': logs('daemonset/csi-driver-bpffs-node'),
+  'controller.log': logs('deployment/csi-driver-bpffs-controller'),
+  'mounts.txt': ['findmnt', '--types=bpf,tmpfs', '--output=TARGET,SOURCE,FSTYPE,OPTIONS,PROPAGATION'],
+  'processes.txt': ['ps', '-e', '-o', 'pid,ppid,stat,etimes,rss,args', '--forest'],
+};
+
+function logs(of: string): readonly [string, ...string[]] {
+  return ['kubectl', 'logs', of, `--namespace=${NAMESPACE}`, '--all-pods', '--all-containers', '--prefix', '--tail=-1'];
+}
+
+/** Writes what is to be seen of a cluster now, and gives the directory. What cannot be had has the reason in its file. */
+export async function saveEvidence(cluster: Cluster, of: string): Promise<string> {
+  const directory = join(DIRECTORY, of.replaceAll(/[^A-Za-z0-9]+/g, '-').slice(0, 100));
+  await rm(directory, { recursive: true, force: true });
+  await mkdir(directory, { recursive: true });
+  for (const [file, [command, ...args]] of Object.entries(COMMANDS)) {
+    const text = await cluster.run(command, ...args).catch((error: unknown) => `${error}`);
+    await writeFile(join(directory, file), text);
+  }
+  for (const { log } of Object.values(cluster.components)) {
+    await copyFile(log, join(directory, basename(log))).catch(() => {});
+  }
+  return directory;
+}

@@ -1,0 +1,59 @@
+import { chmod, copyFile, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { execa } from 'execa';
+import type { Cluster } from '../cluster/cluster.ts';
+import { createImage, type ImageOptions } from '../cluster/image.ts';
+import { BIN } from '../cluster/node.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+
+/** What test/deploy/build-image.sh has built, and how that is called. */
+const DRIVER_ARCHIVE = join(ROOT, 'test/deploy/bin/image.tar');
+export const DRIVER = { repository: 'localhost/csi-driver-bpffs', tag: 'test' };
+export const PROVISIONER = 'localhost/csi-provisioner:test';
+/** For pods that use maps: a shell with the usual commands, and PROGRAMS. */
+export const MAPS = 'localhost/maps:1';
+
+/** native/examples/map.rs, and of test/clients/README.md those that are static. */
+const PROGRAMS = [
+  'dist/map',
+  'test/clients/cilium/bin/cilium',
+  'test/clients/example/bin/loader',
+  'test/clients/example/bin/consumer',
+];
+
+/** Makes the images of the driver, of external-provisioner and of the pods known to the kubelet. */
+export async function importImages(cluster: Cluster): Promise<void> {
+  await cluster.importImage(DRIVER_ARCHIVE);
+  await importImage(cluster, { name: PROVISIONER, entrypoint: ['/csi-provisioner'] }, (root) =>
+    copyFile(join(BIN, 'csi-provisioner'), join(root, 'csi-provisioner')),
+  );
+  await importImage(cluster, { name: MAPS }, async (root) => {
+    const bin = join(root, 'bin');
+    await mkdir(bin);
+    for (const program of PROGRAMS) await copyFile(join(ROOT, program), join(bin, basename(program)));
+    await copyFile('/bin/busybox', join(bin, 'busybox'));
+    const { stdout } = await execa('/bin/busybox', ['--list']);
+    const applets = stdout.split('\n').filter((name) => name !== 'busybox');
+    for (const name of applets) await symlink('busybox', join(bin, name));
+  });
+}
+
+async function importImage(
+  cluster: Cluster,
+  options: Omit<ImageOptions, 'directory'>,
+  fill: (root: string) => Promise<void>,
+): Promise<void> {
+  const scratch = await mkdtemp(join(tmpdir(), 'csi-driver-bpffs-image-'));
+  try {
+    const root = join(scratch, 'root');
+    await mkdir(root);
+    await chmod(root, 0o755);
+    await fill(root);
+    await createImage({ ...options, directory: root }, join(scratch, 'image.tar'));
+    await cluster.importImage(join(scratch, 'image.tar'));
+  } finally {
+    await rm(scratch, { recursive: true });
+  }
+}

@@ -1,0 +1,44 @@
+import { join } from 'node:path';
+import type { Cluster } from '../cluster/cluster.ts';
+
+const MAP = join(import.meta.dirname, '../../dist/map');
+
+/** Maps that somebody has pinned on the node, by their path beneath /sys/fs/bpf: hashes of a u32 to a u64. */
+export interface NodeMaps {
+  /** Pins a new one, with directories; what was pinned there before goes. */
+  create(path: string, entries?: Readonly<Record<number, number>>): Promise<void>;
+  write(path: string, key: number, value: number): Promise<void>;
+  /** Its entries in their order: `1=10 7=42`. */
+  read(path: string): Promise<string>;
+  /** Removes a pin, or a directory with all in it. */
+  remove(path: string): Promise<void>;
+  /** How many maps this kernel has, of whoever. */
+  count(): Promise<number>;
+}
+
+export function nodeMaps(cluster: Pick<Cluster, 'run'>): NodeMaps {
+  const at = (path: string) => join('/sys/fs/bpf', path);
+  const map = (...args: string[]) => cluster.run(MAP, ...args);
+  return {
+    async create(path, entries = {}) {
+      await cluster.run('mkdir', '--parents', join(at(path), '..'));
+      await cluster.run('rm', '--force', at(path));
+      await map('create', at(path));
+      for (const [key, value] of Object.entries(entries)) await map('write', at(path), key, `${value}`);
+    },
+    async write(path, key, value) {
+      await map('write', at(path), `${key}`, `${value}`);
+    },
+    read: async (path) => sortEntries(await map('read', at(path))),
+    async remove(path) {
+      await cluster.run('rm', '--recursive', '--force', at(path));
+    },
+    count: async () => Number(await map('count')),
+  };
+}
+
+/** What `map read` prints, as one line: the kernel's order is any. */
+export function sortEntries(text: string): string {
+  const entries = text.split('\n').filter((line) => line !== '');
+  return entries.toSorted((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10)).join(' ');
+}

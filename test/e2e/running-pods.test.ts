@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import { eventually } from '../cluster/eventually.ts';
+import { nodeMaps } from './node-maps.ts';
+import { mountsOf, type NodeState, nodeState } from './node-state.ts';
+import { account, mapRole, pinnedMap, roleBinding, serviceAccount } from './objects.ts';
+import { inline, pod } from './pods.ts';
+import { cluster } from './running.ts';
+import { useSpace } from './space.ts';
+
+const maps = nodeMaps(cluster);
+const space = useSpace();
+const { exec, read, start, described } = space;
+
+const FLOWS = 'e2e-running-flows';
+const LIMITS = 'e2e-running-limits';
+const SWAPS = 20;
+
+/** What is promised for a kubelet that looks every minute; this one looks every few seconds. */
+const WITHIN_S = 120;
+
+// Ends when it is told to, so that the kubelet starts it again.
+const command = ['sh', '-c', 'trap exit TERM; while :; do sleep 0.1; done'];
+const running = (name: string, mountPropagation: string) =>
+  pod(name, {
+    serviceAccount: 'app',
+    volume: inline({ maps: `${FLOWS}, ${LIMITS}:rw` }),
+    mount: { mountPropagation },
+    container: { command },
+  });
+
+before(async () => {
+  await maps.create('running/flows', { 1: 1 });
+  await maps.create('running/limits', { 1: 1 });
+  await space.apply(
+    pinnedMap(FLOWS, 'running/flows', { fileName: 'flows' }),
+    pinnedMap(LIMITS, 'running/limits', { fileName: 'limits', maxAccess: 'ReadWrite' }),
+    serviceAccount('app'),
+    mapRole(`${space.name}-reader`, { read: [FLOWS, LIMITS] }),
+    mapRole(`${space.name}-writer`, { write: [LIMITS] }),
+    roleBinding('reader', `${space.name}-reader`, account(space.name, 'app')),
+    roleBinding('writer', `${space.name}-writer`, account(space.name, 'app')),
+  );
+  await start(running('follower', 'HostToContainer'), running('keeper', 'None'));
+});
+after(() => maps.remove('running'));
+
+async function restart(name: string): Promise<void> {
+  const restarts = () =>
+    space.kubectl('get', 'pod', name, '--output=jsonpath={.status.containerStatuses[0].restartCount}');
+  const before = await restarts();
+  await exec(name, 'kill', '1');
+  await eventually('the container starts again', 60, async () => (await restarts()) !== before);
+  await space.ready(name);
+}
+
+const untilRead = (name: string, file: string, entries: string) =>
+  eventually(`${name} reads ${entries}`, WITHIN_S, async () => (await read(name, `/maps/${file}`)) === entries);
+
+const canWrite = (name: string) =>
+  exec(name, 'map', 'write', '/maps/limits', '1', '1').then(
+    () => true,
+    () => false,
+  );
+
+test('a loader that starts again with a new map: who follows mounts sees it, any other when it restarts', async () => {
+  await maps.create('running/flows', { 1: 2 });
+  await untilRead('follower', 'flows', '1=2');
+  assert.equal(await read('keeper', '/maps/flows'), '1=1');
+  for (const name of ['follower', 'keeper']) {
+    await described(
+      `pod/${name}`,
+      /Normal\s+MapReplaced .* In volume "maps", "flows" became another map at its source/,
+    );
+  }
+  await restart('keeper');
+  assert.equal(await read('keeper', '/maps/flows'), '1=2');
+});
+
+suite('a grant', () => {
+  test('that is withdrawn takes the map, or the right to write it, from running pods', async () => {
+    await space.kubectl('delete', 'rolebinding/writer');
+    await eventually('it is read-only', WITHIN_S, async () => !(await canWrite('follower')));
+    assert.equal(await read('follower', '/maps/limits'), '1=1');
+    assert.equal(await canWrite('keeper'), true, 'a container that does not follow mounts keeps what it has');
+    await described('pod/keeper', /Warning\s+MapAccessRevoked .*"limits" may only be read now/);
+    await space.kubectl('delete', 'rolebinding/reader');
+    await eventually('it is gone', WITHIN_S, async () => !(await exec('follower', 'ls', '/maps')).includes('flows'));
+    await described('pod/follower', /MapAccessRevoked .*"flows", "limits" is not granted any more/);
+    await restart('keeper');
+    assert.doesNotMatch(await exec('keeper', 'ls', '/maps'), /flows|limits/);
+  });
+
+  test('that is given again gives it back', async () => {
+    await space.apply(
+      roleBinding('reader', `${space.name}-reader`, account(space.name, 'app')),
+      roleBinding('writer', `${space.name}-writer`, account(space.name, 'app')),
+    );
+    await eventually('it can be written', WITHIN_S, () => canWrite('follower'));
+    await untilRead('follower', 'flows', '1=2');
+    await described('pod/follower', /Normal\s+MapAccessRestored .* is granted again/);
+  });
+});
+
+test(`${SWAPS} swaps leave what one leaves`, async (context) => {
+  let first: NodeState | undefined;
+  for (let swap = 1; swap <= SWAPS; swap++) {
+    await maps.create('running/flows', { 1: 100 + swap });
+    await untilRead('follower', 'flows', `1=${100 + swap}`);
+    first ??= await nodeState(cluster);
+  }
+  const numbers = ({ mounts, maps, descriptors }: NodeState) => ({ mounts, maps, descriptors });
+  const last = await eventually('nothing grew', 20, async () => {
+    // The kernel takes its time to free a map.
+    const state = await nodeState(cluster);
+    assert.deepEqual(numbers(state), numbers(first ?? state));
+    return state;
+  });
+  context.diagnostic(`after one swap ${JSON.stringify(first)}, after ${SWAPS} ${JSON.stringify(last)}`);
+  const heights = await mountsOf(cluster, space.name, 'follower');
+  // The newest generation, and the first, which containers that do not follow mounts may have; in each the writable map.
+  assert.deepEqual(heights, { maps: 2, 'maps/limits': 2 });
+});

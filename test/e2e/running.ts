@@ -1,0 +1,15 @@
+import { afterEach } from 'node:test';
+import { openCluster } from '../cluster/cluster.ts';
+import { saveEvidence } from './evidence.ts';
+import { CLUSTER_VARIABLE } from './setup.ts';
+
+const directory = process.env[CLUSTER_VARIABLE];
+if (directory === undefined) throw new Error('run these tests with --test-global-setup=test/e2e/setup.ts');
+
+/** The cluster of this run, with the driver on it. What a test changes of it, it mends. */
+export const cluster = await openCluster(directory);
+
+afterEach(async (context) => {
+  if (!('passed' in context) || context.passed) return;
+  context.diagnostic(`what the cluster looked like then: ${await saveEvidence(cluster, context.fullName)}`);
+});

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { eventually } from '../cluster/eventually.ts';
+import { nodeMaps } from './node-maps.ts';
+import { nodeState } from './node-state.ts';
+import { account, mapRole, pinnedMap, roleBinding, serviceAccount } from './objects.ts';
+import { inline, pod } from './pods.ts';
+import { cluster } from './running.ts';
+import { useSpace } from './space.ts';
+
+const maps = nodeMaps(cluster);
+const space = useSpace();
+
+const FLOWS = 'e2e-scale-flows';
+const LIMITS = 'e2e-scale-limits';
+const PODS = 100;
+
+before(async () => {
+  for (const name of ['flows', 'limits']) await maps.create(`scale/${name}`, { 1: 1 });
+  await space.apply(
+    pinnedMap(FLOWS, 'scale/flows'),
+    pinnedMap(LIMITS, 'scale/limits', { maxAccess: 'ReadWrite' }),
+    serviceAccount('app'),
+    mapRole(`${space.name}-app`, { read: [FLOWS], write: [LIMITS] }),
+    roleBinding('app', `${space.name}-app`, account(space.name, 'app')),
+  );
+});
+after(() => maps.remove('scale'));
+
+/** Seconds from the first pod created to all running, and until all are gone. */
+async function time(prefix: string, volume: object): Promise<{ readonly up: number; readonly down: number }> {
+  const pods = Array.from({ length: PODS }, (_, index) => pod(`${prefix}-${index}`, { serviceAccount: 'app', volume }));
+  const started = performance.now();
+  await space.apply(...pods);
+  await eventually('all run', 600, async () => {
+    const phases = await space.kubectl('get', 'pods', '--output=jsonpath={.items[*].status.phase}');
+    return phases.split(' ').filter((phase) => phase === 'Running').length === PODS;
+  });
+  const up = (performance.now() - started) / 1000;
+  const ended = performance.now();
+  await space.kubectl('delete', 'pods', '--all', '--timeout=300s');
+  return { up, down: (performance.now() - ended) / 1000 };
+}
+
+test(`${PODS} pods with two maps each start at once`, async (context) => {
+  const before = await nodeState(cluster);
+  const plain = await time('plain', { emptyDir: {} });
+  const mapped = await time('mapped', inline({ maps: `${FLOWS}, ${LIMITS}:rw` }));
+  const after = await nodeState(cluster);
+  const row = (what: string, { up, down }: typeof plain) =>
+    `${what}: up in ${up.toFixed(1)} s, gone in ${down.toFixed(1)} s`;
+  context.diagnostic(`${PODS} pods with ${row('an emptyDir', plain)}`);
+  context.diagnostic(`${PODS} pods with ${row('two maps', mapped)}`);
+  context.diagnostic(
+    `resident KiB before ${JSON.stringify(before.memoryKib)}, after ${JSON.stringify(after.memoryKib)}`,
+  );
+  assert.deepEqual({ mounts: after.mounts, maps: after.maps }, { mounts: before.mounts, maps: before.maps });
+});
