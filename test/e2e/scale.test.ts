@@ -38,7 +38,7 @@ async function time(prefix: string, volume: object): Promise<{ readonly up: numb
   });
   const up = (performance.now() - started) / 1000;
   const ended = performance.now();
-  await space.kubectl('delete', 'pods', '--all', '--timeout=300s');
+  await space.stop('--all');
   return { up, down: (performance.now() - ended) / 1000 };
 }
 

@@ -13,7 +13,7 @@ export interface Space {
   start(...pods: readonly Pod[]): Promise<void>;
   /** Waits until pods that are there, or will be, are ready, and throws as `start` does. */
   ready(...pods: readonly string[]): Promise<void>;
-  /** Deletes pods and waits until they are gone. */
+  /** Deletes pods and waits until they are gone, with their volumes. `--all`: all of them. */
   stop(...pods: readonly string[]): Promise<void>;
   /** Runs a command in the container `main` of a pod, or in another: `pod/container`. Throws with what it says if it fails. */
   exec(pod: string, ...command: readonly string[]): Promise<string>;
@@ -91,7 +91,8 @@ function createSpace(name: string): Space & { remove(): Promise<void> } {
       await ready(...pods.map(({ metadata }) => metadata.name));
     },
     async stop(...pods) {
-      await kubectl('delete', 'pod', '--timeout=60s', ...pods);
+      await kubectl('delete', 'pod', '--timeout=300s', ...pods);
+      await unmounted();
     },
     exec,
     read: async (pod, path) => sortEntries(await exec(pod, 'map', 'read', path)),
@@ -104,9 +105,14 @@ function createSpace(name: string): Space & { remove(): Promise<void> } {
     async remove() {
       await cluster.kubectl('delete', 'namespace', name, '--timeout=90s');
       if (globals.size > 0) await cluster.kubectl('delete', '--ignore-not-found', ...globals);
-      await eventually('no volume is left of a pod that is gone', 20, async () => (await orphans()).length === 0);
+      await unmounted();
     },
   };
+}
+
+/** An object may be gone before the kubelet has done with it, and it waits two minutes at most between two attempts. */
+async function unmounted(): Promise<void> {
+  await eventually('no volume is left of a pod that is gone', 150, async () => (await orphans()).length === 0);
 }
 
 /** Mounts of the driver beneath the directory of a pod that is not there any more. */
