@@ -18,6 +18,8 @@ const FLOWS = 'e2e-faults-flows';
 const LATER = 'e2e-faults-later';
 const SHARED = 'e2e-faults-shared';
 const BURST = 8;
+// Each lets the kubelet wait twice as long before it starts the container again.
+const KILLS = 2;
 const AWAY_S = 120;
 
 const app: typeof pod = (name, options) => pod(name, { serviceAccount: 'app', ...options });
@@ -96,7 +98,7 @@ for (const process of ['plugin', 'pinner'] as const) {
     const before = await nodeState(cluster);
     const pods = names(`${process}-burst`, BURST);
     await space.apply(...pods.map((name) => app(name, { volume: inline({ maps: FLOWS }) })));
-    for (let kill = 0; kill < 3; kill++) {
+    for (let kill = 0; kill < KILLS; kill++) {
       await sleep(700);
       await killDriver(process);
     }
