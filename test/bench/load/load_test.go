@@ -79,7 +79,7 @@ func TestRequestsLookLikeAKubelets(t *testing.T) {
 		if !regexp.MustCompile(`^csi-[0-9a-f]{64}$`).MatchString(request.VolumeId) {
 			t.Errorf("id %q", request.VolumeId)
 		}
-		if filepath.Dir(filepath.Dir(request.TargetPath)) != dir || filepath.Base(request.TargetPath) != "mount" {
+		if filepath.Dir(filepath.Dir(filepath.Dir(request.TargetPath))) != dir || filepath.Base(request.TargetPath) != "mount" {
 			t.Errorf("target %q", request.TargetPath)
 		}
 		if request.VolumeCapability.GetMount().GetVolumeMountGroup() != "2000" || !request.Readonly ||
@@ -122,7 +122,7 @@ func TestLeaveAndRemove(t *testing.T) {
 	if status != 0 || parseReport(t, stdout).Calls["publish"].Count != 7 {
 		t.Fatalf("status %d: %s%s", status, stdout, stderr)
 	}
-	if left, _ := filepath.Glob(dir + "/*/mount"); len(left) != 7 {
+	if left, _ := filepath.Glob(dir + "/*/load/mount"); len(left) != 7 {
 		t.Errorf("left: %v", left)
 	}
 	// Pairs beside them are other volumes.

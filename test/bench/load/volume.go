@@ -28,8 +28,13 @@ func (v volume) digest(of string) string {
 	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%s %d", of, v.number)))
 }
 
-func (v volume) parent() string {
+// pod is where a kubelet keeps the volumes of a pod, and here it has no other: a plugin may look at those beside it.
+func (v volume) pod() string {
 	return filepath.Join(v.cfg.targetDir, strconv.Itoa(v.number))
+}
+
+func (v volume) parent() string {
+	return filepath.Join(v.pod(), "load")
 }
 
 func (v volume) target() string {
@@ -78,7 +83,7 @@ func (v volume) makeParent() error {
 // removeParent does what the kubelet does after it has unpublished: some plugins leave the target directory behind. It
 // removes empty directories only, so a volume that is still there stays, and is the error.
 func (v volume) removeParent() error {
-	for _, directory := range []string{v.target(), v.parent()} {
+	for _, directory := range []string{v.target(), v.parent(), v.pod()} {
 		if err := os.Remove(directory); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("left behind: %w", err)
 		}
