@@ -2,44 +2,27 @@ import type { ControllerConfig } from '../config.ts';
 import { serveHttp } from '../http.ts';
 import { createIdentityService } from '../identity/identity-service.ts';
 import type { Readiness } from '../identity/readiness.ts';
-import { createLogger, type Logger } from '../logger.ts';
+import type { Logger } from '../logger.ts';
 import { createControllerMetrics } from '../metrics.ts';
 import { adapt } from '../rpc/adapter.ts';
 import { ControllerService, IdentityService } from '../rpc/generated/csi.ts';
 import { listen } from '../rpc/server.ts';
 import { createVolumeLock } from '../rpc/volume-lock.ts';
+import { runService, type Service } from '../service.ts';
 import { version } from '../version.ts';
 import type { VolumeListing, VolumeStore } from '../volumes/volume-store.ts';
 import { createControllerService } from './controller-service.ts';
 
-/** A controller that serves. */
-export interface Controller {
-  /** As bound; undefined: no HTTP is served. */
-  readonly httpAddress: string | undefined;
-  /** Drains the calls in work, closes everything and removes the socket. */
-  stop(): Promise<void>;
-}
-
 /** Runs a controller until SIGTERM or SIGINT. Throws BadConfiguration if it cannot start. */
-export async function runController(config: ControllerConfig): Promise<void> {
-  const log = createLogger(config.logLevel);
-  // Before there is a socket: a signal must not end the process with its socket left behind.
-  const signalled = new Promise<NodeJS.Signals>((resolve) => {
-    process.once('SIGTERM', resolve);
-    process.once('SIGINT', resolve);
-  });
-  const controller = await startController(config, log);
-  log.info({ signal: await signalled }, 'stopping');
-  await controller.stop();
-  log.info('stopped');
-  process.exit(0);
+export function runController(config: ControllerConfig): Promise<void> {
+  return runService(config, startController);
 }
 
 /**
  * Starts a controller: opens the store, then the socket. Throws BadConfiguration and leaves nothing open if one of these fails;
  * a volume that cannot be read is no such failure, but is logged.
  */
-export async function startController(config: ControllerConfig, log: Logger): Promise<Controller> {
+export async function startController(config: ControllerConfig, log: Logger): Promise<Service> {
   await using stack = new AsyncDisposableStack();
   const metrics = createControllerMetrics();
   const { volumes, readiness } = stack.adopt(await openStore(config.store, log), (store) => store.close());

@@ -3,7 +3,7 @@ import type { NodeConfig } from '../config.ts';
 import { serveHttp } from '../http.ts';
 import { createIdentityService } from '../identity/identity-service.ts';
 import { PROBE_TIMEOUT_MS, type Readiness } from '../identity/readiness.ts';
-import { createLogger, type Logger } from '../logger.ts';
+import type { Logger } from '../logger.ts';
 import { createNodeMetrics, type NodeMetrics } from '../metrics.ts';
 import { createPinner } from '../pinner/pinner.ts';
 import { adapt } from '../rpc/adapter.ts';
@@ -12,6 +12,7 @@ import { RegistrationService } from '../rpc/generated/registration.ts';
 import { createLimiter } from '../rpc/limiter.ts';
 import { listen } from '../rpc/server.ts';
 import { createVolumeLock } from '../rpc/volume-lock.ts';
+import { runService, type Service } from '../service.ts';
 import { version } from '../version.ts';
 import type { Authority } from './authority.ts';
 import { startReleasing } from './kept-volumes.ts';
@@ -25,34 +26,16 @@ const RELEASE_INTERVAL_MS = 10_000;
 /** How long the kubelet's registration waits for the API server's first answers, which may not come. */
 const SYNC_TIMEOUT_MS = 2000;
 
-/** A node plugin that serves. */
-export interface NodePlugin {
-  /** As bound; undefined: no HTTP is served. */
-  readonly httpAddress: string | undefined;
-  /** Leaves the kubelet's registry, drains the calls in work, closes everything and removes the sockets. */
-  stop(): Promise<void>;
-}
-
 /** Runs a node plugin until SIGTERM or SIGINT. Throws BadConfiguration if it cannot start. */
-export async function runNodePlugin(config: NodeConfig): Promise<void> {
-  const log = createLogger(config.logLevel);
-  // Before there is a socket: a signal must not end the process with its socket left behind.
-  const signalled = new Promise<NodeJS.Signals>((resolve) => {
-    process.once('SIGTERM', resolve);
-    process.once('SIGINT', resolve);
-  });
-  const plugin = await startNodePlugin(config, log);
-  log.info({ signal: await signalled }, 'stopping');
-  await plugin.stop();
-  log.info('stopped');
-  process.exit(0);
+export function runNodePlugin(config: NodeConfig): Promise<void> {
+  return runService(config, startNodePlugin);
 }
 
 /**
  * Starts a node plugin: finds out who decides, then opens the sockets, the kubelet's registration last. Throws BadConfiguration and
- * leaves nothing open if one of these fails; a pinner that is away is no such failure.
+ * leaves nothing open if one of these fails; a pinner that is away is no such failure. When it stops it leaves the kubelet's registry first.
  */
-export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<NodePlugin> {
+export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<Service> {
   await using stack = new AsyncDisposableStack();
   const metrics = createNodeMetrics();
   const authority = stack.adopt(await openAuthority(config, log, metrics), (opened) => opened.close());

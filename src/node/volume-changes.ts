@@ -27,11 +27,7 @@ export function toVolumeChanges(
 ): readonly VolumeChange[] {
   const volume = `volume "${volumeName(targetPath)}"`;
   const paths = (kind: Kind) => changes.filter((change) => change.kind === kind).map(({ path }) => path);
-  const [replaced, added, removed] = [Kind.MAP_REPLACED, Kind.ADDED, Kind.REMOVED].map(paths) as [
-    string[],
-    string[],
-    string[],
-  ];
+  const [replaced, added, removed] = [paths(Kind.MAP_REPLACED), paths(Kind.ADDED), paths(Kind.REMOVED)];
   const [writable, readOnly] = [paths(Kind.MADE_WRITABLE), paths(Kind.MADE_READ_ONLY)];
   const isWorkspace = type === 'workspace';
   const found: VolumeChange[] = [];
