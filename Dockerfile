@@ -48,6 +48,7 @@ ENV PATH=/opt/csi-driver-bpffs/bin MALLOC_ARENA_MAX=1
 # The flags of bin/csi-driver-bpffs, which a test holds equal. There is no compile cache: V8 takes it only on a processor with the
 # features of the one that wrote it.
 ENTRYPOINT ["/opt/csi-driver-bpffs/bin/node", \
-  "--max-semi-space-size=1", "--max-old-space-size=64", "--optimize-for-size", "--single-threaded", "--no-maglev", "--no-sparkplug", \
+  "--max-semi-space-size=1", "--initial-old-space-size=16", "--max-old-space-size=64", "--optimize-for-size", "--single-threaded", \
+  "--no-maglev", "--no-sparkplug", \
   "/opt/csi-driver-bpffs/dist/csi-driver-bpffs.cjs"]
 CMD ["--help"]
