@@ -10,48 +10,59 @@ const CALL_TIMEOUT_MS = 10_000;
 
 /** What keeping house stands on. */
 export interface KeptVolumesParts {
-  readonly volumes: VolumeReader;
-  readonly pinner: Pinner;
+  readonly volumes: Pick<VolumeReader, 'get'>;
+  readonly pinner: Pick<Pinner, 'listKeptVolumes' | 'releaseVolume'>;
   readonly lock: VolumeLock;
-  readonly log: Logger;
+  readonly log: Pick<Logger, 'info' | 'warn'>;
 }
 
 /**
  * Releases what this node keeps of persistent volumes that are deleted, now and every `intervalMs` until it is stopped. One
  * that cannot be read, or that nobody can ask for at the moment, counts as living.
  */
-export function startReleasing(parts: KeptVolumesParts, intervalMs: number): { stop(): Promise<void> } {
+export function startReleasing(parts: KeptVolumesParts, intervalMs: number): { stop(): void } {
   const stopping = new AbortController();
-  const stopped = (async () => {
-    while (!stopping.signal.aborted) {
-      await releaseDeleted(parts);
-      await sleep(intervalMs, undefined, { signal: stopping.signal, ref: false }).catch(() => {});
+  const { signal } = stopping;
+  void (async () => {
+    let told: Told = new Map();
+    while (!signal.aborted) {
+      told = await releaseDeleted(parts, told, signal);
+      await sleep(intervalMs, undefined, { signal, ref: false }).catch(() => {});
     }
   })();
-  return {
-    async stop() {
-      stopping.abort();
-      await stopped;
-    },
-  };
+  return { stop: () => stopping.abort() };
 }
 
-async function releaseDeleted({ volumes, pinner, lock, log }: KeptVolumesParts): Promise<void> {
-  const limits = () => ({ deadline: Date.now() + CALL_TIMEOUT_MS });
+/** What was logged last of each volume that could not be released. */
+type Told = ReadonlyMap<string, string>;
+
+async function releaseDeleted(
+  { volumes, pinner, lock, log }: KeptVolumesParts,
+  told: Told,
+  signal: AbortSignal,
+): Promise<Told> {
+  const limits = () => ({ deadline: Date.now() + CALL_TIMEOUT_MS, signal });
   let kept: readonly string[];
   try {
     // First what is kept, then what exists: a volume made in between is not taken for a deleted one.
     kept = (await pinner.listKeptVolumes(limits())).volumeIds;
   } catch {
-    return; // The pinner is away, which /readyz and bpffs_pinner_up say.
+    return told; // The pinner is away, which /readyz and bpffs_pinner_up say.
   }
+  const failed = new Map<string, string>();
   for (const volumeId of kept) {
+    if (signal.aborted) break;
     try {
       if ((await volumes.get(volumeId)) !== undefined) continue;
       await lock.run(volumeId, () => pinner.releaseVolume({ volumeId }, limits()));
       log.info({ volumeId }, 'released what was kept of a deleted volume');
-    } catch (error) {
-      log.warn({ volumeId, error: CallError.from(error).message }, 'what is kept of this volume stays for now');
+    } catch (thrown) {
+      const error = CallError.from(thrown).message;
+      failed.set(volumeId, error);
+      if (told.get(volumeId) !== error && !signal.aborted) {
+        log.warn({ volumeId, error }, 'what is kept of this volume stays for now');
+      }
     }
   }
+  return failed;
 }

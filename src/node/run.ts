@@ -41,6 +41,10 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
   const authority = stack.adopt(await openAuthority(config, log, metrics), (opened) => opened.close());
   const pinner = stack.adopt(createPinner(config.pinnerEndpoint), (client) => client.close());
   const lock = createVolumeLock();
+  if (authority.volumes !== undefined) {
+    const releasing = startReleasing({ volumes: authority.volumes, pinner, lock, log }, RELEASE_INTERVAL_MS);
+    stack.defer(() => releasing.stop());
+  }
   const node = createNodeService({
     nodeId: config.nodeId,
     authority,
@@ -84,10 +88,6 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
       await listen(config.registrationSocket, [adapt(RegistrationService, registration, log, metrics)]),
       drain,
     );
-  }
-  if (authority.volumes !== undefined) {
-    const releasing = startReleasing({ volumes: authority.volumes, pinner, lock, log }, RELEASE_INTERVAL_MS);
-    stack.defer(() => releasing.stop());
   }
   const { driverName, nodeId, endpoint, pinnerEndpoint, registrationSocket } = config;
   log.info(
