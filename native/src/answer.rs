@@ -3,6 +3,8 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use crate::api;
 use crate::api::publish_volume_response::Outcome as Published;
 use crate::error::{Error, Result};
@@ -74,7 +76,10 @@ pub fn volume(publisher: &Publisher, id: &str, target: &Path) -> Result<api::Des
 
 fn find(publisher: &Publisher, id: &str, target: &Path) -> Result<(Place, Mounted)> {
     let absent = || Error::NotFound(format!("volume {id} is not published at {}", target.display()));
-    let place = Place::open(&publisher.kubelet_directory, target).map_err(|_| absent())?;
+    let place = Place::open(&publisher.kubelet_directory, target).map_err(|error| match error.errno {
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP => absent(),
+        _ => error.into(),
+    })?;
     match volume::observe(&place, &publisher.sources.store)? {
         Found::Volume(mounted) if mounted.is(id) => Ok((place, mounted)),
         _ => Err(absent()),

@@ -17,6 +17,9 @@ export interface Target {
   asAnswer(error: unknown): Promise<CallError>;
 }
 
+/** With these the pinner says that no volume is there, or none of this driver's, or that none can be. */
+const NOT_THERE = [Code.NOT_FOUND, Code.FAILED_PRECONDITION, Code.INVALID_ARGUMENT];
+
 /** As the kubelet sees them: it tries again, and nothing was decided. ALREADY_EXISTS is told of another request. */
 const NOT_FINAL = [
   Code.CANCELLED,
@@ -36,8 +39,8 @@ export function observeTarget({ volumeId, targetPath }: VolumeReference, pinner:
       await pinner.describeVolume({ volumeId, targetPath }, call);
       return true;
     } catch (error) {
-      if (NOT_FINAL.includes(CallError.from(error).code)) throw error;
-      return false; // Nothing is there, or nothing of this driver's, or nothing can be.
+      if (NOT_THERE.includes(CallError.from(error).code)) return false;
+      throw error;
     }
   }
 

@@ -32,8 +32,8 @@ export interface FakePinner {
   readonly cancelled: string[];
   /** The deadline of the newest call; milliseconds since the epoch. */
   lastDeadline: number;
-  /** While set, every call ends in this status. */
-  failWith: { readonly code: Code; readonly details: string } | undefined;
+  /** While set, every call ends in this status, but those of one method. */
+  failWith: { readonly code: Code; readonly details: string; readonly but?: string } | undefined;
   /** While set, PublishVolume waits for it. */
   hold: Promise<void> | undefined;
   stop(): Promise<void>;
@@ -73,7 +73,7 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
       pinner.lastDeadline = Number(call.getDeadline());
       call.on('cancelled', () => pinner.cancelled.push(method));
       try {
-        if (pinner.failWith !== undefined) throw pinner.failWith;
+        if (pinner.failWith !== undefined && pinner.failWith.but !== method) throw pinner.failWith;
         reply(null, await handler(call.request));
       } catch (failure) {
         reply(failure as { code: Code; details: string });

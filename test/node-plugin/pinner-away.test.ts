@@ -58,10 +58,21 @@ test("the pinner's statuses pass through, code and text unchanged", async () => 
     Code.UNAVAILABLE,
   ]) {
     const details = `map "flows": move_mount(/a/b): “EBUSY” ${Code[code]}, 100 %`;
-    pinner.failWith = { code, details };
+    pinner.failWith = { code, details, but: 'DescribeVolume' };
     const published = await call(node, node.nodePublishVolume, publishRequest());
     assert.deepEqual([published.code, published.message], [Code[code], details]);
     const unpublished = await call(node, node.nodeUnpublishVolume, { volumeId: 'a', targetPath: '/a' });
     assert.deepEqual([unpublished.code, unpublished.message], [Code[code], details]);
+  }
+});
+
+test('a failure is not final as long as the pinner cannot say that no volume is there', async () => {
+  await using harness = await startHarness();
+  const { node, pinner } = harness;
+  for (const code of [Code.INTERNAL, Code.PERMISSION_DENIED, Code.UNKNOWN]) {
+    const details = 'bpf_obj_get map "flows": EPERM (Operation not permitted)';
+    pinner.failWith = { code, details };
+    const { code: answered, message } = await call(node, node.nodePublishVolume, publishRequest());
+    assert.deepEqual([answered, message], ['UNAVAILABLE', details]);
   }
 });
