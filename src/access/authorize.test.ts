@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BpfMap } from '../catalog/catalog.ts';
 import { Code } from '../errors.ts';
-import { createNodeMetrics } from '../metrics.ts';
 import { authorize, denial } from './authorize.ts';
 
 const pod = { namespace: 'prod', serviceAccount: 'collector', podName: 'p', podUid: 'u' };
@@ -18,7 +17,7 @@ test('one message for all refusals, short enough for a header however many there
     return { map, verb: 'read' as const };
   });
   const access = { check: async () => ({ allowed: false, remedy: 'ask' }) as const };
-  const { granted, denied } = await authorize(wanted, pod, access, createNodeMetrics(), AbortSignal.abort());
+  const { granted, denied } = await authorize(wanted, pod, access, AbortSignal.abort());
   assert.deepEqual(granted, []);
   const error = denial(pod, denied);
   assert.equal(error.code, Code.PERMISSION_DENIED);

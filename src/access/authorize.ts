@@ -1,6 +1,5 @@
 import type { BpfMap } from '../catalog/catalog.ts';
 import { type CallError, permissionDenied } from '../errors.ts';
-import type { NodeMetrics } from '../metrics.ts';
 import { type Access, type PodIdentity, userName, type Verb } from './access.ts';
 
 /** A map, and what the pod wants to do with it. */
@@ -9,10 +8,15 @@ export interface WantedMap {
   readonly verb: Verb;
 }
 
-/** A map that the pod may not have like this, and what stands against it in a few words. */
-export interface DeniedMap extends WantedMap {
+/** What stands against a map: that nobody gave it to the pod, or that nobody may have it like this. */
+interface Objection {
+  readonly reason: 'grant' | 'maxAccess';
+  /** The same in a few words, with what to do. */
   readonly why: string;
 }
+
+/** A map that the pod may not have like this. */
+export interface DeniedMap extends WantedMap, Objection {}
 
 /** Both in the order in which they were wanted. */
 export interface Authorization {
@@ -28,24 +32,20 @@ export async function authorize(
   wanted: readonly WantedMap[],
   pod: PodIdentity,
   access: Access,
-  metrics: Pick<NodeMetrics, 'denied'>,
   signal: AbortSignal,
 ): Promise<Authorization> {
   const objections = await Promise.all(
-    wanted.map(async ({ map, verb }): Promise<string | undefined> => {
+    wanted.map(async ({ map, verb }): Promise<Objection | undefined> => {
       if (verb === 'write' && map.maxAccess !== 'ReadWrite') {
-        metrics.denied(verb, 'maxAccess');
-        return `nobody may: its spec.maxAccess is ${map.maxAccess}`;
+        return { reason: 'maxAccess', why: `nobody may: its spec.maxAccess is ${map.maxAccess}` };
       }
       const decision = await access.check(pod, map.name, verb, signal);
-      if (decision.allowed) return undefined;
-      metrics.denied(verb, 'grant');
-      return `no grant: ${decision.remedy}`;
+      return decision.allowed ? undefined : { reason: 'grant', why: `no grant: ${decision.remedy}` };
     }),
   );
   const denied = wanted.flatMap((map, index) => {
-    const why = objections[index];
-    return why === undefined ? [] : { ...map, why };
+    const objection = objections[index];
+    return objection === undefined ? [] : { ...map, ...objection };
   });
   return { granted: wanted.filter((_, index) => objections[index] === undefined), denied };
 }

@@ -1,6 +1,6 @@
 import type { Bpfman } from '../catalog/bpfman.ts';
 import type { BpfMap, WorkspaceSource } from '../catalog/catalog.ts';
-import { unavailable } from '../errors.ts';
+import { failedPrecondition, unavailable } from '../errors.ts';
 import type { Source } from '../rpc/generated/pinner.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
 import type { ResolveSource } from './volume-maps.ts';
@@ -34,7 +34,7 @@ async function bpfmanMap(
   source: Parameters<Bpfman['resolve']>[0],
   { bpfman }: SourceResolverParts,
 ): Promise<Source> {
-  if (bpfman === undefined) throw unavailable(`map "${name}": source.bpfman is for clusters (--cluster)`);
+  if (bpfman === undefined) throw failedPrecondition(`map "${name}": source.bpfman is for clusters (--cluster)`);
   const { map, program, programId } = await bpfman.resolve(source);
   return { from: { $case: 'loaded', value: { map, program, programTag: '', programId } } };
 }
@@ -46,10 +46,12 @@ async function workspaceMap(
 ): Promise<Source> {
   const shown = `claim ${claim.namespace}/${claim.name}`;
   const absent = (why: string) => unavailable(`map "${name}": ${why}`);
-  if (volumes === undefined) throw absent(`${shown}: this node plugin knows no persistent volumes (--volumes)`);
+  const unusable = (why: string) => failedPrecondition(`map "${name}": ${why}`);
+  if (volumes === undefined) throw unusable(`${shown}: this node plugin knows no persistent volumes (--volumes)`);
   const { volumes: all, damaged } = await volumes.list();
   const ofClaim = all.filter(({ spec }) => spec.claim?.namespace === claim.namespace && spec.claim.name === claim.name);
-  // A claim that was deleted and made anew may have left a retained volume behind.
+  // A claim that was deleted and made anew may have left a retained volume behind. In a cluster those of other nodes are not
+  // in the list: beside a claim whose new volume is elsewhere, a volume retained here is still taken for the claim's.
   const newest = ofClaim.sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime())[0];
   if (newest === undefined) {
     const hint = damaged.length === 0 ? '' : `; perhaps it is one that cannot be read: ${damaged[0]}`;
@@ -57,7 +59,7 @@ async function workspaceMap(
   }
   const { id, spec } = newest;
   if (spec.content.type !== 'workspace')
-    throw absent(`the volume of ${shown} has type ${spec.content.type}, not workspace`);
+    throw unusable(`the volume of ${shown} has type ${spec.content.type}, not workspace`);
   if (spec.nodeName !== nodeId) throw absent(`the workspace of ${shown} is on node ${spec.nodeName}, not on ${nodeId}`);
   return { from: { $case: 'workspace', value: { volumeId: id, path } } };
 }

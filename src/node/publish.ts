@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { authorize, denial, type WantedMap } from '../access/authorize.ts';
 import { toCreatedMap } from '../catalog/created-map.ts';
-import { alreadyExists, CallError, Code, failedPrecondition, notFound } from '../errors.ts';
+import { alreadyExists, CallError, Code, failedPrecondition, notFound, permissionDenied } from '../errors.ts';
 import type { NodeMetrics } from '../metrics.ts';
 import type { Pinner } from '../pinner/pinner.ts';
 import type { Call } from '../rpc/adapter.ts';
@@ -65,7 +65,8 @@ async function publishMaps(
   const pod = await authority.identify(request.pod, credentials, call.signal);
   const { found, missing } = findMaps(request.maps, authority.catalog);
   if (missing !== undefined) await target.refuse(missing);
-  const { granted, denied } = await authorize(found, pod, authority.access, metrics, call.signal);
+  const { granted, denied } = await authorize(found, pod, authority.access, call.signal);
+  for (const { verb, reason } of denied) metrics.denied(verb, reason);
   const publishOnly = async (allowed: readonly WantedMap[]): Promise<readonly FileChange[]> => {
     const maps = await toVolumeMaps(allowed, authority.resolveSource, target.refuse);
     const volume = { volumeId, targetPath, maps, gid, userNamespace, singleTarget, renew: true };
@@ -74,7 +75,7 @@ async function publishMaps(
   if (denied.length === 0) return await publishOnly(granted);
   await target.refuse(denial(pod, denied));
   const toRead = denied.flatMap(({ map, verb }): WantedMap[] => (verb === 'write' ? [{ map, verb: 'read' }] : []));
-  const readable = (await authorize(toRead, pod, authority.access, metrics, call.signal)).granted;
+  const readable = (await authorize(toRead, pod, authority.access, call.signal)).granted;
   try {
     return await publishOnly([...granted, ...readable]);
   } catch (error) {
@@ -118,9 +119,12 @@ export function toSharedMaps(volumeId: string, newMaps: readonly NewMap[], acces
   }));
 }
 
-/** The volume's object is believed, not the PersistentVolume: anyone who can write one could name any volume in it. */
+/**
+ * The volume's object is believed, not the PersistentVolume: anyone who can write one could name any volume in it. For the same
+ * reason a volume is only for pods of the namespace whose claim it was made for.
+ */
 async function findVolume(
-  { volumeId, type }: PersistentRequest,
+  { volumeId, type, pod }: PersistentRequest,
   { authority: { volumes }, nodeId }: PublishParts,
 ): Promise<VolumeSpec> {
   if (volumes === undefined) {
@@ -132,8 +136,13 @@ async function findVolume(
       `there is no BpfVolume for volume ${volumeId}: it was deleted, or its PersistentVolume was written by hand, which type ${type} does not allow`,
     );
   }
-  const { content, nodeName } = volume.spec;
+  const { content, nodeName, claim } = volume.spec;
   if (content.type !== type) throw failedPrecondition(`volume ${volumeId} has type ${content.type}, not ${type}`);
+  if (claim !== undefined && pod !== undefined && claim.namespace !== pod.namespace) {
+    throw permissionDenied(
+      `volume ${volumeId} was made for claim ${claim.namespace}/${claim.name}, and is for pods of that namespace only; pod ${pod.podName} is in ${pod.namespace}`,
+    );
+  }
   if (nodeName !== nodeId) {
     throw failedPrecondition(`volume ${volumeId} lives in the memory of node ${nodeName}; this is node ${nodeId}`);
   }

@@ -85,7 +85,12 @@ async function inspectMaps(
   call: Call,
 ): Promise<readonly Finding[]> {
   const found = maps.map(async ({ name, verb }): Promise<readonly Finding[]> => {
-    const map = parts.authority.catalog.find(name);
+    let map: BpfMap | undefined;
+    try {
+      map = parts.authority.catalog.find(name);
+    } catch (error) {
+      return [missingSource(name, error)];
+    }
     if (map === undefined) return [{ reason: 'MapDeleted', message: `there is no BpfMap "${name}" any more` }];
     const findings: Finding[] = [];
     if (verb === 'write' && map.maxAccess !== 'ReadWrite') {

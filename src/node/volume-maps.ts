@@ -5,7 +5,10 @@ import { type CallError, invalidArgument, notFound } from '../errors.ts';
 import { Access, type Source, type VolumeMap } from '../rpc/generated/pinner.ts';
 import type { MapRequest } from '../volumes/map-list.ts';
 
-/** From a BpfMap to a source that the pinner of this node understands. Throws UNAVAILABLE while there is none. */
+/**
+ * From a BpfMap to a source that the pinner of this node understands. Throws UNAVAILABLE while there is none, and
+ * FAILED_PRECONDITION where somebody has to change something first.
+ */
 export type ResolveSource = (map: BpfMap) => Source | Promise<Source>;
 
 /** What the catalog has of a list of maps; `missing`: NOT_FOUND, with the nearest names, for the first that it has not. */

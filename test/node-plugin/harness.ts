@@ -81,7 +81,7 @@ export interface Harness extends AsyncDisposable {
 }
 
 export async function startHarness(
-  { volumes, ...overrides }: Partial<NodeConfig> & { readonly volumes?: string | undefined } = {},
+  { volumes, ...overrides }: Partial<NodeConfig> & { readonly volumes?: string | null | undefined } = {},
   withPinner = true,
   preparePinner: (pinner: FakePinner) => void = () => {},
 ): Promise<Harness> {
@@ -97,7 +97,7 @@ export async function startHarness(
     kind: 'files',
     catalog: join(directory, 'catalog.yaml'),
     grants: join(directory, 'grants.yaml'),
-    volumes: volumes ?? join(directory, 'volumes'),
+    volumes: volumes === null ? undefined : (volumes ?? join(directory, 'volumes')),
   };
   const config: NodeConfig = {
     driverName: 'csi.bpffs.dev',

@@ -38,7 +38,7 @@ async function makeVolume(content: VolumeContent, change: Partial<VolumeSpec> = 
     accessModes: ['SINGLE_NODE_MULTI_WRITER'],
     capacityBytes: 1 << 20,
     nodeName: 'node-1',
-    claim: { namespace: 'net', name: `claim-${volumes}` },
+    claim: { namespace: 'prod', name: `claim-${volumes}` },
     ...change,
   });
 }
@@ -260,6 +260,27 @@ describe('refused', () => {
     );
   });
 
+  test('a node plugin that knows no persistent volumes', async () => {
+    const request = claimRequest(await makeVolume(SHARED));
+    await using without = await startHarness({ volumes: null });
+    const { code, message } = await call(without.node, without.node.nodePublishVolume, request);
+    assert.deepEqual(
+      [code, message],
+      ['FAILED_PRECONDITION', 'this node plugin was started without --volumes, which a volume of type shared takes'],
+    );
+  });
+
+  test('a volume that was made for a claim of another namespace', async () => {
+    for (const content of [SHARED, { type: 'workspace' } as const]) {
+      const volume = await makeVolume(content, { claim: { namespace: 'other', name: 'theirs' } });
+      await refuses(
+        claimRequest(volume),
+        'PERMISSION_DENIED',
+        /^volume pvc-\d+-[0-9a-f]{8} was made for claim other\/theirs, and is for pods of that namespace only; pod collector-0 is in prod$/,
+      );
+    }
+  });
+
   test('a volume of another node', async () => {
     const volume = await makeVolume(SHARED, { nodeName: 'node-2' });
     await refuses(
@@ -279,6 +300,22 @@ describe('a BpfMap with source workspace', () => {
       change(request);
     });
   const claim = { namespace: 'net', name: 'agent' };
+
+  test('is refused where somebody has to change something', async () => {
+    const { id } = await makeVolume(SHARED, { claim });
+    const shared = await publish(inline());
+    assert.deepEqual(
+      [shared.code, shared.message],
+      ['FAILED_PRECONDITION', 'map "agent": the volume of claim net/agent has type shared, not workspace'],
+    );
+    await store.delete(id);
+    await using without = await startHarness({ volumes: null });
+    const { code, message } = await call(without.node, without.node.nodePublishVolume, inline());
+    assert.deepEqual(
+      [code, message],
+      ['FAILED_PRECONDITION', 'map "agent": claim net/agent: this node plugin knows no persistent volumes (--volumes)'],
+    );
+  });
 
   test('waits for the claim, and then is the newest volume of it', async () => {
     const { code, message } = await publish(inline());

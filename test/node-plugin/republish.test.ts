@@ -19,10 +19,13 @@ function files({ targetPath }: NodePublishVolumeRequest): readonly string[] {
   return maps.map(({ fileName, access }) => (access === Access.READ_WRITE ? `${fileName}:rw` : fileName));
 }
 
-async function changes(reason: string): Promise<number> {
+async function metric(series: string): Promise<number> {
   const text = await (await fetch(`${harness.http}/metrics`)).text();
-  return Number(new RegExp(`^bpffs_volume_changes_total\\{reason="${reason}"\\} (\\d+)$`, 'm').exec(text)?.[1] ?? 0);
+  const line = text.split('\n').find((found) => found.startsWith(`${series} `));
+  return Number(line?.slice(series.length) ?? 0);
 }
+
+const changes = (reason: string) => metric(`bpffs_volume_changes_total{reason="${reason}"}`);
 
 /** Publishes again, as the kubelet does every minute or so, until the volume is so. */
 async function untilFiles(request: NodePublishVolumeRequest, ...expected: readonly string[]): Promise<void> {
@@ -43,6 +46,11 @@ test('a running pod loses what it may not have any more, and gets it back', asyn
 
   writeFileSync(harness.files.grants, GRANTS.replace('verbs: [read, write]', 'verbs: [read]'));
   await untilFiles(request, 'flows', 'limits');
+  const denials = (verb: string) => metric(`bpffs_denials_total{verb="${verb}",reason="grant"}`);
+  const [written, read] = [await denials('write'), await denials('read')];
+  assert.equal((await publish(request)).code, 'OK');
+  // Nobody asked to read what may not be written to any more.
+  assert.deepEqual([await denials('write'), await denials('read')], [written + 1, read]);
   assert.equal(await changes('MapAccessRevoked'), 2);
   assert.equal(await changes('MapAccessRestored'), 1);
 
