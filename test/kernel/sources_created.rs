@@ -159,7 +159,25 @@ fn each_type_can_be_made() {
     }
 }
 
-/// Newer kernels take `CAP_SYS_ADMIN` for `CAP_NET_ADMIN` here. So this asks the store as a user who has neither.
+/// With 6.9 came `bpf_token_capable()`, which takes `CAP_SYS_ADMIN` in place of any capability.
+/// <https://github.com/torvalds/linux/blob/v6.9/kernel/bpf/token.c>
+#[test]
+fn network_maps_are_made_without_the_flag_since_6_9() {
+    let node = Node::start();
+    let kernel = rustix::system::uname();
+    let mut release = kernel.release().to_str().unwrap().split('.').map(|part| part.parse::<u32>().unwrap_or_default());
+    let is_new = (release.next(), release.next()) >= (Some(6), Some(9));
+    let source = |kind| defined(definition(kind, kind, (4, 4, 16), &[]));
+    for kind in ["devmap", "sockmap", "xskmap"] {
+        let published = node.publish(&Wanted::new(kind, &node.target(kind)).read(kind, source(kind)));
+        assert_eq!(published.is_ok(), is_new, "{kind}: {published:?}");
+        let Err(refused) = published else { continue };
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
+        assert!(refused.message().contains("CAP_NET_ADMIN"), "{refused:?}");
+    }
+}
+
+/// So this asks the store as a user who has neither capability.
 #[test]
 fn a_type_that_takes_another_capability_says_which() {
     let node = Node::without_pinner();
