@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import type { DoctorConfig } from './cli/doctor.ts';
+import { type ClusterConfig, type ClusterFlags, cluster, kubeconfig, parseCluster } from './cluster-flags.ts';
 import { BadConfiguration } from './errors.ts';
 import {
   absolutePath,
@@ -51,13 +52,6 @@ export interface FileAuthorityConfig {
   readonly volumes: string | undefined;
 }
 
-/** A cluster. */
-export interface ClusterConfig {
-  readonly kind: 'cluster';
-  /** Undefined: the service account of the pod that this process runs in. */
-  readonly kubeconfig: string | undefined;
-}
-
 /** How `csi-driver-bpffs controller` was told to run. */
 export interface ControllerConfig extends ServiceConfig {
   /** Where the volumes are kept: in a directory, or in a cluster. */
@@ -70,11 +64,6 @@ export interface ControllerConfig extends ServiceConfig {
 interface ServiceFlags {
   readonly httpAddress: HttpAddress | undefined;
   readonly drainTimeout: number;
-}
-
-interface ClusterFlags {
-  readonly cluster?: true | undefined;
-  readonly kubeconfig?: string | undefined;
 }
 
 interface FileFlags {
@@ -174,7 +163,7 @@ export function controllerCommand(run: (config: ControllerConfig) => Promise<voi
     .addOption(endpoint('unix:///run/csi-driver-bpffs/controller.sock'));
   for (const option of serviceFlags('127.0.0.1:9809')) command.addOption(option);
   return command.action(({ cluster, kubeconfig, volumes: directory, ...flags }: ControllerFlags) => {
-    const inCluster = parseCluster({ cluster, kubeconfig }, { '--volumes': directory });
+    const inCluster = parseCluster({ cluster, kubeconfig }, { '--volumes': directory }, process.env);
     const store = inCluster ?? { kind: 'directory' as const, directory: needed('--volumes', directory) };
     return run(Object.freeze({ ...toConfig(flags), store, defaultNode: flags.defaultNode }));
   });
@@ -208,37 +197,12 @@ export function demoCommand(run: (directory: string | undefined) => Promise<void
     .action(({ directory }: { directory?: string }) => run(directory));
 }
 
-function cluster(description: string): Option {
-  return new Option('--cluster', description).env('BPFFS_CLUSTER');
-}
-
-function kubeconfig(): Option {
-  return optional(
-    '--kubeconfig <file>',
-    "with --cluster: how to reach its API server (default: as the pod's service account)",
-    'BPFFS_KUBECONFIG',
-    absolutePath,
-  );
-}
-
 /** Throws BadConfiguration for flags that do not go together. */
 function parseAuthority(inCluster: ClusterFlags, { catalog, grants, volumes }: FileFlags): AuthorityConfig {
-  const found = parseCluster(inCluster, { '--catalog': catalog, '--grants': grants, '--volumes': volumes });
+  const others = { '--catalog': catalog, '--grants': grants, '--volumes': volumes };
+  const found = parseCluster(inCluster, others, process.env);
   if (found !== undefined) return found;
   return { kind: 'files', catalog: needed('--catalog', catalog), grants: needed('--grants', grants), volumes };
-}
-
-function parseCluster(
-  { cluster, kubeconfig }: ClusterFlags,
-  without: Readonly<Record<string, string | undefined>>,
-): ClusterConfig | undefined {
-  if (cluster !== true) {
-    if (kubeconfig !== undefined) throw new BadConfiguration(['--kubeconfig goes with --cluster']);
-    return undefined;
-  }
-  const given = Object.keys(without).filter((flag) => without[flag] !== undefined);
-  if (given.length > 0) throw new BadConfiguration(given.map((flag) => `${flag} does not go with --cluster`));
-  return { kind: 'cluster', kubeconfig };
 }
 
 function needed(flag: string, value: string | undefined): string {

@@ -29,6 +29,11 @@ export function optional<T>(flags: string, description: string, env: string, par
   return new Option(flags, description).env(env).argParser(parse);
 }
 
+/** A flag that needs no value, and that takes no other than true and false: commander itself would take any from the environment. */
+export function boolean(flag: string, description: string, env: string): Option {
+  return new Option(`${flag} [boolean]`, description).env(env).argParser(trueOrFalse);
+}
+
 export function endpoint(fallback: string): Option {
   return flag('--endpoint <socket>', 'where CSI is served', 'BPFFS_ENDPOINT', socketPath, fallback);
 }
@@ -56,6 +61,11 @@ export function serviceFlags(fallbackHttpAddress: string): readonly Option[] {
       .choices(logLevels)
       .default('info' satisfies LogLevel),
   ];
+}
+
+function trueOrFalse(value: string): boolean {
+  if (value !== 'true' && value !== 'false') throw new InvalidArgumentError('It must be true or false.');
+  return value === 'true';
 }
 
 export function nodeName(value: string): string {

@@ -1,8 +1,8 @@
 import * as z from 'zod/mini';
+import { unavailable } from '../errors.ts';
 import { type Answer, createAnswerCache } from '../kubernetes/answer-cache.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
 import { type Access, type Decision, type PodIdentity, userName, type Verb } from './access.ts';
-import type { VerifiedIdentity } from './pod-identity-verifier.ts';
 
 export interface ClusterAccessOptions {
   readonly client: Pick<KubernetesClient, 'create'>;
@@ -18,7 +18,11 @@ export interface ClusterAccessOptions {
 const SUBJECT_ACCESS_REVIEWS = { group: 'authorization.k8s.io', version: 'v1', plural: 'subjectaccessreviews' };
 
 const reviewSchema = z.object({
-  status: z.object({ allowed: z.nullish(z.boolean()), reason: z.nullish(z.string()) }),
+  status: z.object({
+    allowed: z.nullish(z.boolean()),
+    reason: z.nullish(z.string()),
+    evaluationError: z.nullish(z.string()),
+  }),
 });
 
 const MOST = 4096;
@@ -29,30 +33,33 @@ const DENY_MS = 10_000;
 
 /**
  * Access by RBAC, or whatever else authorizes in the cluster: a SubjectAccessReview in the pod's namespace. Answers are kept for a
- * while; without one that is still good `check` throws UNAVAILABLE when the API server is away.
+ * while; without one that is still good `check` throws UNAVAILABLE when the API server, or an authorizer that it asks, is away.
  * https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/subject-access-review-v1/
  */
 export function createClusterAccess(options: ClusterAccessOptions): Access {
   const { client, allowMs = ALLOW_MS, denyMs = DENY_MS } = options;
   const cache = createAnswerCache<Decision>(options.most ?? MOST, options.lookedUp);
 
-  async function review(
-    pod: PodIdentity,
-    groups: readonly string[],
-    name: string,
-    verb: Verb,
-  ): Promise<Answer<Decision>> {
+  async function review(pod: PodIdentity, name: string, verb: Verb): Promise<Answer<Decision>> {
     const { namespace } = pod;
     const review = await client.create(SUBJECT_ACCESS_REVIEWS, {
       kind: 'SubjectAccessReview',
       spec: {
         user: userName(pod),
-        groups,
+        // Every service account is in these, and in no others.
+        groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`, 'system:authenticated'],
         resourceAttributes: { group: 'bpffs.dev', version: 'v1alpha1', resource: 'bpfmaps', namespace, name, verb },
       },
     });
-    const { allowed, reason } = reviewSchema.parse(review).status;
+    const { allowed, reason, evaluationError } = reviewSchema.parse(review).status;
     if (allowed === true) return { value: { allowed: true }, expiresAt: Date.now() + allowMs };
+    // An authorizer could not be asked, which is no refusal; the API server itself answers a request with 500 then, and not with 403:
+    // https://github.com/kubernetes/kubernetes/blob/v1.36.0/staging/src/k8s.io/apiserver/pkg/endpoints/filters/authorization.go
+    if (evaluationError) {
+      throw unavailable(
+        `the API server cannot tell whether ${userName(pod)} may ${verb} map "${name}" until its authorizers answer: ${evaluationError.slice(0, 300)}`,
+      );
+    }
     // Of a plain refusal there is none; a binding whose role is missing makes one.
     const fault = reason ? ` (${reason.slice(0, 200)})` : '';
     return {
@@ -63,16 +70,10 @@ export function createClusterAccess(options: ClusterAccessOptions): Access {
 
   return {
     check(pod, mapName, verb, signal) {
-      const groups = groupsOf(pod);
-      const key = JSON.stringify([pod.namespace, pod.serviceAccount, mapName, verb, groups]);
-      return cache.get(key, () => review(pod, groups, mapName, verb), signal);
+      const key = JSON.stringify([pod.namespace, pod.serviceAccount, mapName, verb]);
+      return cache.get(key, () => review(pod, mapName, verb), signal);
     },
   };
-}
-
-/** As the token's review said or, where none was made for this question, what every service account is in. */
-function groupsOf(pod: PodIdentity & Partial<VerifiedIdentity>): readonly string[] {
-  return pod.groups ?? ['system:serviceaccounts', `system:serviceaccounts:${pod.namespace}`, 'system:authenticated'];
 }
 
 /** Short, because several of them have to fit an event. */

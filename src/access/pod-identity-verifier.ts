@@ -5,19 +5,13 @@ import type { KubernetesClient } from '../kubernetes/client.ts';
 import { type PodIdentity, userName } from './access.ts';
 import { unauthenticated } from './pod-identity.ts';
 
-/** A pod of which the API server says that it is who it claims to be. */
-export interface VerifiedIdentity extends PodIdentity {
-  /** Of its user, as the API server has them. */
-  readonly groups: readonly string[];
-}
-
 /** Who asks? */
 export interface TokenVerifier {
   /**
-   * `pod`: what the kubelet says of the pod whose token it is. Throws UNAUTHENTICATED for a token that is not good for this
-   * driver or is another pod's, naming what differs, and UNAVAILABLE when nobody can tell.
+   * The pod, if the token is its own; `pod`: what the kubelet says of it. Throws UNAUTHENTICATED for a token that is not good
+   * for this driver or is another pod's, naming what differs, and UNAVAILABLE when nobody can tell.
    */
-  verify(pod: PodIdentity, token: string, signal: AbortSignal): Promise<VerifiedIdentity>;
+  verify(pod: PodIdentity, token: string, signal: AbortSignal): Promise<PodIdentity>;
 }
 
 export interface TokenVerifierOptions {
@@ -43,16 +37,13 @@ const reviewSchema = z.object({
     authenticated: z.nullish(z.boolean()),
     error: z.nullish(z.string()),
     audiences: texts,
-    user: z.nullish(
-      z.object({ username: z.nullish(z.string()), groups: texts, extra: z.nullish(z.record(z.string(), texts)) }),
-    ),
+    user: z.nullish(z.object({ username: z.nullish(z.string()), extra: z.nullish(z.record(z.string(), texts)) })),
   }),
 });
 
 /** What a good token says. */
 interface Reviewed {
   readonly user: string;
-  readonly groups: readonly string[];
   readonly podName: string | undefined;
   readonly podUid: string | undefined;
   readonly nodeName: string | undefined;
@@ -88,7 +79,6 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
     const extra = (name: string) => user?.extra?.[`${EXTRA}${name}`]?.[0];
     const value = {
       user: user?.username ?? '',
-      groups: user?.groups ?? [],
       podName: extra('pod-name'),
       podUid: extra('pod-uid'),
       nodeName: extra('node-name'),
@@ -114,7 +104,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
           `the pod's service account token is for a pod on node "${said.nodeName}", and this is "${nodeName}"`,
         );
       }
-      return { ...pod, groups: said.groups };
+      return pod;
     },
   };
 }

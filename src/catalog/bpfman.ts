@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { unavailable } from '../errors.ts';
-import { type Reflector, type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
+import { MOST_STALENESS, type Reflector, type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
 import type { KubernetesObject } from '../kubernetes/resource.ts';
 import type { BpfmanSource } from './catalog.ts';
 import { didYouMean } from './nearest.ts';
@@ -56,8 +56,6 @@ interface State {
   readonly programs: ReadonlyMap<string, number | undefined>;
 }
 
-/** Seconds: what was loaded anew meanwhile is not seen. */
-const MOST_STALENESS = 300;
 /** Linux keeps as much of a name (BPF_OBJ_NAME_LEN). */
 const KERNEL_NAME = 15;
 

@@ -1,5 +1,5 @@
 import { failedPrecondition } from '../errors.ts';
-import { type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
+import { MOST_STALENESS, type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
 import type { BpfMap, Catalog } from './catalog.ts';
 import { type InvalidBpfMap, parseBpfMap } from './cluster-bpf-map.ts';
 
@@ -21,16 +21,13 @@ export interface ClusterCatalog extends Catalog {
 }
 
 export interface ClusterCatalogOptions extends Pick<ReflectorOptions<never>, 'client' | 'failing' | 'timing'> {
-  /** How old a copy is still of use: what is withdrawn meanwhile is not seen. Seconds. */
+  /** How old a copy is still of use. Seconds. */
   readonly mostStaleness?: number;
   /** An object that cannot be used has appeared, or appeared anew. */
   rejected?(problem: string): void;
 }
 
 const BPF_MAPS = { group: 'bpffs.dev', version: 'v1alpha1', plural: 'bpfmaps' };
-
-/** Seconds: more than any watch is silent. */
-const MOST_STALENESS = 300;
 
 /** Follows all BpfMaps from now on. */
 export function followClusterCatalog(options: ClusterCatalogOptions): ClusterCatalog {

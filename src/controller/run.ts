@@ -20,12 +20,12 @@ export function runController(config: ControllerConfig): Promise<void> {
 
 /**
  * Starts a controller: opens the store, then the socket. Throws BadConfiguration and leaves nothing open if one of these fails;
- * a volume that cannot be read is no such failure, but is logged.
+ * a volume that cannot be read is no such failure, but is logged, at start or when the metrics that count it are next read.
  */
 export async function startController(config: ControllerConfig, log: Logger): Promise<Service> {
   await using stack = new AsyncDisposableStack();
   const metrics = createControllerMetrics();
-  const { volumes, readiness } = stack.adopt(await openStore(config.store, log), (store) => store.close());
+  const { volumes, readiness } = stack.adopt(await openStore(config.store), (store) => store.close());
   const { defaultNode } = config;
   const controller = createControllerService({ volumes, lock: createVolumeLock(), defaultNode });
   const identity = createIdentityService(config.driverName, readiness);
@@ -37,11 +37,20 @@ export async function startController(config: ControllerConfig, log: Logger): Pr
     ]),
     (server) => server.stop(config.drainTimeoutMs),
   );
-  const observe = async () =>
-    metrics.volumesSeen(await volumes.list().catch((): VolumeListing | undefined => undefined));
+  let told: readonly string[] = [];
+  const observe = async () => {
+    const listing = await volumes.list().catch((): VolumeListing | undefined => undefined);
+    metrics.volumesSeen(listing);
+    if (listing === undefined) return;
+    for (const problem of listing.damaged) {
+      if (!told.includes(problem)) log.error({ problem }, 'a volume cannot be read');
+    }
+    told = listing.damaged;
+  };
   const http =
     config.http &&
     stack.adopt(await serveHttp(config.http, { readiness, metrics, observe }), (server) => server.close());
+  await observe();
   log.info(
     {
       version,
@@ -65,19 +74,17 @@ interface OpenStore {
 }
 
 /** Each is a module that is loaded only where it is needed. */
-async function openStore(config: ControllerConfig['store'], log: Logger): Promise<OpenStore> {
+async function openStore(config: ControllerConfig['store']): Promise<OpenStore> {
   if (config.kind === 'directory') {
     const { openVolumeDirectory } = await import('../volumes/volume-directory.ts');
     const volumes = openVolumeDirectory(config.directory);
-    const { damaged } = await volumes.list();
-    for (const problem of damaged) log.error({ problem }, 'a volume cannot be read');
     return { volumes, readiness: () => volumes.list(), close() {} };
   }
   const { connect } = await import('../kubernetes/connect.ts');
   const { createKubernetesClient } = await import('../kubernetes/client.ts');
   const { BPF_VOLUMES } = await import('../volumes/volume-objects-parse.ts');
   const { createVolumeObjects } = await import('../volumes/volume-objects.ts');
-  const client = createKubernetesClient(connect(config.kubeconfig));
+  const client = createKubernetesClient(connect(config));
   const readiness: Readiness = ({ deadline, signal }) =>
     client.list(
       BPF_VOLUMES,

@@ -1,5 +1,5 @@
 import { CallError, Code } from '../errors.ts';
-import { fullName, type KubernetesObject, keyOf, type ObjectKey, type Resource } from './resource.ts';
+import { fullName, keyOf, type ObjectKey, type Resource } from './resource.ts';
 
 /** What was asked of the API server, for an error text and for what the driver's ClusterRole has to allow. */
 export interface ApiRequest {
@@ -43,18 +43,17 @@ export function fromAnswer(status: number, body: unknown, request: ApiRequest): 
     case 403:
       return error(Code.UNAVAILABLE, forbidden(request, message));
     case 404:
-      // Only a Status that names the object says that it, and not its whole kind, is absent.
-      if (name !== undefined && name === request.key.name) return error(Code.NOT_FOUND, `there is no ${what}`);
-      return error(
-        Code.UNAVAILABLE,
-        `the API server has no ${fullName(request.resource)} of version ${request.resource.version}; is its CustomResourceDefinition installed?`,
-      );
+      // Only a Status that names the object says that it is absent. Another name is that of what has to be there first, such as
+      // the namespace; none means the whole kind.
+      if (name === undefined) return error(Code.UNAVAILABLE, absentKind(request));
+      if (name === request.key.name) return error(Code.NOT_FOUND, `there is no ${what}`);
+      return error(Code.UNAVAILABLE, notNow(request, status, message));
     case 409:
       return reason === 'AlreadyExists'
         ? error(Code.ALREADY_EXISTS, `there is already ${what}`)
         : error(Code.ABORTED, `${what}: ${message}`);
     default:
-      return error(Code.UNAVAILABLE, `the API server cannot ${request.verb} ${what} now (${status}): ${message}`);
+      return error(Code.UNAVAILABLE, notNow(request, status, message));
   }
 }
 
@@ -81,7 +80,20 @@ export function isAbsent(error: unknown): boolean {
   return error instanceof ApiError && error.code === Code.NOT_FOUND;
 }
 
-function forbidden({ verb, resource, key }: ApiRequest, message: string): string {
+function notNow(request: ApiRequest, status: number, message: string): string {
+  return `the API server cannot ${request.verb} ${describe(request)} now (${status}): ${message}`;
+}
+
+function absentKind({ resource }: ApiRequest): string {
+  return `the API server has no ${fullName(resource)} of version ${resource.version}; is its CustomResourceDefinition installed?`;
+}
+
+/** A rule mends only what authorization refuses: admission says 403 too, and so does a namespace that is being deleted. */
+function forbidden(request: ApiRequest, message: string): string {
+  const { verb, resource, key } = request;
+  if (!message.includes(`cannot ${verb} resource`)) {
+    return `the API server does not let the driver ${verb} ${describe(request)}: ${message}`;
+  }
   const rule = `{apiGroups: ["${resource.group}"], resources: ["${resource.plural}"], verbs: ["${verb}"]}`;
   const where = key.namespace === undefined ? '' : ` in namespace ${key.namespace}`;
   return `the driver may not ${verb} ${fullName(resource)}${where}: its ClusterRole lacks ${rule} (${message})`;
@@ -104,6 +116,6 @@ function parseStatus(body: unknown): { reason: string; message: string; name: st
   };
 }
 
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> & Partial<KubernetesObject> {
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null;
 }

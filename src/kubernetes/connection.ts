@@ -24,29 +24,23 @@ export interface Credentials {
   readonly serverName?: string;
 }
 
+/** Where the API server is for pods: a service of the cluster. `host` may be an IPv6 address, without brackets. */
+export interface KubernetesService {
+  readonly host: string;
+  readonly port: number;
+}
+
 /** Where Kubernetes puts a pod's service account. */
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
-/**
- * As the service account of the pod that this process runs in. `environment`: as Kubernetes sets it. Throws
- * BadConfiguration outside of a pod.
- */
-export function inClusterConnection(
-  environment: Readonly<Record<string, string | undefined>>,
-  directory = SERVICE_ACCOUNT,
-): Connection {
-  const { KUBERNETES_SERVICE_HOST: host = '', KUBERNETES_SERVICE_PORT: port = '' } = environment;
-  if (host === '' || !/^\d+$/.test(port)) {
-    throw new BadConfiguration([
-      'KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: this is no pod; name a kubeconfig file instead',
-    ]);
-  }
+/** As the service account of the pod that this process runs in. Throws BadConfiguration if the pod has none. */
+export function inClusterConnection({ host, port }: KubernetesService, directory = SERVICE_ACCOUNT): Connection {
   const credentials = () => ({
     ca: readCredential(join(directory, 'ca.crt')),
     token: readCredential(join(directory, 'token')),
   });
   tryCredentials(credentials);
-  return { host: isIPv6(host) ? `[${host}]` : host, port: Number(port), basePath: '', credentials };
+  return { host: isIPv6(host) ? `[${host}]` : host, port, basePath: '', credentials };
 }
 
 /** Throws BadConfiguration if there are none at the start. */

@@ -60,10 +60,16 @@ export function createHttps(connection: Connection): Https {
         },
         signal,
       });
-      sent.once('response', resolve);
+      let answered = false;
+      sent.once('response', (response) => {
+        answered = true;
+        resolve(response);
+      });
       sent.on('error', (error: NodeJS.ErrnoException) => {
-        // The server closed a kept connection while this request was on its way: it has not been looked at.
-        const again = sent.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+        // As a rule the server closed a kept connection that was idle, but it may have done what is asked all the same. Every request
+        // of this driver may be sent twice: reads and reviews change nothing, and a second create, patch or delete of the same name
+        // and uid changes nothing more, or is refused (404, 409) as it would be if another had been first.
+        const again = sent.reusedSocket && !answered && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
         if (again && !signal.aborted) attempt(request, body, signal).then(resolve, reject);
         else reject(error);
       });

@@ -32,7 +32,8 @@ const kubeconfigSchema = z.object({
 
 /**
  * As the current context of a kubeconfig file says, by a token or a client certificate. Files that it names are relative to
- * it and read for each request. Throws BadConfiguration; commands that fetch credentials (exec) are not run.
+ * it and read for each request; a tokenFile goes before a token. Throws BadConfiguration; commands that fetch credentials
+ * (exec) are not run.
  * https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
  */
 export function kubeconfigConnection(file: string): Connection {
@@ -54,7 +55,7 @@ export function kubeconfigConnection(file: string): Connection {
   };
   const credentials = (): Credentials => {
     const ca = from(cluster['certificate-authority-data'], cluster['certificate-authority']);
-    const token = user.token ?? from(undefined, user.tokenFile);
+    const token = from(undefined, user.tokenFile) ?? user.token;
     const cert = from(user['client-certificate-data'], user['client-certificate']);
     const key = from(user['client-key-data'], user['client-key']);
     const serverName = cluster['tls-server-name'];

@@ -45,6 +45,9 @@ export interface ReflectorTiming {
   readonly watchTimeout: number;
 }
 
+/** Seconds for which a copy is of use once nothing is heard: more than any watch is silent. What changes meanwhile is not seen. */
+export const MOST_STALENESS = 300;
+
 const TIMING: ReflectorTiming = { leastBackoff: 500, mostBackoff: 30_000, idleTimeout: 150_000, watchTimeout: 300_000 };
 
 /** A watch that has lived as long is no failure, however it ends. */

@@ -3,11 +3,12 @@ import { podToken } from '../access/pod-identity.ts';
 import { createTokenVerifier } from '../access/pod-identity-verifier.ts';
 import { createBpfman } from '../catalog/bpfman.ts';
 import { followClusterCatalog } from '../catalog/cluster-catalog.ts';
-import type { ClusterConfig } from '../config.ts';
+import type { ClusterConfig } from '../cluster-flags.ts';
 import { createKubernetesClient } from '../kubernetes/client.ts';
 import { connect } from '../kubernetes/connect.ts';
 import { followCsiDriver } from '../kubernetes/csi-driver.ts';
 import { createPodEvents } from '../kubernetes/events.ts';
+import { MOST_STALENESS } from '../kubernetes/reflector.ts';
 import type { Logger } from '../logger.ts';
 import type { NodeMetrics } from '../metrics.ts';
 import { followVolumeObjects } from '../volumes/volume-objects-followed.ts';
@@ -22,16 +23,18 @@ const EVENTS_TIMEOUT_MS = 2000;
  * waits for the API server here. Throws BadConfiguration when there is no way to reach one.
  */
 export function openClusterAuthority(
-  { kubeconfig }: ClusterConfig,
+  config: ClusterConfig,
   { driverName, nodeId }: { readonly driverName: string; readonly nodeId: string },
   log: Logger,
   metrics: NodeMetrics,
 ): Authority {
-  const client = createKubernetesClient(connect(kubeconfig));
-  const failing = (resource: string) => (error: Error | undefined) => {
-    if (error === undefined) log.info({ resource }, 'the API server is heard again');
-    else log.warn({ resource, error: error.message }, 'the API server is not heard; what is known stays in use');
-  };
+  const client = createKubernetesClient(connect(config));
+  const failing =
+    (resource: string, stays = `stays in use for ${MOST_STALENESS / 60} minutes`) =>
+    (error: Error | undefined) => {
+      if (error === undefined) log.info({ resource }, 'the API server is heard again');
+      else log.warn({ resource, error: error.message }, `the API server is not heard; what is known ${stays}`);
+    };
   const catalog = followClusterCatalog({
     client,
     failing: failing('bpfmaps'),
@@ -42,9 +45,9 @@ export function openClusterAuthority(
     client,
     driverName,
     audience: driverName,
-    failing: failing('csidrivers'),
+    failing: failing('csidrivers', 'stays in use'),
     changed(problems) {
-      for (const problem of problems) log.error({ problem }, 'no pod is served until this is mended');
+      for (const problem of problems) log.error({ problem }, 'no pod gets maps of the catalog until this is mended');
     },
   });
   const bpfman = createBpfman({ client, nodeName: nodeId, failing: failing('bpfman') });

@@ -3,19 +3,15 @@ import { accessSync, type BigIntStats, constants, readdirSync, rmSync, statSync 
 import { join } from 'node:path';
 import { BadConfiguration, CallError, Code, unavailable } from '../errors.ts';
 import { toBpfVolume } from './bpf-volume.ts';
-import type { Volume } from './volume.ts';
 import { createVolumeFile, isTemporary, readVolumeFile, removeVolumeFile, syncDirectory } from './volume-file.ts';
 import { nameInVolumeId, objectName } from './volume-id.ts';
-import type { VolumeListing, VolumeReader, VolumeStore } from './volume-store.ts';
+import { type ReadVolume, toListing, type VolumeReader, type VolumeStore } from './volume-store.ts';
 
 const SUFFIX = '.json';
 
 /** A file as `list` saw it last. */
-interface Seen {
+interface Seen extends ReadVolume {
   readonly version: string;
-  /** Undefined: it was gone again before it was read. */
-  readonly volume: Volume | undefined;
-  readonly damage: string | undefined;
 }
 
 /**
@@ -33,7 +29,7 @@ export function readVolumeDirectory(directory: string): VolumeReader {
 
     async list() {
       seen = look(directory, seen);
-      return toListing(seen);
+      return toListing([...seen.values()]);
     },
   };
 }
@@ -94,21 +90,13 @@ function readDirectory(directory: string): readonly string[] {
   }
 }
 
-function read(directory: string, name: string): Omit<Seen, 'version'> {
+function read(directory: string, name: string): ReadVolume {
   try {
-    return { volume: readVolumeFile(directory, name), damage: undefined };
+    return { volume: readVolumeFile(directory, name) };
   } catch (error) {
-    if (error instanceof CallError && error.code === Code.INTERNAL) return { volume: undefined, damage: error.message };
+    if (error instanceof CallError && error.code === Code.INTERNAL) return { damage: error.message };
     throw error;
   }
-}
-
-function toListing(seen: ReadonlyMap<string, Seen>): VolumeListing {
-  const all = [...seen.values()];
-  return {
-    volumes: all.flatMap(({ volume }) => volume ?? []).sort((a, b) => (a.id < b.id ? -1 : 1)),
-    damaged: all.flatMap(({ damage }) => damage ?? []).sort(),
-  };
 }
 
 function versionOf(stat: BigIntStats | undefined): string {

@@ -1,9 +1,9 @@
 import type { KubernetesClient } from '../kubernetes/client.ts';
-import { type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
+import { MOST_STALENESS, type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
 import { nameInVolumeId } from './volume-id.ts';
 import { findVolumeObject } from './volume-objects.ts';
-import { BPF_VOLUMES, type ReadVolume, readVolume, toListing } from './volume-objects-parse.ts';
-import type { VolumeReader } from './volume-store.ts';
+import { BPF_VOLUMES, readVolume } from './volume-objects-parse.ts';
+import { type ReadVolume, toListing, type VolumeReader } from './volume-store.ts';
 
 /** The volumes of one node. */
 export interface FollowedVolumes extends VolumeReader {
@@ -17,15 +17,14 @@ export interface FollowedVolumesOptions extends Pick<ReflectorOptions<never>, 'f
   readonly client: KubernetesClient;
   /** Those that live elsewhere, or on every node, are not followed: `list` is without them. */
   readonly nodeName: string;
-  /** Seconds. */
+  /** How old a copy is still of use. Seconds. */
   readonly mostStaleness?: number;
 }
 
-const MOST_STALENESS = 300;
-
 /**
  * Follows the BpfVolumes of a node. `get` asks the API server about what is not in the copy, so that "there is none" is certain,
- * however late the copy is; when it cannot be asked, and whenever the copy is too old, UNAVAILABLE.
+ * however late the copy is, and about everything while the copy is too old; it throws UNAVAILABLE when the API server cannot be
+ * asked then. `list` has nothing but the copy, and throws UNAVAILABLE while there is none or it is too old.
  */
 export function followVolumeObjects(options: FollowedVolumesOptions): FollowedVolumes {
   const { client, nodeName, mostStaleness = MOST_STALENESS } = options;

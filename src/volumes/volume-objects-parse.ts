@@ -5,7 +5,7 @@ import { fromBpfVolume } from './bpf-volume.ts';
 import { bpfVolumeSchema } from './bpf-volume-schema.ts';
 import type { Volume } from './volume.ts';
 import { objectName } from './volume-id.ts';
-import type { VolumeListing } from './volume-store.ts';
+import type { ReadVolume } from './volume-store.ts';
 
 export const BPF_VOLUMES = { group: 'bpffs.dev', version: 'v1alpha1', plural: 'bpfvolumes' };
 
@@ -23,11 +23,6 @@ export function parseVolume(object: KubernetesObject): Volume {
   return fromBpfVolume(parsed.data);
 }
 
-/** An object that was read, or why not. */
-export type ReadVolume =
-  | { readonly volume: Volume; readonly damage?: never }
-  | { readonly volume?: never; readonly damage: string };
-
 /** The same without throwing. */
 export function readVolume(object: KubernetesObject): ReadVolume {
   try {
@@ -35,12 +30,4 @@ export function readVolume(object: KubernetesObject): ReadVolume {
   } catch (error) {
     return { damage: CallError.from(error).message };
   }
-}
-
-/** As VolumeStore.list has them. */
-export function toListing(all: readonly ReadVolume[]): VolumeListing {
-  return {
-    volumes: all.flatMap(({ volume }) => volume ?? []).sort((a, b) => (a.id < b.id ? -1 : 1)),
-    damaged: all.flatMap(({ damage }) => damage ?? []).sort(),
-  };
 }

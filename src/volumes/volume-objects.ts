@@ -5,8 +5,8 @@ import type { KubernetesObject } from '../kubernetes/resource.ts';
 import { toBpfVolume } from './bpf-volume.ts';
 import type { Volume } from './volume.ts';
 import { nameInVolumeId, objectName, volumeId } from './volume-id.ts';
-import { BPF_VOLUMES, parseVolume, readVolume, toListing } from './volume-objects-parse.ts';
-import type { VolumeStore } from './volume-store.ts';
+import { BPF_VOLUMES, parseVolume, readVolume } from './volume-objects-parse.ts';
+import { toListing, type VolumeStore } from './volume-store.ts';
 
 /** Objects that the API server gives at a time. */
 const PAGE = 500;

@@ -23,3 +23,17 @@ export interface VolumeListing {
   /** Objects that are there and cannot be read, each as a sentence that says where it is and what is wrong. */
   readonly damaged: readonly string[];
 }
+
+/** An object that was read, or why not. Neither: it was gone again before. */
+export interface ReadVolume {
+  readonly volume?: Volume | undefined;
+  readonly damage?: string | undefined;
+}
+
+/** As VolumeStore.list has them. */
+export function toListing(all: readonly ReadVolume[]): VolumeListing {
+  return {
+    volumes: all.flatMap(({ volume }) => volume ?? []).sort((a, b) => (a.id < b.id ? -1 : 1)),
+    damaged: all.flatMap(({ damage }) => damage ?? []).sort(),
+  };
+}

@@ -184,3 +184,18 @@ test('starts with a damaged volume, and says which it is', async () => {
   assert.match((await makeVolume(harness, 'pvc-whole')).volumeId, /^pvc-whole-/);
   assert.equal(readFileSync(path, 'utf8'), '{ "kind": "Bpf');
 });
+
+test('says once of a volume that it is damaged since, and again when it is damaged otherwise', async () => {
+  await using harness = await startHarness();
+  const file = join(harness.volumes, 'pvc.json');
+  const metrics = async () => (await fetch(`${harness.http()}/metrics`)).text();
+  for (const text of ['', '', '{ "kind": "Bpf']) {
+    writeFileSync(file, text);
+    assert.match(await metrics(), /^bpffs_persistent_volumes_damaged 1$/m);
+  }
+  await harness.end('SIGTERM');
+  const problems = harness.log.filter(({ level }) => level === 'ERROR').map(({ problem }) => `${problem}`);
+  assert.equal(problems.length, 2, problems.join('\n'));
+  assert.match(problems[0] ?? '', /it is empty/);
+  assert.match(problems[1] ?? '', /it is no JSON/);
+});

@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CallError, Code } from '../errors.ts';
+import { createClusterAccess } from './cluster-access.ts';
+
+const pod = { namespace: 'prod', serviceAccount: 'collector', podName: 'p', podUid: 'u' };
+const signal = new AbortController().signal;
+
+/** An API server that says these, one after the other. */
+function answering(...statuses: readonly object[]) {
+  let asked = 0;
+  const metadata = { name: '', uid: '', resourceVersion: '', creationTimestamp: '' };
+  const create = async () => ({ metadata, status: statuses[asked++] });
+  return { access: createClusterAccess({ client: { create } }), asked: () => asked };
+}
+
+const away = 'webhook: Post "https://authorizer": connection refused';
+const verdicts: readonly (readonly [string, object])[] = [
+  ['has no opinion', { allowed: false, evaluationError: away }],
+  ['has to deny then', { allowed: false, denied: true, reason: 'no', evaluationError: away }],
+];
+for (const [what, status] of verdicts) {
+  test(`an authorizer that is away and ${what} is UNAVAILABLE, and asked again at the next question`, async () => {
+    const { access, asked } = answering(status, { allowed: true });
+    await assert.rejects(access.check(pod, 'flows', 'read', signal), (error) => {
+      assert(error instanceof CallError);
+      assert.equal(error.code, Code.UNAVAILABLE);
+      assert.equal(
+        error.message,
+        `the API server cannot tell whether system:serviceaccount:prod:collector may read map "flows" until its authorizers answer: ${away}`,
+      );
+      return true;
+    });
+    assert.deepEqual(await access.check(pod, 'flows', 'read', signal), { allowed: true });
+    assert.equal(asked(), 2);
+  });
+}
+
+test('one authorizer that allows is enough', async () => {
+  const { access } = answering({ allowed: true, evaluationError: away });
+  assert.deepEqual(await access.check(pod, 'flows', 'read', signal), { allowed: true });
+});
+
+test('a reason alone is a refusal, and is kept', async () => {
+  const { access, asked } = answering({ allowed: false, reason: 'RBAC: role "r" not found', evaluationError: '' });
+  for (let time = 0; time < 2; time += 1) {
+    const decision = await access.check(pod, 'flows', 'read', signal);
+    assert(!decision.allowed);
+    assert.match(decision.remedy, /^kubectl create role .* \(RBAC: role "r" not found\)$/);
+  }
+  assert.equal(asked(), 1);
+});

@@ -1,0 +1,59 @@
+import type { Option } from 'commander';
+import { BadConfiguration } from './errors.ts';
+import { absolutePath, boolean, optional } from './flags.ts';
+import type { KubernetesService } from './kubernetes/connection.ts';
+
+/** A cluster, and how to reach its API server: as a kubeconfig file says or, without one, as the pod that this process runs in. */
+export type ClusterConfig = { readonly kind: 'cluster' } & (
+  | { readonly kubeconfig: string }
+  | { readonly kubeconfig: undefined; readonly service: KubernetesService }
+);
+
+/** As commander has them. */
+export interface ClusterFlags {
+  readonly cluster?: boolean | undefined;
+  readonly kubeconfig?: string | undefined;
+}
+
+export function cluster(description: string): Option {
+  return boolean('--cluster', description, 'BPFFS_CLUSTER');
+}
+
+export function kubeconfig(): Option {
+  return optional(
+    '--kubeconfig <file>',
+    "with --cluster: how to reach its API server (default: as the pod's service account)",
+    'BPFFS_KUBECONFIG',
+    absolutePath,
+  );
+}
+
+/**
+ * Undefined: without a cluster. `others`: flags that are for that only. Throws BadConfiguration for flags that do not go together,
+ * and when the API server can be reached neither way.
+ */
+export function parseCluster(
+  { cluster = false, kubeconfig }: ClusterFlags,
+  others: Readonly<Record<string, string | undefined>>,
+  environment: NodeJS.ProcessEnv,
+): ClusterConfig | undefined {
+  if (!cluster) {
+    if (kubeconfig !== undefined) throw new BadConfiguration(['--kubeconfig goes with --cluster']);
+    return undefined;
+  }
+  const given = Object.keys(others).filter((flag) => others[flag] !== undefined);
+  if (given.length > 0) throw new BadConfiguration(given.map((flag) => `${flag} does not go with --cluster`));
+  if (kubeconfig !== undefined) return { kind: 'cluster', kubeconfig };
+  return { kind: 'cluster', kubeconfig, service: parseService(environment) };
+}
+
+/** https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/ */
+function parseService({
+  KUBERNETES_SERVICE_HOST: host = '',
+  KUBERNETES_SERVICE_PORT: port = '',
+}: NodeJS.ProcessEnv): KubernetesService {
+  if (host !== '' && /^\d{1,5}$/.test(port)) return { host, port: Number(port) };
+  throw new BadConfiguration([
+    'KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: this is no pod; give --kubeconfig',
+  ]);
+}

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { after, before, test } from 'node:test';
+import { createHttps, type Https } from '../../src/kubernetes/https.ts';
+import { makePki } from '../cluster/pki.ts';
+
+let directory: string;
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'bpffs-https-'));
+  await makePki(directory);
+});
+after(() => rm(directory, { recursive: true, force: true }));
+
+/** A server that answers the first request and then, at the second one on that connection, does this before it breaks it. */
+async function breaking(
+  before: 'nothing' | 'half an answer',
+  use: (https: Https, asked: () => number) => Promise<void>,
+) {
+  const [ca, key, cert] = await Promise.all(
+    ['ca.crt', 'kube-apiserver.key', 'kube-apiserver.crt'].map((file) => readFile(join(directory, file), 'utf8')),
+  );
+  let asked = 0;
+  const raw = new Set<Socket>();
+  const server = createServer({ key, cert }, (_, response) => {
+    asked += 1;
+    if (asked !== 2) return void response.end('whole');
+    const reset = () => {
+      for (const socket of raw) socket.resetAndDestroy();
+    };
+    if (before === 'nothing') return reset();
+    response.setHeader('content-length', 1000);
+    response.write('half', () => setTimeout(reset, 100));
+  });
+  server.on('connection', (socket) => raw.add(socket));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const https = createHttps({ host: '127.0.0.1', port, basePath: '', credentials: () => ({ ca: ca ?? '' }) });
+  try {
+    await use(https, () => asked);
+  } finally {
+    https.close();
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
+const signal = () => AbortSignal.timeout(10_000);
+const request = { method: 'POST', path: '/', body: {} };
+
+test('a kept connection that breaks before an answer is not noticed', () =>
+  breaking('nothing', async (https, asked) => {
+    assert.equal(await text(await https.send(request, signal())), 'whole');
+    assert.equal(await text(await https.send(request, signal())), 'whole');
+    assert.equal(asked(), 3);
+  }));
+
+test('one that breaks within an answer is, and nothing is asked a second time', () =>
+  breaking('half an answer', async (https, asked) => {
+    assert.equal(await text(await https.send(request, signal())), 'whole');
+    await assert.rejects(text(await https.send(request, signal())), { code: 'ECONNRESET' });
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.equal(asked(), 2);
+  }));
