@@ -28,7 +28,7 @@ pub struct Config {
     /// Directory to make and to give to --peer-uid, so that the node plugin needs no root; may be given several times
     #[arg(long = "peer-dir", env = "PINNER_PEER_DIRS", value_delimiter = ',')]
     pub peer_dirs: Vec<PathBuf>,
-    /// Keep `CAP_NET_ADMIN`, which older kernels want of who makes an xskmap, sockmap, sockhash or devmap
+    /// Keep `CAP_NET_ADMIN`, which kernels before 6.9 want of who makes an xskmap, sockmap, sockhash or devmap
     #[arg(long, env = "PINNER_NETWORK_MAPS")]
     pub network_maps: bool,
     /// Least level to log: error, warn, info, debug or trace

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { json } from 'node:stream/consumers';
 import { after, before, suite, test } from 'node:test';
-import { createHttps, type Https } from '../../src/kubernetes/https.ts';
+import { createHttps, type Https, type HttpsRequest } from '../../src/kubernetes/https.ts';
 import { kubeconfigConnection } from '../../src/kubernetes/kubeconfig.ts';
 import { parseMapList } from '../../src/volumes/map-list.ts';
 import { type ApiServer, startApiServer } from '../apiserver/api-server.ts';
@@ -238,6 +238,14 @@ suite('containers that nothing holds to reading', () => {
     assert.match(warnings.join(), /container i is privileged/);
   });
 
+  test('an ephemeral container counts, when it is added', async () => {
+    await applyObjects(api, [{ ...pod({}), metadata: { name: 'running', namespace: NAMESPACE } }]);
+    assert.deepEqual(await admitEphemeral('running', {}), { refusal: undefined, warnings: [] });
+    const { refusal, warnings } = await admitEphemeral('running', PRIVILEGED);
+    assert.equal(refusal, undefined);
+    assert.match(warnings.join(), /container e is privileged/);
+  });
+
   test('with writable maps alone there is nothing to hold', async () => {
     const { warnings } = await admit(pod({ container: PRIVILEGED, attributes: { maps: 'limits:rw' } }));
     assert.deepEqual(warnings, []);
@@ -331,10 +339,21 @@ function workload(apiVersion: string, kind: string, { spec }: Pod, name = 'candi
 async function admit(object: { apiVersion: string; kind: string }, namespace = NAMESPACE) {
   const group = object.apiVersion === 'v1' ? '/api/v1' : `/apis/${object.apiVersion}`;
   const path = `${group}/namespaces/${namespace}/${object.kind.toLowerCase()}s?dryRun=All&fieldValidation=Strict`;
-  const answer = await https.send({ method: 'POST', path, body: object }, AbortSignal.timeout(10_000));
+  return ask({ method: 'POST', path, body: object });
+}
+
+/** As `kubectl debug` asks for a container in a pod that is there; nothing is kept. */
+async function admitEphemeral(podName: string, container: object) {
+  const path = `/api/v1/namespaces/${NAMESPACE}/pods/${podName}/ephemeralcontainers?dryRun=All&fieldValidation=Strict`;
+  const body = { spec: { ephemeralContainers: [{ name: 'e', image: 'i', ...container }] } };
+  return ask({ method: 'PATCH', path, contentType: 'application/strategic-merge-patch+json', body });
+}
+
+async function ask(request: HttpsRequest) {
+  const answer = await https.send(request, AbortSignal.timeout(10_000));
   const { message } = (await json(answer)) as { message?: string };
   const warnings = [answer.headers.warning ?? []].flat().map((warning) => warning.replace(/^299 - "|"$/g, ''));
-  if (answer.statusCode === 201) return { refusal: undefined, warnings };
+  if (answer.statusCode === 200 || answer.statusCode === 201) return { refusal: undefined, warnings };
   assert(answer.statusCode === 422 || answer.statusCode === 403, `${answer.statusCode} ${message}`);
   return { refusal: message ?? '', warnings };
 }

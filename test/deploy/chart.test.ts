@@ -127,6 +127,7 @@ const mistakes: readonly (readonly [object, RegExp])[] = [
   [{ image: { digest: 'latest' } }, /digest/],
   [{ node: { tolerations: {} } }, /tolerations/],
   [{ node: { maxUnavailable: 0 } }, /maxUnavailable/],
+  [{ node: { priorityClassName: 1000 } }, /priorityClassName/],
   [{ kubeletDir: 'var/lib/kubelet' }, /kubeletDir/],
   [{ kubeletDir: '/var/lib/kubelet/' }, /kubeletDir/],
   [{ pinRoots: [] }, /pinRoots/],

@@ -7,6 +7,7 @@ export const EVERYTHING = {
   pinRoots: ['/sys/fs/bpf', '/run/cilium/bpffs'],
   networkMaps: true,
   node: {
+    priorityClassName: 'maps-first',
     nodeSelector: { maps: 'yes' },
     affinity: { nodeAffinity: {} },
     seLinuxOptions: { type: 'spc_t' },
@@ -14,6 +15,7 @@ export const EVERYTHING = {
   },
   controller: {
     replicas: 3,
+    priorityClassName: '',
     nodeSelector: { role: 'infra' },
     affinity: { podAntiAffinity: {} },
     tolerations: [{ key: 'infra', operator: 'Exists' }],

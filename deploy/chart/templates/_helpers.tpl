@@ -36,7 +36,7 @@ livenessProbe: { httpGet: { path: /healthz, port: {{ . }} }, periodSeconds: 10, 
 startupProbe: { httpGet: { path: /healthz, port: {{ . }} }, periodSeconds: 1, failureThreshold: 60 }
 {{- end }}
 
-{{/* Of the admission policies: the objects whose pods they look at. `extra`: further rules. */}}
+{{/* Of the admission policies: the objects whose pods they look at. `ephemeralContainers`: running pods, too, when they get one. */}}
 {{- define "bpffs.admission.matches" -}}
 matchConstraints:
   resourceRules:
@@ -44,6 +44,12 @@ matchConstraints:
       apiVersions: [v1]
       operations: [CREATE]
       resources: [pods]
+    {{- if .ephemeralContainers }}
+    - apiGroups: [""]
+      apiVersions: [v1]
+      operations: [UPDATE]
+      resources: [pods/ephemeralcontainers]
+    {{- end }}
     - apiGroups: [apps]
       apiVersions: [v1]
       operations: [CREATE, UPDATE]
