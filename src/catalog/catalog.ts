@@ -12,7 +12,11 @@ export interface BpfMap {
 }
 
 /** Where a map comes from: as the pinner takes it, or what has to become that on each node. */
-export type MapSource = { readonly kind: 'node'; readonly source: Source } | WorkspaceSource | BpfmanSource;
+export type MapSource =
+  | { readonly kind: 'node'; readonly source: Source }
+  | WorkspaceSource
+  | BpfmanSource
+  | UnusableSource;
 
 /** A map that a pod pinned in its workspace. */
 export interface WorkspaceSource {
@@ -33,6 +37,13 @@ export interface BpfmanSource {
   readonly program: string;
   /** As the kernel keeps it. */
   readonly map: string;
+}
+
+/** Of an object that is there and cannot be used. */
+export interface UnusableSource {
+  readonly kind: 'unusable';
+  /** A sentence that names the object and says what is wrong with it. */
+  readonly problem: string;
 }
 
 /** Which maps exist. */

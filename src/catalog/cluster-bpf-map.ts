@@ -5,23 +5,29 @@ import { bpfMapSchema } from './bpf-map-schema.ts';
 import type { BpfMap } from './catalog.ts';
 import { FILE_NAME } from './names.ts';
 
-/** An object that is there and of no use, as a sentence saying what is wrong with it. */
-export interface InvalidBpfMap {
-  readonly problem: string;
-}
-
 /**
  * A BpfMap as the API server has it. The CustomResourceDefinition of this version lets no invalid one through; that of another
- * version may.
+ * version may. What else can be told of an invalid one is told, so that a volume which has its map already can be held to the
+ * grants of all its maps.
  */
-export function parseBpfMap({ metadata, apiVersion, kind, spec }: KubernetesObject): BpfMap | InvalidBpfMap {
-  const { name } = metadata;
-  const invalid = (problem: string): InvalidBpfMap => ({ problem: `BpfMap "${name}" cannot be used: ${problem}` });
+export function parseBpfMap({ metadata: { name }, apiVersion, kind, spec }: KubernetesObject): BpfMap {
   const parsed = bpfMapSchema.safeParse({ apiVersion, kind, metadata: { name }, spec });
-  if (!parsed.success) return invalid(objectProblem(parsed.error));
+  if (!parsed.success) return unusableBpfMap(name, spec, objectProblem(parsed.error));
   const fileName = parsed.data.spec.fileName ?? name;
   if (!FILE_NAME.test(fileName)) {
-    return invalid(`spec.fileName: required, because a bpf filesystem refuses the dot in "${name}"`);
+    return unusableBpfMap(name, spec, `spec.fileName: required, because a bpf filesystem refuses the dot in "${name}"`);
   }
   return fromBpfMap(parsed.data, fileName);
+}
+
+function unusableBpfMap(name: string, spec: unknown, problem: string): BpfMap {
+  const { fileName, maxAccess } = Object(spec) as { readonly fileName?: unknown; readonly maxAccess?: unknown };
+  const isFileName = (text: unknown): text is string => typeof text === 'string' && FILE_NAME.test(text);
+  return {
+    name,
+    // Without a name that a file could have, no volume has it.
+    fileName: [fileName, name].find(isFileName) ?? name.replaceAll('.', '_').slice(0, 128),
+    maxAccess: maxAccess === 'ReadWrite' ? 'ReadWrite' : 'ReadOnly',
+    source: { kind: 'unusable', problem: `BpfMap "${name}" cannot be used: ${problem}` },
+  };
 }

@@ -1,11 +1,10 @@
-import { failedPrecondition } from '../errors.ts';
 import { MOST_STALENESS, type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
 import type { BpfMap, Catalog } from './catalog.ts';
-import { type InvalidBpfMap, parseBpfMap } from './cluster-bpf-map.ts';
+import { parseBpfMap } from './cluster-bpf-map.ts';
 
 /**
- * The BpfMap objects of a cluster. `find` and `names` throw UNAVAILABLE before the first copy is complete and while it is too old;
- * `find` throws FAILED_PRECONDITION for an object that is there and cannot be used.
+ * The BpfMap objects of a cluster. `find` and `names` throw UNAVAILABLE before the first copy is complete and while it is too old.
+ * `names` is without those that cannot be used.
  */
 export interface ClusterCatalog extends Catalog {
   /** Throws as `find` does: UNAVAILABLE, and why. */
@@ -32,35 +31,30 @@ const BPF_MAPS = { group: 'bpffs.dev', version: 'v1alpha1', plural: 'bpfmaps' };
 /** Follows all BpfMaps from now on. */
 export function followClusterCatalog(options: ClusterCatalogOptions): ClusterCatalog {
   const { mostStaleness = MOST_STALENESS } = options;
-  const reflector = startReflector<BpfMap | InvalidBpfMap>({
+  const reflector = startReflector<BpfMap>({
     ...options,
     resource: BPF_MAPS,
     parse: parseBpfMap,
     changed(_, map) {
-      if (map !== undefined && 'problem' in map) options.rejected?.(map.problem);
+      if (map?.source.kind === 'unusable') options.rejected?.(map.source.problem);
     },
   });
   const ready = () => reflector.requireFresh(mostStaleness);
+  const usable = () => [...reflector.current().values()].filter(({ source }) => source.kind !== 'unusable');
   return {
     find(name) {
       ready();
-      const map = reflector.current().get(name);
-      if (map !== undefined && 'problem' in map) throw failedPrecondition(map.problem);
-      return map;
+      return reflector.current().get(name);
     },
     names() {
       ready();
-      return valid(reflector.current().values()).map(({ name }) => name);
+      return usable().map(({ name }) => name);
     },
     ready,
     synced: reflector.synced,
     staleness: reflector.staleness,
     size: () => reflector.current().size,
-    invalid: () => reflector.current().size - valid(reflector.current().values()).length,
+    invalid: () => reflector.current().size - usable().length,
     close: reflector.close,
   };
-}
-
-function valid(maps: Iterable<BpfMap | InvalidBpfMap>): readonly BpfMap[] {
-  return [...maps].flatMap((map) => ('problem' in map ? [] : map));
 }

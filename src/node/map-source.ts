@@ -25,6 +25,8 @@ export function createSourceResolver(parts: SourceResolverParts): ResolveSource 
         return workspaceMap(map, source, parts);
       case 'bpfman':
         return bpfmanMap(map, source, parts);
+      case 'unusable':
+        throw failedPrecondition(source.problem);
     }
   };
 }

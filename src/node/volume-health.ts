@@ -85,12 +85,7 @@ async function inspectMaps(
   call: Call,
 ): Promise<readonly Finding[]> {
   const found = maps.map(async ({ name, verb }): Promise<readonly Finding[]> => {
-    let map: BpfMap | undefined;
-    try {
-      map = parts.authority.catalog.find(name);
-    } catch (error) {
-      return [missingSource(name, error)];
-    }
+    const map = parts.authority.catalog.find(name);
     if (map === undefined) return [{ reason: 'MapDeleted', message: `there is no BpfMap "${name}" any more` }];
     const findings: Finding[] = [];
     if (verb === 'write' && map.maxAccess !== 'ReadWrite') {

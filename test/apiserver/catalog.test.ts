@@ -91,7 +91,7 @@ test('an object that an older CustomResourceDefinition let through is told, and 
   await api.kubectl(['apply', '--filename=-'], stringify(crd));
   await eventually('the CRD is in force', 10, async () => {
     await put('a.b', pinned('/sys/fs/bpf/ab'));
-    await put('odd', { source: { pinned: { path: 'flows' } } });
+    await put('odd', { source: { pinned: { path: 'flows' } }, fileName: 'o', maxAccess: 'ReadWrite' });
     return true;
   });
   await eventually('they are told', 5, async () => rejected.length === 2);
@@ -99,13 +99,19 @@ test('an object that an older CustomResourceDefinition let through is told, and 
     'BpfMap "a.b" cannot be used: spec.fileName: required, because a bpf filesystem refuses the dot in "a.b"',
     'BpfMap "odd" cannot be used: spec.source.pinned.path: must be an absolute path without "." or ".." or empty elements',
   ]);
-  assert.throws(
-    () => catalog.find('odd'),
-    (error) =>
-      error instanceof CallError &&
-      error.code === Code.FAILED_PRECONDITION &&
-      /^BpfMap "odd" cannot/.test(error.message),
-  );
+  const [ab, odd] = rejected;
+  assert.deepEqual(catalog.find('odd'), {
+    name: 'odd',
+    fileName: 'o',
+    maxAccess: 'ReadWrite',
+    source: { kind: 'unusable', problem: odd },
+  });
+  assert.deepEqual(catalog.find('a.b'), {
+    name: 'a.b',
+    fileName: 'a_b',
+    maxAccess: 'ReadOnly',
+    source: { kind: 'unusable', problem: ab },
+  });
   assert.deepEqual(catalog.names(), ['limits']);
   assert.equal(catalog.invalid(), 2);
   await put('odd', pinned('/sys/fs/bpf/odd'));
