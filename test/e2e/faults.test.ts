@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../cluster/eventually.ts';
 import { NAMESPACE } from '../deploy/helm.ts';
 import { nodeMaps } from './node-maps.ts';
-import { type DriverProcess, driverProcesses, nodeState } from './node-state.ts';
+import { type DriverProcess, driverProcesses, nodeState, nothingMore } from './node-state.ts';
 import { account, claim, mapRole, pinnedMap, roleBinding, serviceAccount, storageClass } from './objects.ts';
 import { claimed, inline, pod } from './pods.ts';
 import { cluster } from './running.ts';
@@ -108,11 +108,7 @@ for (const process of ['plugin', 'pinner'] as const) {
     await killDriver(process);
     await deleted;
     await assertWell(`after-${process}`);
-    await eventually('all is as before', 30, async () => {
-      const { mounts, maps } = await nodeState(cluster);
-      assert.deepEqual({ mounts, maps }, { mounts: before.mounts, maps: before.maps });
-      return true;
-    });
+    await nothingMore(cluster, { ...before, descriptors: {} });
   });
 }
 

@@ -1,4 +1,6 @@
+import assert from 'node:assert/strict';
 import type { Cluster } from '../cluster/cluster.ts';
+import { eventually } from '../cluster/eventually.ts';
 import { nodeMaps } from './node-maps.ts';
 
 /** What the driver has on the node, in numbers that have to come back. */
@@ -32,6 +34,22 @@ export async function nodeState(cluster: Node): Promise<NodeState> {
   }
   const mounts = (await targets(cluster)).length;
   return { mounts, maps: await nodeMaps(cluster).count(), descriptors, memoryKib };
+}
+
+/**
+ * Waits until nothing is more than it was, memory aside: the kernel takes its time to free a map, so that any count may be of
+ * too many. Descriptors are compared of the processes that `before` names.
+ */
+export async function nothingMore(cluster: Node, before: NodeState): Promise<NodeState> {
+  const numbers = ({ mounts, maps, descriptors }: NodeState) =>
+    new Map(Object.entries({ mounts, maps, ...descriptors }));
+  const most = numbers(before);
+  return await eventually('nothing is more than it was', 30, async () => {
+    const now = await nodeState(cluster);
+    const more = [...numbers(now)].filter(([name, count]) => count > (most.get(name) ?? count));
+    assert.deepEqual(more, [], `there was no more than ${JSON.stringify(before)}`);
+    return now;
+  });
 }
 
 /** How many mounts lie on each other in a pod's volumes, by the path beneath them. */
