@@ -265,7 +265,11 @@ test('an object that is none is named, and harms no other', async () => {
 
 test('no CustomResourceDefinition is no absent volume', async () => {
   await api.kubectl(['delete', 'crd', 'bpfvolumes.bpffs.dev', '--wait=false']);
-  for (const { id } of (await store.list()).volumes) await store.delete(id);
+  // The API server marks the objects as deleted meanwhile, so that a delete may be ABORTED: external-provisioner tries again, too.
+  await eventually('all are deleted', 10, async () => {
+    for (const { id } of (await store.list()).volumes) await store.delete(id);
+    return true;
+  });
   await eventually('it is gone', 10, async () => {
     await assert.rejects(
       store.get('pvc-good-01234567'),
