@@ -34,6 +34,11 @@ export function notFound(message: string): CallError {
   return new CallError(Code.NOT_FOUND, message);
 }
 
+/** Nobody knows who asks, or it is somebody else. */
+export function unauthenticated(message: string): CallError {
+  return new CallError(Code.UNAUTHENTICATED, message);
+}
+
 /** The caller's identity is known and may not do this. */
 export function permissionDenied(message: string): CallError {
   return new CallError(Code.PERMISSION_DENIED, message);

@@ -1,4 +1,7 @@
-/** What a pod may do with a map, as RBAC verbs on bpfmaps.bpffs.dev. A map that is given for writing can be read, but a grant of `write` alone gives none for reading only. */
+/**
+ * What a pod may do with a map, as RBAC verbs on bpfmaps.bpffs.dev. A map that is given for writing can be read, but a grant of
+ * `write` alone gives none for reading only.
+ */
 export type Verb = 'read' | 'write';
 
 /** On whose behalf a volume is asked for. */

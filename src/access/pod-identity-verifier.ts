@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod/mini';
+import { unauthenticated } from '../errors.ts';
 import { type Answer, createAnswerCache } from '../kubernetes/answer-cache.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
 import { type PodIdentity, userName } from './access.ts';
-import { unauthenticated } from './pod-identity.ts';
 
 /** Who asks? */
 export interface TokenVerifier {
@@ -116,7 +116,10 @@ function requireSame(what: string, said: string, expected: string): void {
   );
 }
 
-/** Milliseconds since the epoch, from the token itself, which the API server has found good. https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4 */
+/**
+ * Milliseconds since the epoch, from the token itself, which the API server has found good.
+ * https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4
+ */
 function expiryOf(token: string): number {
   try {
     const claims: unknown = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'));

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { CallError, Code } from '../errors.ts';
+import { unauthenticated } from '../errors.ts';
 
 /** Where the kubelet puts the tokens that the CSIDriver object's tokenRequests ask for. */
 const TOKENS = 'csi.storage.k8s.io/serviceAccount.tokens';
@@ -24,11 +24,6 @@ export function podToken(
     throw unauthenticated(`the kubelet sent no service account token of the pod for "${audience}"; ${needs}`);
   }
   return token;
-}
-
-/** Nobody knows who asks, or it is somebody else. */
-export function unauthenticated(message: string): CallError {
-  return new CallError(Code.UNAUTHENTICATED, message);
 }
 
 type StringMap = Readonly<Record<string, string>>;

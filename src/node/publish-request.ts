@@ -103,26 +103,29 @@ function forReading(maps: readonly MapRequest[], isInline: boolean): readonly Ma
   return maps.map(({ name }) => ({ name, verb: 'read' }));
 }
 
+/** Where the kubelet says which pod it is. */
+const POD = {
+  namespace: 'csi.storage.k8s.io/pod.namespace',
+  serviceAccount: 'csi.storage.k8s.io/serviceAccount.name',
+  podName: 'csi.storage.k8s.io/pod.name',
+  podUid: 'csi.storage.k8s.io/pod.uid',
+} as const;
+
 function hasPod(context: Context): boolean {
-  return ['pod.namespace', 'serviceAccount.name', 'pod.name', 'pod.uid'].every(
-    (name) => context[`csi.storage.k8s.io/${name}`],
-  );
+  return Object.values(POD).every((key) => context[key]);
 }
 
 function parsePod(context: Context): PodIdentity {
   return {
-    namespace: podField(context, 'pod.namespace'),
-    serviceAccount: podField(context, 'serviceAccount.name'),
-    podName: podField(context, 'pod.name'),
-    podUid: podField(context, 'pod.uid'),
+    namespace: podField(context, POD.namespace),
+    serviceAccount: podField(context, POD.serviceAccount),
+    podName: podField(context, POD.podName),
+    podUid: podField(context, POD.podUid),
   };
 }
 
-function podField(context: Context, name: string): string {
-  const value = context[`csi.storage.k8s.io/${name}`];
+function podField(context: Context, key: string): string {
+  const value = context[key];
   if (value) return value;
-  throw invalidArgument(
-    `csi.storage.k8s.io/${name}`,
-    'the kubelet did not send it; the CSIDriver object needs podInfoOnMount: true',
-  );
+  throw invalidArgument(key, 'the kubelet did not send it; the CSIDriver object needs podInfoOnMount: true');
 }

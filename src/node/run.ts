@@ -33,7 +33,8 @@ export function runNodePlugin(config: NodeConfig): Promise<void> {
 
 /**
  * Starts a node plugin: finds out who decides, then opens the sockets, the kubelet's registration last. Throws BadConfiguration and
- * leaves nothing open if one of these fails; a pinner that is away is no such failure. When it stops it leaves the kubelet's registry first.
+ * leaves nothing open if one of these fails; a pinner that is away is no such failure. When it stops it leaves the kubelet's
+ * registry first.
  */
 export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<Service> {
   await using stack = new AsyncDisposableStack();

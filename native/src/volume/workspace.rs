@@ -76,10 +76,11 @@ impl Publisher {
             if files.values().any(|file| file.writable) {
                 return Err(otherwise(place, "maps to write"));
             }
-            differences = Some(changes(&files, maps.iter().map(|(path, map)| (path, map.info.id, false))));
-            if differences.as_ref().is_some_and(Vec::is_empty) {
+            let found = changes(&files, maps.iter().map(|(path, map)| (path, map.info.id, false)));
+            if found.is_empty() {
                 return Ok(Outcome::Unchanged);
             }
+            differences = Some(found);
         }
         proceed()?;
         let files: Vec<_> =
