@@ -15,12 +15,14 @@ const pinned = z.strictObject({
   path: z.string().check(z.refine(isPlainPath, 'must be an absolute path without "." or ".." or empty elements')),
 });
 
+const programTag = z
+  .string()
+  .check(z.regex(/^[0-9a-f]{16}$/, 'must be 16 hexadecimal digits, as bpftool prog shows it'));
+
 const loaded = z.strictObject({
   map: kernelName,
   program: z.optional(kernelName),
-  programTag: z.optional(
-    z.string().check(z.regex(/^[0-9a-f]{16}$/, 'must be 16 hexadecimal digits, as bpftool prog shows it')),
-  ),
+  programTag: z.optional(programTag),
 });
 
 const workspace = z.strictObject({
@@ -44,6 +46,7 @@ const bpfman = z.strictObject({
     .check(
       z.regex(/^[A-Za-z0-9_.]{1,64}$/, 'must be a program of the application: 1 to 64 letters, digits, "_" or "."'),
     ),
+  programTag: z.optional(programTag),
   map: kernelName,
 });
 

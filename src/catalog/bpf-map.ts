@@ -15,7 +15,7 @@ function toSource({ metadata, spec: { source } }: BpfMapObject): MapSource {
     const { namespace, claim, path } = workspace;
     return { kind: 'workspace', claim: { namespace, name: claim }, path };
   }
-  if (bpfman !== undefined) return { kind: 'bpfman', namespace: undefined, ...bpfman };
+  if (bpfman !== undefined) return { kind: 'bpfman', namespace: undefined, programTag: undefined, ...bpfman };
   const onNode = (from: Source['from']): MapSource => ({ kind: 'node', source: { from } });
   if (pinned !== undefined) return onNode({ $case: 'pinned', value: pinned });
   if (loaded !== undefined) {

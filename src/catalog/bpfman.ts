@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod/mini';
 import { unavailable } from '../errors.ts';
 import { MOST_STALENESS, type Reflector, type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
@@ -5,11 +6,16 @@ import type { KubernetesObject } from '../kubernetes/resource.ts';
 import type { BpfmanSource } from './catalog.ts';
 import { didYouMean } from './nearest.ts';
 
-/** A map of a program of which the kernel's id is known; the program's name guards against an id that is used again. */
+/**
+ * A map of a program of which the kernel's id is known. The kernel uses ids again, after a restart for certain: the program has to
+ * have the name, too, and the tag if one is given.
+ */
 export interface ProgramMap {
   /** As the kernel keeps them: at most 15 characters. */
   readonly map: string;
   readonly program: string;
+  /** Empty: any. */
+  readonly programTag: string;
   readonly programId: number;
 }
 
@@ -56,6 +62,9 @@ interface State {
   readonly programs: ReadonlyMap<string, number | undefined>;
 }
 
+/** How long whoever asks first waits for the API server. */
+const FIRST_ANSWER_MS = 2000;
+
 /** Linux keeps as much of a name (BPF_OBJ_NAME_LEN). */
 const KERNEL_NAME = 15;
 
@@ -91,13 +100,13 @@ export function createBpfman(options: BpfmanOptions): Bpfman {
 
   async function states(kind: keyof typeof KINDS): Promise<readonly State[]> {
     const { reflector, answered } = follow(kind);
-    await answered;
+    await Promise.race([answered, sleep(FIRST_ANSWER_MS, undefined, { ref: false })]);
     reflector.requireFresh(MOST_STALENESS);
     return [...reflector.current().values()].filter((state) => state !== undefined);
   }
 
   return {
-    async resolve({ application, namespace, program, map }) {
+    async resolve({ application, namespace, program, programTag = '', map }) {
       const kind = namespace === undefined ? 'cluster' : 'namespaced';
       const shown = `${KINDS[kind].application} ${namespace === undefined ? '' : `${namespace}/`}${application}`;
       const here = (await states(kind)).filter((state) => state.namespace === namespace && state.node === nodeName);
@@ -115,7 +124,7 @@ export function createBpfman(options: BpfmanOptions): Bpfman {
           `bpfman has not loaded program "${program}" of ${shown} on node ${nodeName}: ${state.loadStatus}`,
         );
       }
-      return { map, program: program.slice(0, KERNEL_NAME), programId };
+      return { map, program: program.slice(0, KERNEL_NAME), programTag, programId };
     },
     close() {
       for (const { reflector } of followed.values()) reflector.close();

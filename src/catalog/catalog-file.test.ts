@@ -38,8 +38,11 @@ test('reads a source that is a program of bpfman', () => {
   const expected = { application: 'counter', program: 'count_packets_everywhere', map: 'counts' };
   const read = (fields: string) =>
     parseCatalog(entry('a', `source: { bpfman: { ${fields} } }`), 'c.yaml').get('a')?.source;
-  assert.deepEqual(read(program), { kind: 'bpfman', namespace: undefined, ...expected });
-  assert.deepEqual(read(`namespace: net, ${program}`), { kind: 'bpfman', namespace: 'net', ...expected });
+  const any = { kind: 'bpfman', namespace: undefined, programTag: undefined };
+  assert.deepEqual(read(program), { ...any, ...expected });
+  assert.deepEqual(read(`namespace: net, ${program}`), { ...any, ...expected, namespace: 'net' });
+  const programTag = '0123456789abcdef';
+  assert.deepEqual(read(`programTag: "${programTag}", ${program}`), { ...any, ...expected, programTag });
 });
 
 test('reads the other sources', () => {

@@ -35,6 +35,8 @@ export interface BpfmanSource {
   readonly application: string;
   /** The function's name in full, as in the application. */
   readonly program: string;
+  /** As `bpftool prog` shows it: 16 hexadecimal digits. Undefined: the name is enough. */
+  readonly programTag: string | undefined;
   /** As the kernel keeps it. */
   readonly map: string;
 }

@@ -1,5 +1,5 @@
 import type { Bpfman } from '../catalog/bpfman.ts';
-import type { BpfMap, WorkspaceSource } from '../catalog/catalog.ts';
+import type { BpfMap, BpfmanSource, WorkspaceSource } from '../catalog/catalog.ts';
 import { failedPrecondition, unavailable } from '../errors.ts';
 import type { Source } from '../rpc/generated/pinner.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
@@ -31,14 +31,9 @@ export function createSourceResolver(parts: SourceResolverParts): ResolveSource 
   };
 }
 
-async function bpfmanMap(
-  { name }: BpfMap,
-  source: Parameters<Bpfman['resolve']>[0],
-  { bpfman }: SourceResolverParts,
-): Promise<Source> {
+async function bpfmanMap({ name }: BpfMap, source: BpfmanSource, { bpfman }: SourceResolverParts): Promise<Source> {
   if (bpfman === undefined) throw failedPrecondition(`map "${name}": source.bpfman is for clusters (--cluster)`);
-  const { map, program, programId } = await bpfman.resolve(source);
-  return { from: { $case: 'loaded', value: { map, program, programTag: '', programId } } };
+  return { from: { $case: 'loaded', value: await bpfman.resolve(source) } };
 }
 
 async function workspaceMap(

@@ -26,6 +26,7 @@ const source = (change: Partial<BpfmanSource> = {}): BpfmanSource => ({
   namespace: undefined,
   application: 'go-xdp-counter',
   program: 'xdp_stats_of_everything',
+  programTag: undefined,
   map: 'xdp_stats_map',
   ...change,
 });
@@ -103,7 +104,10 @@ test('bpfman is found when it is installed later, and its programs when they are
   });
   await api.apply(state('go-xdp-counter', 'node-1', [program('other', 6), program('xdp_stats_of_everything', 7)]));
   await resolves(source(), 7);
-  assert.deepEqual(await bpfman.resolve(source()), { map: 'xdp_stats_map', program: 'xdp_stats_of_ev', programId: 7 });
+  const found = { map: 'xdp_stats_map', program: 'xdp_stats_of_ev', programTag: '', programId: 7 };
+  assert.deepEqual(await bpfman.resolve(source()), found);
+  const programTag = '0123456789abcdef';
+  assert.deepEqual(await bpfman.resolve(source({ programTag })), { ...found, programTag });
   await api.apply(state('go-xdp-counter', 'node-1', [program('xdp_stats_of_everything', 8)]));
   await resolves(source(), 8);
 });

@@ -74,8 +74,8 @@ test('maps come, change and go', async () => {
   assert.equal(catalog.find('other'), undefined);
   await put('counts', { source: { bpfman: { application: 'counter', program: 'count', map: 'counts' } } });
   await eventually('it is there', 5, async () => catalog.find('counts') !== undefined);
-  const source = { kind: 'bpfman', namespace: undefined, application: 'counter', program: 'count', map: 'counts' };
-  assert.deepEqual(catalog.find('counts')?.source, source);
+  const source = { kind: 'bpfman', application: 'counter', program: 'count', map: 'counts' };
+  assert.deepEqual(catalog.find('counts')?.source, { ...source, namespace: undefined, programTag: undefined });
   await api.kubectl(['delete', 'bpfmap', 'counts']);
   await put('flows', { ...pinned('/sys/fs/bpf/flows'), maxAccess: 'ReadWrite' });
   await eventually('it changes', 5, async () => catalog.find('flows')?.maxAccess === 'ReadWrite');

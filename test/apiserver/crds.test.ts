@@ -151,6 +151,8 @@ const MAPS: readonly Candidate[] = [
   { what: 'a bad namespace', spec: bpfman({ namespace: 'a.b' }) },
   { what: 'a bad application', spec: bpfman({ application: 'A' }) },
   { what: 'a bad program', spec: bpfman({ program: 'x'.repeat(65) }) },
+  { what: 'a map of bpfman with its tag', spec: bpfman({ programTag: '0123456789abcdef' }) },
+  { what: 'a bad tag', spec: bpfman({ programTag: '0123456789ABCDEF' }) },
   { what: 'a bad map', spec: bpfman({ map: 'x'.repeat(16) }) },
   { what: 'no program', spec: { source: { bpfman: { application: 'a', map: 'm' } } } },
 ];

@@ -74,7 +74,8 @@ test('the node plugin may do what it does, and nothing else', async () => {
     [undefined, 'cluster'],
     ['prod', 'namespaced'],
   ]) {
-    const source = { kind: 'bpfman' as const, namespace, application: `${name}`, program: 'p', map: 'm' };
+    const named = { namespace, application: `${name}`, program: 'p', programTag: undefined, map: 'm' };
+    const source = { kind: 'bpfman' as const, ...named };
     const map: BpfMap = { name: 'm', fileName: 'm', maxAccess: 'ReadOnly', source };
     await assert.rejects(async () => authority.resolveSource(map), /is its CustomResourceDefinition installed/);
   }

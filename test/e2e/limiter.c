@@ -1,6 +1,6 @@
 /*
  * A loaded program: holds an XDP program called xdp_limit, which uses a hash map called limits (u32 to u64), until its standard
- * input ends. Neither is pinned. Prints "loaded" when they are there; needs CAP_BPF and CAP_NET_ADMIN.
+ * input ends. Neither is pinned. Prints the program's id and tag when they are there; needs CAP_BPF and CAP_NET_ADMIN.
  */
 #include <linux/bpf.h>
 #include <stdint.h>
@@ -30,11 +30,22 @@ int main(void)
 	};
 	union bpf_attr load = { .prog_type = BPF_PROG_TYPE_XDP, .insns = (uintptr_t)program, .insn_cnt = 4,
 				.license = (uintptr_t) "GPL", .prog_name = "xdp_limit" };
-	if (bpf(BPF_PROG_LOAD, &load) < 0) {
+	struct bpf_prog_info info = { 0 };
+	union bpf_attr get = { .info = { .info_len = sizeof(info), .info = (uintptr_t)&info } };
+	int loaded = bpf(BPF_PROG_LOAD, &load);
+	if (loaded < 0) {
 		perror("limiter: PROG_LOAD");
 		return 1;
 	}
-	puts("loaded");
+	get.info.bpf_fd = (uint32_t)loaded;
+	if (bpf(BPF_OBJ_GET_INFO_BY_FD, &get) < 0) {
+		perror("limiter: OBJ_GET_INFO_BY_FD");
+		return 1;
+	}
+	printf("%u ", info.id);
+	for (size_t i = 0; i < sizeof(info.tag); i++)
+		printf("%02x", info.tag[i]);
+	puts("");
 	fflush(stdout);
 	while (getchar() != EOF)
 		;

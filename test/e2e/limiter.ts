@@ -6,16 +6,25 @@ import { cluster } from './running.ts';
 
 const BIN = join(import.meta.dirname, 'bin');
 
-/** Has the program xdp_limit with its map limits in the kernel, until it is disposed of: limiter.c. */
-export async function startLimiter(): Promise<AsyncDisposable> {
+/** The program xdp_limit with its map limits: limiter.c. */
+export interface Limiter extends AsyncDisposable {
+  readonly programId: number;
+  readonly programTag: string;
+}
+
+/** Has it in the kernel until it is disposed of. */
+export async function startLimiter(): Promise<Limiter> {
   await mkdir(BIN, { recursive: true });
   const program = join(BIN, 'limiter');
   await execa('cc', ['-static', '-o', program, join(import.meta.dirname, 'limiter.c')]);
   const [command, ...args] = cluster.node.enter([program]);
   const limiter = execa(command, args, { stdin: 'pipe' });
   // It says one line, or ends.
-  await Promise.race([once(limiter.stdout, 'data'), limiter]);
+  const [line] = await Promise.race([once(limiter.stdout, 'data'), limiter.then(() => [''])]);
+  const [id, programTag = ''] = `${line}`.trim().split(' ');
   return {
+    programId: Number(id),
+    programTag,
     async [Symbol.asyncDispose]() {
       limiter.stdin.end();
       await limiter;
