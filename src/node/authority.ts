@@ -13,9 +13,11 @@ export interface Authority {
   /** Undefined: there are no persistent volumes but those of type maps. */
   readonly volumes: VolumeReader | undefined;
   /**
-   * The pod, if it is the one that the request says. Throws UNAUTHENTICATED when it is another's, UNAVAILABLE when nobody can tell,
-   * and FAILED_PRECONDITION when anybody could claim to be anyone.
+   * Throws FAILED_PRECONDITION, and what to change, while what requests say of their pods may be the pods' own word, and UNAVAILABLE
+   * while nobody can tell.
    */
+  requireTrusted(): void;
+  /** The pod, if it is the one that the request says. Throws UNAUTHENTICATED when it is another, UNAVAILABLE when nobody can tell. */
   identify(pod: PodIdentity, credentials: PodCredentials, signal: AbortSignal): Promise<PodIdentity>;
   /** Tells whoever looks at the pod. Returns at once and never throws. */
   tell(pod: PodIdentity, reason: EventReason, note: string): void;

@@ -71,10 +71,8 @@ export function openClusterAuthority(
     access,
     resolveSource: createSourceResolver({ nodeId, volumes, bpfman }),
     volumes,
-    async identify(pod, credentials, signal) {
-      csiDriver.requireGood();
-      return await verifier.verify(pod, podToken(credentials, driverName), signal);
-    },
+    requireTrusted: csiDriver.requireGood,
+    identify: async (pod, credentials, signal) => verifier.verify(pod, podToken(credentials, driverName), signal),
     tell: events.tell,
     requireReady() {
       csiDriver.requireGood();

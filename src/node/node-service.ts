@@ -10,7 +10,6 @@ import type { Limiter } from '../rpc/limiter.ts';
 import type { VolumeLock } from '../rpc/volume-lock.ts';
 import { onNode } from '../volumes/topology.ts';
 import { type PublishParts, publish } from './publish.ts';
-import { parsePublishRequest } from './publish-request.ts';
 import { volumeHealth } from './volume-health.ts';
 import { parseVolumeReference } from './volume-reference.ts';
 
@@ -40,9 +39,9 @@ export function createNodeService(parts: NodeServiceParts): Handlers<NodeService
 
   return {
     nodePublishVolume(request, call) {
-      const wanted = parsePublishRequest(request);
-      return onVolume(wanted.volumeId, call, async () => {
-        await publish(wanted, request, parts, call);
+      const volume = parseVolumeReference(request);
+      return onVolume(volume.volumeId, call, async () => {
+        await publish(volume, request, parts, call);
         return {};
       });
     },

@@ -5,7 +5,7 @@ import type { NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
 import { parseHostUsers } from '../volumes/host-users.ts';
 import { type MapRequest, parseMapList } from '../volumes/map-list.ts';
 import { isReaderOnly, isSingleTarget, parseVolumeCapability } from '../volumes/volume-capability.ts';
-import { parseVolumeReference, type VolumeReference } from './volume-reference.ts';
+import type { VolumeReference } from './volume-reference.ts';
 
 /** What a pod asks for, complete and checked as far as the request alone can tell. */
 export type PublishRequest = MapsRequest | PersistentRequest;
@@ -45,10 +45,14 @@ const PERSISTENT_ATTRIBUTES = ['type', ...INLINE_ATTRIBUTES];
 /** What Kubernetes itself puts beside them; it may add more, and a pod's author gains nothing by it. */
 const FROM_KUBERNETES = /^(csi\.storage\.k8s\.io|storage\.kubernetes\.io)\//;
 
-/** Throws INVALID_ARGUMENT naming the field that the pod's or the volume's author has to mend. */
-export function parsePublishRequest(request: NodePublishVolumeRequest): PublishRequest {
-  const { volumeId, targetPath } = parseVolumeReference(request);
-  const { volumeContext: context, volumeCapability, readonly } = request;
+/**
+ * What is asked for the volume that the request is about. Throws INVALID_ARGUMENT naming the field that the pod's or the volume's
+ * author has to mend.
+ */
+export function parsePublishRequest(
+  { volumeId, targetPath }: VolumeReference,
+  { volumeContext: context, volumeCapability, readonly }: NodePublishVolumeRequest,
+): PublishRequest {
   const isInline = isInlineVolume(volumeId, context);
   checkAttributes(context, isInline);
   const type = parseType(context);

@@ -20,8 +20,8 @@ export interface Target {
 /** With these the pinner says that no volume is there, or none of this driver's, or that none can be. */
 const NOT_THERE = [Code.NOT_FOUND, Code.FAILED_PRECONDITION, Code.INVALID_ARGUMENT];
 
-/** As the kubelet sees them: it tries again, and nothing was decided. ALREADY_EXISTS is told of another request. */
-const NOT_FINAL = [
+/** After these the kubelet tries again, and nothing was decided; but ALREADY_EXISTS, which is about a request that is another. */
+const PASSED_THROUGH = [
   Code.CANCELLED,
   Code.DEADLINE_EXCEEDED,
   Code.UNAVAILABLE,
@@ -55,7 +55,7 @@ export function observeTarget({ volumeId, targetPath }: VolumeReference, pinner:
     },
     async asAnswer(thrown) {
       const error = CallError.from(thrown);
-      if (NOT_FINAL.includes(error.code)) return error;
+      if (PASSED_THROUGH.includes(error.code)) return error;
       try {
         if (!(await isPublished())) return error;
       } catch {

@@ -3,7 +3,8 @@ import { CallError, Code, notFound } from '../errors.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { VolumeHealthErrorType as Status, type VolumeHealth } from '../rpc/generated/csi.ts';
 import { type DescribeVolumeResponse, Access as MapAccess, type Source } from '../rpc/generated/pinner.ts';
-import { type PublishParts, toSharedMaps } from './publish.ts';
+import type { PublishParts } from './publish.ts';
+import { toSharedMaps } from './publish-persistent.ts';
 import type { MapsRequest, PublishRequest } from './publish-request.ts';
 
 /** CSI's `reason`, and what follows from it for the volume. */

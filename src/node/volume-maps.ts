@@ -29,8 +29,9 @@ export function findMaps(requested: readonly MapRequest[], catalog: Catalog): Fo
 }
 
 /**
- * The files of a volume, as the pinner takes them. A source that cannot be resolved is left out if `refuse` lets it pass. Throws
- * INVALID_ARGUMENT when two maps would be one file.
+ * The files of a volume, as the pinner takes them. What is wrong with one goes to `refuse`: INVALID_ARGUMENT of a map that would be
+ * the same file as one before it, which is left out if `refuse` lets it pass, and whatever `resolve` throws; then the file has no
+ * source and stays as it is.
  */
 export async function toVolumeMaps(
   wanted: readonly WantedMap[],
@@ -43,10 +44,9 @@ export async function toVolumeMaps(
     const { name, fileName } = map;
     const owner = owners.get(fileName);
     if (owner !== undefined) {
-      throw invalidArgument(
-        'volumeAttributes.maps',
-        `"${owner}" and "${name}" both have the fileName "${fileName}"; use one volume for each`,
-      );
+      const both = `"${owner}" and "${name}" both have the fileName "${fileName}"; use one volume for each`;
+      await refuse(invalidArgument('volumeAttributes.maps', both));
+      continue;
     }
     owners.set(fileName, name);
     const access = verb === 'write' ? Access.READ_WRITE : Access.READ_ONLY;

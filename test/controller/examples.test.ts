@@ -147,13 +147,12 @@ for (const file of readdirSync(DIRECTORY)) {
         for (const { csi, persistentVolumeClaim, ephemeral } of spec.volumes) {
           if (csi !== undefined) {
             assert.equal(csi.driver, DRIVER);
-            const request = parsePublishRequest(
-              publishRequest((r) => {
-                delete r.volumeContext.maps;
-                Object.assign(r.volumeContext, csi.volumeAttributes);
-              }),
-            );
-            granted(request.type === 'maps' ? request.maps : assert.fail(request.type));
+            const request = publishRequest((r) => {
+              delete r.volumeContext.maps;
+              Object.assign(r.volumeContext, csi.volumeAttributes);
+            });
+            const parsed = parsePublishRequest(request, request);
+            granted(parsed.type === 'maps' ? parsed.maps : assert.fail(parsed.type));
             continue;
           }
           const claim =

@@ -63,7 +63,7 @@ test('no secret, token or attribute gets into the log or an error, whatever is w
     codes.push(code);
     assert(!message.includes('secret'));
   }
-  const unknown = secretive('flows');
+  const unknown = secretive('unknown');
   unknown.volumeContext.password = TOKEN;
   codes.push((await call(node, node.nodePublishVolume, unknown)).code);
   await pinner.stop();

@@ -281,6 +281,14 @@ describe('refused', () => {
     }
   });
 
+  test('a pod of which nobody says who it is', async () => {
+    const request = claimRequest(
+      await makeVolume(SHARED),
+      (r) => delete r.volumeContext['csi.storage.k8s.io/pod.name'],
+    );
+    await refuses(request, 'PERMISSION_DENIED', /for pods of that namespace only; nobody says of which this one is$/);
+  });
+
   test('a volume of another node', async () => {
     const volume = await makeVolume(SHARED, { nodeName: 'node-2' });
     await refuses(

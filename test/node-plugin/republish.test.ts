@@ -106,23 +106,34 @@ test('a source that nobody knows at the moment leaves the file as it is', async 
   );
 });
 
-test('no error is final for a volume that is there, but ALREADY_EXISTS', async () => {
+test('maps that become one file do not hold up the others', async () => {
   const request = publishRequest((r) => {
-    r.volumeId = 'csi-there';
-    r.targetPath = '/var/lib/kubelet/pods/4/volumes/kubernetes.io~csi/maps/mount';
+    r.volumeId = 'csi-one-file';
+    r.targetPath = '/var/lib/kubelet/pods/5/volumes/kubernetes.io~csi/maps/mount';
+    r.volumeContext.maps = 'limits:rw, flows';
   });
   assert.equal((await publish(request)).code, 'OK');
-  // Two maps that are one file: INVALID_ARGUMENT before the pod runs.
+  // INVALID_ARGUMENT before the pod runs.
   writeFileSync(
     harness.files.catalog,
     CATALOG.replace('spec: { source: { pinned: { path: /sys/fs/bpf/netobserv/flows } } }', (spec) =>
       spec.replace('} }', '} }, fileName: limits'),
     ),
   );
-  await until('the catalog is read', async () => (await publish(request)).code === 'UNAVAILABLE');
-  assert.match((await publish(request)).message, /both have the fileName "limits"/);
+  await untilFiles(request, 'limits:rw');
   writeFileSync(harness.files.catalog, CATALOG);
-  await until('the catalog is read', async () => (await publish(request)).code === 'OK');
+  await untilFiles(request, 'limits:rw', 'flows');
+});
+
+test('no error is final for a volume that is there, but ALREADY_EXISTS', async () => {
+  const request = publishRequest((r) => {
+    r.volumeId = 'csi-there';
+    r.targetPath = '/var/lib/kubelet/pods/4/volumes/kubernetes.io~csi/maps/mount';
+  });
+  assert.equal((await publish(request)).code, 'OK');
+  const { code, message } = await publish({ ...request, volumeContext: { ...request.volumeContext, maps: 'Flows!' } });
+  assert.equal(code, 'UNAVAILABLE');
+  assert.match(message, /^volumeAttributes\.maps: "Flows!" is no BpfMap name/);
   request.volumeContext.maps = 'flows';
   assert.equal((await publish(request)).code, 'ALREADY_EXISTS');
 });

@@ -1,0 +1,65 @@
+import { toCreatedMap } from '../catalog/created-map.ts';
+import { failedPrecondition, notFound, permissionDenied } from '../errors.ts';
+import type { Call } from '../rpc/adapter.ts';
+import { type FileChange, Access as MapAccess, type VolumeMap } from '../rpc/generated/pinner.ts';
+import type { NewMap, VolumeSpec } from '../volumes/volume.ts';
+import type { PublishParts } from './publish.ts';
+import type { PersistentRequest } from './publish-request.ts';
+
+/** Publishes what this node keeps of a volume: its maps, or its workspace. Gives what became another in a volume that was there. */
+export async function publishPersistent(
+  request: PersistentRequest,
+  parts: PublishParts,
+  call: Call,
+): Promise<readonly FileChange[]> {
+  const { volumeId, targetPath, gid, singleTarget, readOnly } = request;
+  const { content, userNamespace } = await findVolume(request, parts);
+  if (content.type === 'shared') {
+    const maps = toSharedMaps(volumeId, content.newMaps, readOnly ? MapAccess.READ_ONLY : MapAccess.READ_WRITE);
+    const volume = { volumeId, targetPath, maps, gid, userNamespace, singleTarget, renew: false };
+    return (await parts.pinner.publishVolume(volume, call)).changes;
+  }
+  const workspace = { volumeId, targetPath, gid, readOnly, singleTarget };
+  return (await parts.pinner.publishWorkspace(workspace, call)).changes;
+}
+
+/** The files of a shared volume. */
+export function toSharedMaps(volumeId: string, newMaps: readonly NewMap[], access: MapAccess): VolumeMap[] {
+  return newMaps.map(({ name, ...definition }) => ({
+    name,
+    fileName: name,
+    access,
+    source: { from: { $case: 'created', value: toCreatedMap(definition, name, volumeId) } },
+  }));
+}
+
+/**
+ * The volume's object is believed, not the PersistentVolume: anyone who can write one could name any volume in it. For the same
+ * reason a volume is only for pods of the namespace whose claim it was made for.
+ */
+async function findVolume(
+  { volumeId, type, pod }: PersistentRequest,
+  { authority: { volumes }, nodeId }: PublishParts,
+): Promise<VolumeSpec> {
+  if (volumes === undefined) {
+    throw failedPrecondition(`this node plugin was started without --volumes, which a volume of type ${type} takes`);
+  }
+  const volume = await volumes.get(volumeId);
+  if (volume === undefined) {
+    throw notFound(
+      `there is no BpfVolume for volume ${volumeId}: it was deleted, or its PersistentVolume was written by hand, which type ${type} does not allow`,
+    );
+  }
+  const { content, nodeName, claim } = volume.spec;
+  if (content.type !== type) throw failedPrecondition(`volume ${volumeId} has type ${content.type}, not ${type}`);
+  if (claim !== undefined && claim.namespace !== pod?.namespace) {
+    const whose = pod === undefined ? 'nobody says of which this one is' : `pod ${pod.podName} is in ${pod.namespace}`;
+    throw permissionDenied(
+      `volume ${volumeId} was made for claim ${claim.namespace}/${claim.name}, and is for pods of that namespace only; ${whose}`,
+    );
+  }
+  if (nodeName !== nodeId) {
+    throw failedPrecondition(`volume ${volumeId} lives in the memory of node ${nodeName}; this is node ${nodeId}`);
+  }
+  return volume.spec;
+}
