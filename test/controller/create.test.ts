@@ -198,6 +198,12 @@ describe('refuses', () => {
       /newMaps: 2:17: \[1\]\.type: must be hash or /,
     ],
     [
+      'half a character',
+      { parameters: shared('- { name: events, "\\uD800": 1 }') },
+      'INVALID_ARGUMENT',
+      /newMaps: .*\uFFFD/,
+    ],
+    [
       'a size that the kernel refuses',
       { parameters: shared('- { name: events, type: ringbuf, maxEntries: 5000 }') },
       'INVALID_ARGUMENT',
