@@ -1,5 +1,6 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BadConfiguration, CallError } from './errors.ts';
 import type { HttpAddress } from './flags.ts';
 import { PROBE_TIMEOUT_MS, type Readiness } from './identity/readiness.ts';
@@ -16,18 +17,25 @@ export interface HttpServer {
 export interface HttpParts {
   readonly readiness: Readiness;
   readonly metrics: CallMetrics;
-  /** Brings gauges up to date before they are read. Never throws, and takes about a second at most. */
+  /** Brings gauges up to date before they are read. Never throws. Not called again before it has ended. */
   observe(): Promise<void>;
 }
 
 /**
  * GET /healthz: 200 while the process serves. GET /readyz: 200 while it can do its work, else 503 and why. GET /metrics: for
- * Prometheus.
+ * Prometheus; gauges that take longer than a probe may are those of the time before.
  */
 export async function serveHttp(
   { host, port }: HttpAddress,
   { readiness, metrics, observe }: HttpParts,
 ): Promise<HttpServer> {
+  let observing: Promise<void> | undefined;
+  const observed = () => {
+    observing ??= observe().finally(() => {
+      observing = undefined;
+    });
+    return Promise.race([observing, sleep(PROBE_TIMEOUT_MS, undefined, { ref: false })]);
+  };
   const routes: Readonly<Record<string, (response: ServerResponse) => Promise<void> | void>> = {
     '/healthz': (response) => answer(response, 200, 'ok\n'),
     async '/readyz'(response) {
@@ -39,7 +47,7 @@ export async function serveHttp(
       }
     },
     async '/metrics'(response) {
-      await observe();
+      await observed();
       answer(response, 200, await metrics.render(), metrics.contentType);
     },
   };

@@ -15,7 +15,8 @@ export function toPage({ volumes, damaged }: VolumeListing, request: ListVolumes
   if (after !== '' && nameInVolumeId(after) === undefined) {
     throw aborted(`starting_token: ${quote(after)} is no next_token of this driver; list again from the beginning`);
   }
-  if (damaged.length > 0) throw internal(damaged.join('\n'));
+  const [first, ...others] = damaged;
+  if (first !== undefined) throw internal(others.length === 0 ? first : `${first}; and ${others.length} more`);
   const rest = volumes.filter(({ id }) => id > after);
   const page = maxEntries === 0 ? rest : rest.slice(0, maxEntries);
   return {

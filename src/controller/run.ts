@@ -1,7 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ControllerConfig } from '../config.ts';
 import { serveHttp } from '../http.ts';
 import { createIdentityService } from '../identity/identity-service.ts';
-import type { Readiness } from '../identity/readiness.ts';
+import { PROBE_TIMEOUT_MS, type Readiness } from '../identity/readiness.ts';
 import type { Logger } from '../logger.ts';
 import { createControllerMetrics } from '../metrics.ts';
 import { adapt } from '../rpc/adapter.ts';
@@ -50,7 +51,7 @@ export async function startController(config: ControllerConfig, log: Logger): Pr
   const http =
     config.http &&
     stack.adopt(await serveHttp(config.http, { readiness, metrics, observe }), (server) => server.close());
-  await observe();
+  await Promise.race([observe(), sleep(PROBE_TIMEOUT_MS, undefined, { ref: false })]);
   log.info(
     {
       version,

@@ -42,11 +42,8 @@ export function createAnswerCache<T>(
   function keep(key: string, answer: Answer<T>): void {
     if (answer.expiresAt <= Date.now()) return;
     answers.set(key, { ...answer, since: Date.now() });
-    if (answers.size <= most) return;
-    for (const [oldest] of answers) {
-      answers.delete(oldest);
-      break;
-    }
+    const [oldest] = answers.keys();
+    if (answers.size > most && oldest !== undefined) answers.delete(oldest);
   }
 
   return {

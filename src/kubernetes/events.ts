@@ -120,7 +120,7 @@ function toEvent({ pod, reason, note, last }: Told, { driverName, nodeName }: Po
   const { namespace, podName, podUid } = pod;
   return {
     kind: 'Event',
-    metadata: { namespace, name: `${podName.slice(0, 230)}.${randomBytes(8).toString('hex')}` },
+    metadata: { namespace, name: `${nameStart(podName)}.${randomBytes(8).toString('hex')}` },
     eventTime: microTime(last),
     reportingController: driverName,
     reportingInstance: nodeName.slice(0, 128),
@@ -130,6 +130,11 @@ function toEvent({ pod, reason, note, last }: Told, { driverName, nodeName }: Po
     regarding: { apiVersion: 'v1', kind: 'Pod', namespace, name: podName, uid: podUid },
     note: cut(note),
   };
+}
+
+/** As much of it as leaves room in a name of 253 characters, and ends as a part of a name may. */
+function nameStart(podName: string): string {
+  return podName.slice(0, 230).replace(/[-.]+$/, '');
 }
 
 function cut(note: string): string {

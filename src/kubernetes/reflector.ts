@@ -83,9 +83,8 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
   let isSynced = false;
   let heardAt = Number.NEGATIVE_INFINITY;
   let failure: CallError | undefined;
-  /** Where to go on. For a list: not older than this; '0': what the API server has at hand; '': the newest. */
-  let resourceVersion = '0';
-  let mustList = true;
+  /** A list not older than this ('0': what the API server has at hand; '': the newest), or a watch from there. */
+  let next: { readonly list: string } | { readonly watch: string } = { list: '0' };
   let failures = 0;
 
   const heard = () => {
@@ -112,19 +111,18 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
     options.changed?.(key, undefined);
   }
 
-  async function list(): Promise<void> {
+  async function list(resourceVersion: string): Promise<void> {
     const query: ListQuery = { ...selection, ...(resourceVersion !== '' && { resourceVersion }) };
     const answer = await client.list(resource, query, { timeoutMs: LIST_TIMEOUT_MS, signal });
     const present = new Set(answer.items.map(put));
     for (const key of entries.keys()) if (!present.has(key)) remove(key);
-    resourceVersion = answer.resourceVersion;
-    mustList = false;
+    next = { watch: answer.resourceVersion };
     isSynced = true;
     heardAt = performance.now();
     first.resolve();
   }
 
-  async function watch(): Promise<void> {
+  async function watch(resourceVersion: string): Promise<void> {
     const timeoutSeconds = Math.ceil((timing.watchTimeout * (1 + Math.random())) / 1000);
     const query = { ...selection, resourceVersion, timeoutSeconds };
     const started = performance.now();
@@ -134,7 +132,7 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
       heard();
       events += 1;
       failures = 0;
-      resourceVersion = object.metadata.resourceVersion;
+      next = { watch: object.metadata.resourceVersion };
       if (type === 'DELETED') remove(keyOf(object.metadata));
       else if (type !== 'BOOKMARK') put(object);
     }
@@ -145,14 +143,16 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
   async function run(): Promise<void> {
     while (!signal.aborted) {
       try {
-        if (mustList) await list();
-        await watch();
+        if ('list' in next) await list(next.list);
+        else await watch(next.watch);
       } catch (error) {
         if (signal.aborted) return;
-        if (error instanceof ApiError && needsList(error)) {
+        if ('watch' in next) {
+          // From the API server's memory: of all that watch, many may have to at the same moment.
+          if (error instanceof ApiError && needsList(error)) next = { list: next.watch };
+        } else if (error instanceof ApiError && (error.status === 410 || error.status === 504)) {
           // What is known is older than the API server remembers, or newer than all that it has: it was set back.
-          if (error.status === 410 || error.status === 504) resourceVersion = '';
-          mustList = true;
+          next = { list: '' };
         }
         failures += 1;
         const isNew = failure === undefined;
