@@ -6,7 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use rustix::fs::{Mode, Uid};
+use rustix::fs::{AtFlags, CWD, Mode, Uid};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::umask;
 
@@ -72,7 +72,8 @@ fn bind(path: &Path, uid: u32) -> rustix::io::Result<UnixListener> {
     let bound = rustix::net::bind(&socket, &address);
     umask(usual);
     bound?;
-    rustix::fs::chown(path, Some(Uid::from_raw(uid)), None)?;
+    // The directory may be its user's, who may have put a link there by now.
+    rustix::fs::chownat(CWD, path, Some(Uid::from_raw(uid)), None, AtFlags::SYMLINK_NOFOLLOW)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket.into())
 }

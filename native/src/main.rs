@@ -16,6 +16,7 @@ use bpffs_pinner::volume::Publisher;
 use bpffs_pinner::volume::compose::Composer;
 use bpffs_pinner::{listen, privileges};
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::CapabilitySet;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::wrappers::UnixListenerStream;
@@ -92,9 +93,10 @@ fn run(config: Config) -> Result<(), Failure> {
     privileges::keep_only(kept)?;
     for directory in &config.peer_dirs {
         ensure_directory(directory)?;
-        std::os::unix::fs::chown(directory, Some(config.peer_uid), None)
-            .call("chown", || directory.display().to_string())?;
+        std::os::unix::fs::lchown(directory, Some(config.peer_uid), None)
+            .call("lchown", || directory.display().to_string())?;
     }
+    allow_descriptors()?;
     let sources = Sources { pin_roots: config.pin_roots, store: Store::open_or_mount(config.store_dir)? };
     let publisher = Publisher::new(config.kubelet_dir, sources, Composer::new()?);
     let service = Service::new(publisher, features);
@@ -103,6 +105,12 @@ fn run(config: Config) -> Result<(), Failure> {
     let served = runtime.block_on(serve(service, &config.socket, config.peer_uid));
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
+}
+
+/// A volume has a map for each file while it is made, and many systems let a process have 1,024 unless it asks for more.
+fn allow_descriptors() -> std::io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
 }
 
 async fn serve(service: Service, socket: &Path, peer_uid: u32) -> Result<(), Failure> {

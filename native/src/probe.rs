@@ -130,7 +130,8 @@ fn unprivileged_lookup() -> Result<()> {
     rustix::thread::set_thread_res_gid(group, group, group).call("setresgid", String::new)?;
     rustix::thread::set_thread_res_uid(user, user, user).call("setresuid", String::new)?;
     let map = bpf::open_pin(&through_descriptor(volume.as_fd(), c"map"))?;
-    bpf::lookup_first::<4>(map.as_fd()).map(|_| ())
+    // SAFETY: the sample's key and value have 4 bytes each.
+    unsafe { bpf::lookup_first::<4>(map.as_fd()) }.map(|_| ())
 }
 
 fn mount_source() -> Result<()> {

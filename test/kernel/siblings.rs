@@ -15,7 +15,7 @@ use tonic::Code;
 use crate::support::node::Node;
 use crate::support::user::User;
 use crate::support::wanted::{Wanted, Workspace, pinned};
-use crate::support::{assert_refused, both_ways, map, mounts};
+use crate::support::{assert_refused, both_ways, fuse, map, mounts, skipped};
 
 const REFUSED: Code = Code::FailedPrecondition;
 
@@ -204,6 +204,25 @@ fn what_is_not_ours_does_not_count(node: &Node) {
     assert_eq!(node.publish_workspace(&workspace(node, "workspace")).unwrap(), Outcome::Created);
 }
 
+/// Whoever asks it for anything waits for its server, and a node for its pinner then.
+fn a_filesystem_whose_server_is_gone_is_not_asked(node: &Node) {
+    for pod in ["maps", "workspace"] {
+        let target = node.pod(pod, "remote");
+        fs::create_dir(&target).unwrap();
+        let Some(asked) = fuse::silent(&target) else {
+            skipped("a filesystem whose server is gone beside a volume", "no FUSE here");
+            return;
+        };
+        if pod == "maps" {
+            node.publish(&maps(node, pod)).unwrap();
+        } else {
+            node.publish_workspace(&workspace(node, pod)).unwrap();
+        }
+        rustix::mount::unmount(&target, rustix::mount::UnmountFlags::DETACH).unwrap();
+        assert_eq!(asked.join().unwrap(), []);
+    }
+}
+
 /// Where there is no pod's directory, there are no other volumes of the pod.
 fn directly_in_the_kubelets_directory_there_are_none(node: &Node) {
     let (maps, workspace) = (maps(node, "pod"), workspace(node, "pod"));
@@ -225,6 +244,7 @@ both_ways!(
     a_new_generation_is_refused_beside_a_workspace,
     a_workspace_that_was_released_counts,
     what_is_not_ours_does_not_count,
+    a_filesystem_whose_server_is_gone_is_not_asked,
     directly_in_the_kubelets_directory_there_are_none,
 );
 

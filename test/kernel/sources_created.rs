@@ -117,7 +117,7 @@ const SAMPLES: [Sample; 18] = [
     ("percpu_hash", 5, (4, 8, 16), &["BPF_F_NO_PREALLOC"]),
     ("percpu_array", 6, (4, 8, 16), &[]),
     ("lru_hash", 9, (4, 8, 16), &["BPF_F_NO_COMMON_LRU"]),
-    ("lru_percpu_hash", 10, (4, 8, 15), &["BPF_F_NO_COMMON_LRU"]),
+    ("lru_percpu_hash", 10, (4, 8, 1), &["BPF_F_NO_COMMON_LRU"]),
     ("lpm_trie", 11, (8, 8, 16), &["BPF_F_NO_PREALLOC"]),
     ("devmap", 14, (4, 4, 16), &[]),
     ("sockmap", 15, (4, 4, 16), &[]),

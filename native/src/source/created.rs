@@ -64,9 +64,11 @@ fn check_definition(store: &Store, found: Map, wanted: &Created) -> Result<Map> 
 fn differences(found: &MapInfo, wanted: &Shape) -> Vec<String> {
     // Above these the kernel adds flags of its own.
     const ASKABLE: u32 = (1 << 11) - 1;
-    // With an LRU list for each CPU, the kernel rounds to a multiple of their number.
+    // With an LRU list for each CPU, the kernel rounds up to a multiple of their number, which is at most this.
     const NO_COMMON_LRU: u32 = 1 << 1;
-    let rounded = wanted.flags & NO_COMMON_LRU != 0 && found.max_entries / wanted.max_entries.max(1) == 1;
+    const MOST_CPUS: u32 = 8192;
+    let added = found.max_entries.checked_sub(wanted.max_entries);
+    let rounded = wanted.flags & NO_COMMON_LRU != 0 && added.is_some_and(|added| added < MOST_CPUS);
     let entries = if rounded { wanted.max_entries } else { found.max_entries };
     // Programs never write to a devmap, and the kernel says so by BPF_F_RDONLY_PROG.
     let added = if map_type::name(found.kind).starts_with("devmap") { 1 << 7 } else { 0 };

@@ -28,6 +28,9 @@ pub fn find(wanted: &Loaded) -> Result<Map> {
     found.pop().map(|candidate| candidate.map).ok_or_else(|| Error::NotYet(absent(wanted)))
 }
 
+/// A message has to fit an event.
+const MOST_LISTED: usize = 8;
+
 struct Candidate {
     map: Map,
     /// The program that uses it, for messages.
@@ -92,8 +95,9 @@ fn absent(wanted: &Loaded) -> String {
 }
 
 fn ambiguous(wanted: &Loaded, found: &[Candidate]) -> String {
-    let candidates: Vec<_> = found
+    let mut candidates: Vec<_> = found
         .iter()
+        .take(MOST_LISTED)
         .map(|candidate| {
             let info = &candidate.map.info;
             let mut text = format!("id {} ({}, {} entries", info.id, map_type::name(info.kind), info.max_entries);
@@ -103,6 +107,9 @@ fn ambiguous(wanted: &Loaded, found: &[Candidate]) -> String {
             text + ")"
         })
         .collect();
+    if found.len() > MOST_LISTED {
+        candidates.push(format!("{} more", found.len() - MOST_LISTED));
+    }
     let hint = if wanted.tag.is_none() { "; name the program or its tag to choose one" } else { "" };
     format!("{} maps in the kernel fit {}: {}{hint}", found.len(), description(wanted), candidates.join(", "))
 }

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::{Map, map};
@@ -40,21 +41,12 @@ pub fn map_at(place: sys::Result<OwnedFd>, shown: &str, absent: impl Fn() -> Str
         Errno::NOTDIR => Error::Unusable(format!("{shown} goes through something that is no directory")),
         _ => error.into(),
     })?;
-    if mount::file_system(place.as_fd())?.magic != BPF_MAGIC {
-        return Err(Error::Unusable(format!("{shown} is not on a bpf filesystem")));
-    }
-    let stat = rustix::fs::fstat(&place).call("fstat", || shown.to_owned())?;
-    if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir() {
-        return Err(Error::Unusable(format!("{shown} is a directory, not the pin of a map")));
-    }
-    let fd = bpf::open_pin(&through_descriptor(place.as_fd(), c"")).map_err(|error| match error.errno {
+    let fd = bpf::open_pin(&through_descriptor(place.as_fd(), c"")).or_else(|error| match error.errno {
         // Taken away since the path was opened, perhaps to be replaced.
-        Errno::NOENT => Error::NotYet(absent()),
-        // EINVAL: a link, which cannot be opened read-only. EACCES: a file or symbolic link that is no pin at all.
-        Errno::INVAL | Errno::ACCESS => {
-            Error::Unusable(format!("{shown} is the pin of a link or of something else that is no map"))
-        }
-        _ => error.into(),
+        Errno::NOENT => Err(Error::NotYet(absent())),
+        // EINVAL: a link, which cannot be opened read-only. EACCES: anything that is no pin at all.
+        Errno::INVAL | Errno::ACCESS => Err(Error::Unusable(no_pin(&place, shown)?)),
+        _ => Err(error.into()),
     })?;
     match bpf::object_kind(fd.as_fd())? {
         ObjectKind::Map => map(fd),
@@ -65,4 +57,16 @@ pub fn map_at(place: sys::Result<OwnedFd>, shown: &str, absent: impl Fn() -> Str
         }
         ObjectKind::Other => Err(Error::Unusable(format!("{shown} is the pin of a link, not of a map"))),
     }
+}
+
+/// What is at a place that is not the pin of a map.
+fn no_pin(place: &OwnedFd, shown: &str) -> Result<String> {
+    if mount::file_system(place.as_fd())?.magic != BPF_MAGIC {
+        return Ok(format!("{shown} is not on a bpf filesystem"));
+    }
+    let stat = rustix::fs::fstat(place).call("fstat", || shown.to_owned())?;
+    if FileType::from_raw_mode(stat.st_mode).is_dir() {
+        return Ok(format!("{shown} is a directory, not the pin of a map"));
+    }
+    Ok(format!("{shown} is the pin of a link or of something else that is no map"))
 }

@@ -223,7 +223,8 @@ pub fn program_info(program: BorrowedFd<'_>) -> Result<ProgramInfo> {
     let mut map_ids = vec![0_u32; raw.map_count as usize];
     if !map_ids.is_empty() {
         let room = raw.map_count;
-        raw = RawProgramInfo { map_count: room, map_ids: pointer(map_ids.as_slice()), ..RawProgramInfo::default() };
+        let ids = map_ids.as_mut_ptr() as u64;
+        raw = RawProgramInfo { map_count: room, map_ids: ids, ..RawProgramInfo::default() };
         info(program, &mut raw).call(CALL, String::new)?;
         map_ids.truncate(raw.map_count as usize);
     }
@@ -359,11 +360,14 @@ struct ElementAttributes {
     flags: u64,
 }
 
-/// Reads the element with the key 0 of a map whose key has 4 bytes and whose value has `N`.
+/// Reads the element with the key 0.
+///
+/// # Safety
+/// The map's key has 4 bytes, and its value `N`; the kernel writes as many as the value has.
 ///
 /// # Errors
 /// `ENOENT`, and `EPERM` for a process that may not use maps.
-pub fn lookup_first<const N: usize>(map: BorrowedFd<'_>) -> Result<[u8; N]> {
+pub unsafe fn lookup_first<const N: usize>(map: BorrowedFd<'_>) -> Result<[u8; N]> {
     let key = 0_u32;
     let mut value = [0_u8; N];
     let mut attributes = ElementAttributes {

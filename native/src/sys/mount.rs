@@ -69,14 +69,6 @@ pub fn file_system(place: BorrowedFd<'_>) -> Result<FileSystem> {
     rustix::fs::fstatfs(place).map(FileSystem::from).call("fstatfs", String::new)
 }
 
-/// As [`file_system`], of the place at `path`.
-///
-/// # Errors
-/// Whatever `statfs(2)` says.
-pub fn file_system_at(path: &CStr) -> Result<FileSystem> {
-    rustix::fs::statfs(path).map(FileSystem::from).call("statfs", || path.to_string_lossy().into_owned())
-}
-
 impl From<rustix::fs::StatFs> for FileSystem {
     fn from(status: rustix::fs::StatFs) -> Self {
         // ST_RDONLY of statfs(2).

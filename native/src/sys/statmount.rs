@@ -34,7 +34,9 @@ pub fn status(mount: BorrowedFd<'_>) -> Result<MountStatus> {
 fn unique_id(mount: BorrowedFd<'_>) -> Result<u64> {
     // STATX_MNT_ID_UNIQUE, Linux 6.8: ids that are never used again.
     let wanted = StatxFlags::from_bits_retain(0x4000);
-    let found = rustix::fs::statx(mount, c"", AtFlags::EMPTY_PATH, wanted).call("statx(mnt_id)", String::new)?;
+    // Without the last flag some filesystems ask their server, which may be gone.
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let found = rustix::fs::statx(mount, c"", flags, wanted).call("statx(mnt_id)", String::new)?;
     if found.stx_mask & wanted.bits() == 0 {
         Err(Errno::NOSYS).call("statx(mnt_id)", String::new)
     } else {

@@ -71,7 +71,8 @@ pub fn observe(place: &Place, store: &Store) -> Result<Found> {
     let Some(entry) = open_entry(place.parent.as_fd(), &place.name)? else { return Ok(Found::Nothing) };
     let object = || place.path.display().to_string();
     let wanted = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::UID | StatxFlags::GID;
-    let stat = rustix::fs::statx(entry.as_fd(), c"", AtFlags::EMPTY_PATH, wanted).call("statx", object)?;
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let stat = rustix::fs::statx(entry.as_fd(), c"", flags, wanted).call("statx", object)?;
     let is_mount = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
     match (FileType::from_raw_mode(stat.stx_mode.into()), is_mount) {
         (FileType::Directory, false) => return Ok(Found::Directory(entry)),

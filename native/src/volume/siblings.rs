@@ -92,7 +92,7 @@ fn find<T>(place: &Place, kubelet_directory: &Path, look: impl Fn(&Sibling) -> R
     Ok(None)
 }
 
-/// What is mounted on a directory; `None` when nothing is.
+/// What is mounted on a directory; `None` when nothing is that may be ours.
 fn mounted_at(place: Place) -> Result<Option<Sibling>> {
     let Some(root) = open_entry(place.parent.as_fd(), &place.name)? else { return Ok(None) };
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
@@ -101,5 +101,6 @@ fn mounted_at(place: Place) -> Result<Option<Sibling>> {
     let is_directory = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Directory;
     let is_mount = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
     let device = (stat.stx_dev_major, stat.stx_dev_minor);
-    Ok((is_directory && is_mount).then_some(Sibling { place, root, device }))
+    // Neither a bpffs nor a tmpfs is on a block device.
+    Ok((is_directory && is_mount && device.0 == 0).then_some(Sibling { place, root, device }))
 }

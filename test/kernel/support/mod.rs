@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod client;
+pub mod fuse;
 pub mod map;
 pub mod mounts;
 pub mod node;
