@@ -9,8 +9,6 @@ ARG DEBIAN_IMAGE=docker.io/library/debian:trixie-slim
 FROM ${NODE_IMAGE} AS node
 
 FROM ${RUST_IMAGE} AS build
-# Set by the builder; the cache of one architecture is of no use to another.
-ARG TARGETARCH=unknown
 RUN apt-get update && apt-get install --yes --no-install-recommends make
 COPY --from=node /usr/local/bin/node /usr/local/bin/
 COPY --from=node /usr/local/lib/node_modules/npm /usr/local/lib/node_modules/npm
@@ -19,7 +17,6 @@ WORKDIR /opt/csi-driver-bpffs
 COPY . .
 RUN --mount=type=cache,target=/root/.npm \
     --mount=type=cache,target=/usr/local/cargo/registry \
-    --mount=type=cache,id=target-${TARGETARCH},target=/opt/csi-driver-bpffs/native/target \
     make build && deploy/image/sbom.sh
 
 FROM ${DEBIAN_IMAGE} AS root
@@ -37,6 +34,7 @@ FROM scratch
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="csi-driver-bpffs" \
+      org.opencontainers.image.source="https://github.com/csi-driver-bpffs/csi-driver-bpffs" \
       org.opencontainers.image.description="A Kubernetes CSI driver that gives a pod a volume with exactly the eBPF maps it may use" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \

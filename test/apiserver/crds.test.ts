@@ -305,6 +305,7 @@ test('a volume never changes, and neither does a map that nodes have made', asyn
     put('BpfMap', 'made', { source: { created: { ...created, maxEntries: 32 } } }),
     /keep it as it is/,
   );
+  await assert.rejects(put('BpfMap', 'made', here), /keep it as it is/);
   await put('BpfMap', 'made', { source: { created }, maxAccess: 'ReadWrite' });
   await put('BpfMap', 'moved', here);
   await put('BpfMap', 'moved', pinned('/sys/fs/bpf/other'));

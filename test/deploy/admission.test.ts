@@ -7,10 +7,11 @@ import { parseMapList } from '../../src/volumes/map-list.ts';
 import { type ApiServer, startApiServer } from '../apiserver/api-server.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { applyObjects } from './apply-objects.ts';
-import { parseManifest, render } from './helm.ts';
+import { NAMESPACE as DRIVER_NAMESPACE, parseManifest, render } from './helm.ts';
 
 /** Where the account `reader` may read flows and limits and write limits, and `writer` may write all; nobody else anything. */
 const NAMESPACE = 'prod';
+const CONTROLLER = 'csi-driver-bpffs-controller';
 const PRIVILEGED = { securityContext: { privileged: true } };
 
 let api: ApiServer;
@@ -22,7 +23,8 @@ before(async () => {
   await applyObjects(api, [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } }]);
   const objects = parseManifest(await render());
   const policies = objects.filter(({ kind }) => kind.startsWith('ValidatingAdmissionPolicy'));
-  await applyObjects(api, [...policies, ...GRANTS]);
+  const rights = objects.filter(({ kind, metadata }) => kind.startsWith('ClusterRole') && metadata.name === CONTROLLER);
+  await applyObjects(api, [...policies, ...rights, ...GRANTS]);
   await eventually('the policies are in force', 30, async () => {
     const { refusal } = await admit(pod({ attributes: {} }));
     const { warnings } = await admit(pod({ container: PRIVILEGED }));
@@ -74,6 +76,44 @@ suite('attributes', () => {
   refused('a user namespace that is none', { attributes: { maps: 'flows', hostUsers: 'false' } }, /write "true"/);
   refused('hostUsers: maybe', { attributes: { maps: 'flows', hostUsers: 'maybe' } }, /write "true"/);
   refused('a second volume', { more: [{ maps: 'flows,' }] }, /volume v1: .*an item is empty/);
+});
+
+suite('the controller', () => {
+  const volume = (name: string, source: object) => ({
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: { name },
+    spec: { capacity: { storage: '1Mi' }, accessModes: ['ReadWriteOnce'], ...source },
+  });
+  const ours = { csi: { driver: 'csi.bpffs.dev', volumeHandle: 'a' } };
+  const others = {
+    'another driver': { csi: { driver: 'csi.example.com', volumeHandle: 'a' } },
+    'the node': { hostPath: { path: '/' } },
+  };
+  const attempt = (verb: readonly string[], object: object) =>
+    api.kubectl(
+      [...verb, '--filename=-', '--dry-run=server', `--as=system:serviceaccount:${DRIVER_NAMESPACE}:${CONTROLLER}`],
+      JSON.stringify(object),
+    );
+  const refused = { stderr: /this account is for PersistentVolumes of csi\.bpffs\.dev/ };
+  const patch = (field: string) => ['patch', '--type=merge', `--patch={"spec":${field}}`];
+
+  test('makes, changes and deletes volumes of this driver', async () => {
+    await applyObjects(api, [volume('ours', ours)]);
+    await attempt(['create'], volume('new', ours));
+    await attempt(patch('{"persistentVolumeReclaimPolicy":"Delete"}'), volume('ours', ours));
+    await attempt(['delete'], volume('ours', ours));
+  });
+
+  for (const [index, [what, source]] of Object.entries(others).entries()) {
+    test(`none of ${what}`, async () => {
+      const theirs = volume(`theirs-${index}`, source);
+      await applyObjects(api, [theirs]);
+      await assert.rejects(attempt(['create'], volume('new', source)), refused);
+      await assert.rejects(attempt(patch('{"persistentVolumeReclaimPolicy":"Delete"}'), theirs), refused);
+      await assert.rejects(attempt(['delete'], theirs), refused);
+    });
+  }
 });
 
 test('of every text in maps, admission and the driver think the same', async () => {
