@@ -52,6 +52,21 @@ test('with everything off there is the node’s part alone', async () => {
   ]);
 });
 
+test('tokens come as secrets where the cluster knows that, or as one says', async () => {
+  const cases: readonly (readonly [version: string, values: object, expected: boolean])[] = [
+    ['1.35.9', {}, false],
+    ['1.36.0', {}, true],
+    ['1.36.0-gke.1', {}, true],
+    ['1.40.0', { serviceAccountTokenInSecrets: false }, false],
+    ['1.35.9', { serviceAccountTokenInSecrets: true }, true],
+  ];
+  for (const [version, values, expected] of cases) {
+    const objects = parseManifest(await render(values, `--kube-version=${version}`));
+    const { spec } = objects.find(({ kind }) => kind === 'CSIDriver') ?? assert.fail();
+    assert.equal((spec as Record<string, unknown>).serviceAccountTokenInSecrets === true, expected, version);
+  }
+});
+
 test('a comment stands before every rule of RBAC', async () => {
   const documents = (await render(EVERYTHING)).split(/^---$/m);
   const roles = documents.filter((text) => /^kind: (Cluster)?Role$/m.test(text));
@@ -84,12 +99,19 @@ test('only the pinner is privileged, and only who talks to the API server has a 
     if (kind !== 'DaemonSet' && kind !== 'Deployment') continue;
     const pod = (spec as PodController).template.spec;
     for (const container of [...(pod.initContainers ?? []), ...pod.containers]) {
-      const { privileged = false, capabilities, runAsUser, allowPrivilegeEscalation } = container.securityContext;
-      assert.equal(privileged, container.name === 'pinner', container.name);
+      const { privileged, readOnlyRootFilesystem, runAsUser, ...others } = container.securityContext;
+      assert.equal(privileged ?? false, container.name === 'pinner', container.name);
+      assert.equal(readOnlyRootFilesystem, true, container.name);
       if (privileged) continue;
-      assert.deepEqual(capabilities, { drop: ['ALL'] });
-      assert.equal(allowPrivilegeEscalation, false);
-      assert.equal(runAsUser, container.name === 'seccomp-profile' ? 0 : 65532);
+      const isRoot = container.name === 'seccomp-profile';
+      assert.equal(runAsUser, isRoot ? 0 : 65532);
+      assert.deepEqual(others, {
+        allowPrivilegeEscalation: false,
+        capabilities: { drop: ['ALL'] },
+        runAsNonRoot: !isRoot,
+        runAsGroup: runAsUser,
+        seccompProfile: { type: 'RuntimeDefault' },
+      });
       const hasToken = pod.automountServiceAccountToken || container.volumeMounts.some(({ name }) => name === 'token');
       assert.equal(hasToken, ['plugin', 'controller', 'provisioner'].includes(container.name), container.name);
     }
@@ -111,9 +133,8 @@ interface Container {
   readonly volumeMounts: readonly { readonly name: string }[];
   readonly securityContext: {
     readonly privileged?: boolean;
-    readonly capabilities?: object;
+    readonly readOnlyRootFilesystem?: boolean;
     readonly runAsUser?: number;
-    readonly allowPrivilegeEscalation?: boolean;
   };
 }
 
@@ -133,6 +154,7 @@ const mistakes: readonly (readonly [object, RegExp])[] = [
   [{ pinRoots: [] }, /pinRoots/],
   [{ logLevel: 'loud' }, /logLevel/],
   [{ admission: { enable: true } }, /'enable'/],
+  [{ serviceAccountTokenInSecrets: 'always' }, /serviceAccountTokenInSecrets/],
   [{ storageClasses: [{ name: 'x' }] }, /parameters/],
   [{ storageClasses: [{ name: 'x', parameters: { type: 'shred' } }] }, /type/],
   [{ networkPolicy: { apiServerPorts: ['https'] } }, /apiServerPorts/],

@@ -15,15 +15,17 @@ export interface Manifest {
 }
 
 /** What `helm template` prints of the chart with these values. Throws what helm says if they cannot be used. */
-export async function render(values: object = {}): Promise<string> {
-  const args = ['template', 'csi-driver-bpffs', CHART, `--namespace=${NAMESPACE}`, '--include-crds', '--values=-'];
+export async function render(values: object = {}, ...flags: readonly string[]): Promise<string> {
+  const command = ['template', 'csi-driver-bpffs', CHART, `--namespace=${NAMESPACE}`, '--include-crds', '--values=-'];
+  const args = [...command, ...flags];
   const { stdout } = await execa(join(import.meta.dirname, 'bin', 'helm'), args, { input: JSON.stringify(values) });
   return `${stdout}\n`;
 }
 
 /** What MANIFEST should be. */
 export async function renderManifest(): Promise<string> {
-  const rendered = await render({ namespace: { create: true } });
+  // Older clusters do not know the field.
+  const rendered = await render({ namespace: { create: true }, serviceAccountTokenInSecrets: false });
   // Nothing here is Helm's to manage.
   const unmanaged = rendered
     .replace(/^ *(helm\.sh\/chart|app\.kubernetes\.io\/managed-by): .*\n/gm, '')
