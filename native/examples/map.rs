@@ -43,7 +43,7 @@ fn element<V>(command: libc::c_int, map: BorrowedFd<'_>, key: Option<&u32>, valu
 }
 
 fn create(pin: &CString) -> Result<()> {
-    let definition = MapDefinition { kind: 1, key_size: 4, value_size: 8, max_entries: 64, flags: 0, name: "demo" };
+    let definition = MapDefinition { kind: 1, key_size: 4, value_size: 8, max_entries: 128, flags: 0, name: "demo" };
     bpf::pin(bpf::create_map(definition)?.as_fd(), pin)
 }
 

@@ -5,6 +5,7 @@ import type { BpfmanSource } from '../../src/catalog/catalog.ts';
 import { CallError, Code } from '../../src/errors.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { type ApiServer, startApiServer } from './api-server.ts';
+import { definition, program, state } from './bpfman-objects.ts';
 
 let api: ApiServer;
 let bpfman: Bpfman;
@@ -38,38 +39,6 @@ const unavailable = (message: RegExp) => (error: unknown) => {
   return true;
 };
 
-/** As bpfman-operator has them, as far as they are looked at. */
-function definition(kind: string, scope: string): object {
-  const plural = `${kind.toLowerCase()}s`;
-  const loose = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
-  const schema = { openAPIV3Schema: { type: 'object', properties: { status: loose } } };
-  return {
-    apiVersion: 'apiextensions.k8s.io/v1',
-    kind: 'CustomResourceDefinition',
-    metadata: { name: `${plural}.bpfman.io` },
-    spec: {
-      group: 'bpfman.io',
-      scope,
-      names: { kind, plural, singular: kind.toLowerCase() },
-      versions: [{ name: 'v1alpha1', served: true, storage: true, schema }],
-    },
-  };
-}
-
-function state(application: string, node: string, programs: object[], namespace?: string): object {
-  return {
-    apiVersion: 'bpfman.io/v1alpha1',
-    kind: namespace === undefined ? 'ClusterBpfApplicationState' : 'BpfApplicationState',
-    metadata: {
-      name: `${application}-${node}`,
-      ...(namespace !== undefined && { namespace }),
-      labels: { 'bpfman.io/ownedByProgram': application, 'kubernetes.io/hostname': node },
-    },
-    status: { updateCount: 2, node, appLoadStatus: 'LoadSuccess', programs },
-  };
-}
-
-const program = (name: string, programId?: number) => ({ name, type: 'XDP', programId, programLinkStatus: 'Success' });
 const resolves = (source: BpfmanSource, programId: number) =>
   eventually(`it is program ${programId}`, 10, async () => {
     assert.equal((await bpfman.resolve(source)).programId, programId);

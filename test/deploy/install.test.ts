@@ -10,6 +10,8 @@ import { BIN } from '../cluster/node.ts';
 import { NAMESPACE, render } from './helm.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
+/** For kubelets as they are by default, which look at running pods every minute or so. */
+const WITHIN_S = 120;
 const DAEMONSET = 'daemonset/csi-driver-bpffs-node';
 /** For pods: `map`, which reads and writes maps, and a shell. */
 const APP = 'localhost/app:1';
@@ -48,14 +50,15 @@ test('what the pinner keeps of its privileges is four capabilities', async () =>
   const pid = (await cluster.run('pgrep', '-x', 'bpffs-pinner')).trim();
   const status = await cluster.run('cat', `/proc/${pid}/status`);
   // CHOWN, DAC_OVERRIDE, SYS_ADMIN, BPF.
-  assert.match(status, /^CapBnd:\t0000008000200003$/m);
+  for (const set of ['CapBnd', 'CapPrm', 'CapEff'])
+    assert.match(status, new RegExp(`^${set}:\t0000008000200003$`, 'm'));
+  for (const set of ['CapInh', 'CapAmb']) assert.match(status, new RegExp(`^${set}:\t0{16}$`, 'm'));
   assert.match(status, /^NoNewPrivs:\t1$/m);
 });
 
 test('a pod without privileges reads a map, by the profile that was installed', async () => {
-  await cluster.run(join(ROOT, 'dist/map'), 'create', '/sys/fs/bpf/flows');
-  await cluster.run(join(ROOT, 'dist/map'), 'write', '/sys/fs/bpf/flows', '7', '42');
-  await cluster.apply([...FLOWS, reader('first')]);
+  for (const map of ['flows', 'limits']) await createMap(map, '42');
+  await cluster.apply([...named('flows'), ...named('limits'), reader('first')]);
   await cluster.kubectl('wait', '--for=condition=Ready', 'pod/first', '--timeout=60s');
   assert.equal(await read('first'), '7=42');
 });
@@ -68,6 +71,27 @@ test('an update leaves running pods their volumes, and serves new ones', async (
   await cluster.apply([reader('second')]);
   await cluster.kubectl('wait', '--for=condition=Ready', 'pod/second', '--timeout=60s');
   assert.equal(await read('second'), '7=42');
+});
+
+test(`what changes for a running pod is done and told within ${WITHIN_S} s`, async () => {
+  const follower = pod(
+    'follower',
+    { csi: { driver: 'csi.bpffs.dev', volumeAttributes: { maps: 'flows, limits' } } },
+    { mountPropagation: 'HostToContainer' },
+  );
+  await cluster.apply([follower]);
+  await cluster.kubectl('wait', '--for=condition=Ready', 'pod/follower', '--timeout=60s');
+  await cluster.run('rm', '/sys/fs/bpf/flows');
+  await createMap('flows', '43');
+  await cluster.kubectl('delete', 'rolebinding/limits-reader');
+  await eventually('the pod sees it', WITHIN_S, async () => {
+    const files = await cluster.kubectl('exec', 'follower', '--', '/bin/busybox', 'ls', '/maps');
+    return (await read('follower')) === '7=43' && !files.includes('limits');
+  });
+  await eventually('events tell of it', 5, async () => {
+    const description = await cluster.kubectl('describe', 'pod/follower');
+    return /MapReplaced .*"flows"/.test(description) && /MapAccessRevoked .*"limits"/.test(description);
+  });
 });
 
 test('a claim gets its volume', async () => {
@@ -103,7 +127,7 @@ test('doctor finds what it looks for where the chart has put it', async () => {
 });
 
 test('ended pods leave nothing behind', async () => {
-  await cluster.kubectl('delete', 'pod', 'first', 'second', 'counter', '--grace-period=1');
+  await cluster.kubectl('delete', 'pod', 'first', 'second', 'follower', 'counter', '--grace-period=1');
   await cluster.kubectl('delete', 'persistentvolumeclaim', 'counts');
   await eventually('the volumes are gone', 60, async () => {
     const objects = await cluster.kubectl('get', 'bpfvolumes', '--output=name');
@@ -120,31 +144,38 @@ async function importProgram(name: string, ...files: readonly [string, ...string
   await cluster.importImage(file);
 }
 
-const FLOWS = [
+async function createMap(name: string, value: string): Promise<void> {
+  const [map, path] = [join(ROOT, 'dist/map'), `/sys/fs/bpf/${name}`];
+  await cluster.run(map, 'create', path);
+  await cluster.run(map, 'write', path, '7', value);
+}
+
+/** A BpfMap of a pin, and a grant to read it. */
+const named = (map: string) => [
   {
     apiVersion: 'bpffs.dev/v1alpha1',
     kind: 'BpfMap',
-    metadata: { name: 'flows' },
-    spec: { source: { pinned: { path: '/sys/fs/bpf/flows' } } },
+    metadata: { name: map },
+    spec: { source: { pinned: { path: `/sys/fs/bpf/${map}` } } },
   },
   {
     apiVersion: 'rbac.authorization.k8s.io/v1',
     kind: 'ClusterRole',
-    metadata: { name: 'flows-reader' },
-    rules: [{ apiGroups: ['bpffs.dev'], resources: ['bpfmaps'], resourceNames: ['flows'], verbs: ['read'] }],
+    metadata: { name: `${map}-reader` },
+    rules: [{ apiGroups: ['bpffs.dev'], resources: ['bpfmaps'], resourceNames: [map], verbs: ['read'] }],
   },
   {
     apiVersion: 'rbac.authorization.k8s.io/v1',
     kind: 'RoleBinding',
-    metadata: { name: 'flows-reader', namespace: 'default' },
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'flows-reader' },
+    metadata: { name: `${map}-reader`, namespace: 'default' },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: `${map}-reader` },
     subjects: [{ kind: 'ServiceAccount', name: 'default', namespace: 'default' }],
   },
 ];
 
 const reader = (name: string) => pod(name, { csi: { driver: 'csi.bpffs.dev', volumeAttributes: { maps: 'flows' } } });
 
-function pod(name: string, volume: object) {
+function pod(name: string, volume: object, mount: object = {}) {
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -162,7 +193,7 @@ function pod(name: string, volume: object) {
             capabilities: { drop: ['ALL'] },
             seccompProfile: { type: 'Localhost', localhostProfile: 'csi-driver-bpffs/bpf-consumer.json' },
           },
-          volumeMounts: [{ name: 'maps', mountPath: '/maps' }],
+          volumeMounts: [{ name: 'maps', mountPath: '/maps', ...mount }],
         },
       ],
       volumes: [{ name: 'maps', ...volume }],

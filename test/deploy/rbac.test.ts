@@ -10,12 +10,17 @@ import { kubeconfigConnection } from '../../src/kubernetes/kubeconfig.ts';
 import { createLogger } from '../../src/logger.ts';
 import { createNodeMetrics } from '../../src/metrics.ts';
 import { openClusterAuthority } from '../../src/node/cluster-authority.ts';
+import { publish } from '../../src/node/publish.ts';
+import { createPublished } from '../../src/node/published.ts';
+import type { Pinner } from '../../src/pinner/pinner.ts';
+import { PublishVolumeResponse_Outcome as Outcome } from '../../src/rpc/generated/pinner.ts';
 import type { VolumeSpec } from '../../src/volumes/volume.ts';
 import { createVolumeObjects } from '../../src/volumes/volume-objects.ts';
 import { type ApiServer, startApiServer } from '../apiserver/api-server.ts';
 import { AUDIENCE, makePod, NODE, podToken } from '../apiserver/pods.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { BIN } from '../cluster/node.ts';
+import { publishRequest } from '../node-plugin/harness.ts';
 import { applyObjects } from './apply-objects.ts';
 import { type Manifest, NAMESPACE, parseManifest, render } from './helm.ts';
 
@@ -85,6 +90,65 @@ test('the node plugin may do what it does, and nothing else', async () => {
     assert.deepEqual([...(await asked(account)), ...unseen].sort(), allowed(account));
     return true;
   });
+});
+
+test('a volume that is published again asks the API server for nothing that is cached', async () => {
+  const pod = await makePod(api, 'prod', 'reader', 'reader');
+  await api.apply(
+    {
+      apiVersion: 'bpffs.dev/v1alpha1',
+      kind: 'BpfMap',
+      metadata: { name: 'flows' },
+      spec: { source: { pinned: { path: '/sys/fs/bpf/flows' } } },
+    },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRole',
+      metadata: { name: 'flows-reader' },
+      rules: [{ apiGroups: ['bpffs.dev'], resources: ['bpfmaps'], verbs: ['read'] }],
+    },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRoleBinding',
+      metadata: { name: 'flows-reader' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'flows-reader' },
+      subjects: [{ kind: 'ServiceAccount', namespace: 'prod', name: 'reader' }],
+    },
+  );
+  const account = 'csi-driver-bpffs-node';
+  const config = { kind: 'cluster' as const, kubeconfig: await kubeconfigOf(account) };
+  const metrics = createNodeMetrics();
+  const names = { driverName: AUDIENCE, nodeId: NODE };
+  const authority = openClusterAuthority(config, names, createLogger('error'), metrics);
+  closing.push(() => authority.close());
+  await authority.synced;
+  const pinner = { publishVolume: async () => ({ outcome: Outcome.UNCHANGED, changes: [] }) };
+  const parts = { nodeId: NODE, authority, published: createPublished(), pinner: pinner as unknown as Pinner, metrics };
+  const request = publishRequest((r) => {
+    r.volumeContext = {
+      maps: 'flows',
+      'csi.storage.k8s.io/pod.namespace': pod.namespace,
+      'csi.storage.k8s.io/serviceAccount.name': pod.serviceAccount,
+      'csi.storage.k8s.io/pod.name': pod.podName,
+      'csi.storage.k8s.io/pod.uid': pod.podUid,
+    };
+  });
+  const tokens = JSON.stringify({ [AUDIENCE]: { token: await podToken(api, pod) } });
+  request.secrets = { 'csi.storage.k8s.io/serviceAccount.tokens': tokens };
+  const call = { signal: AbortSignal.timeout(10_000), deadline: Number.POSITIVE_INFINITY };
+  const reviews = async () => {
+    const counts = new Map<string, number>();
+    for (const { request } of await audited(account)) counts.set(request, (counts.get(request) ?? 0) + 1);
+    return counts;
+  };
+  // A grant may be known a moment later.
+  await eventually('it is published', 20, () => publish(request, request, parts, call).then(() => true));
+  const before = await reviews();
+  assert((before.get('create authorization.k8s.io/subjectaccessreviews') ?? 0) > 0);
+  for (let again = 0; again < 10; again++) await publish(request, request, parts, call);
+  assert.deepEqual(await reviews(), before);
+  assert.match(await metrics.render(), /bpffs_review_lookups_total\{review="access",result="hit"\} \d\d/);
+  assert.match(await metrics.render(), /bpffs_review_lookups_total\{review="token",result="hit"\} \d\d/);
 });
 
 test('the controller may do with its volumes what it does, and nothing else', async () => {

@@ -40,7 +40,7 @@ const applicant = (name: string, attributes = { maps: FLOWS }) => [
 suite('a pod without a grant', () => {
   test('waits, with an event that says who lacks what, and starts by itself once the commands in it were run', async () => {
     await space.apply(...applicant('patient', { maps: `${FLOWS}, ${LIMITS}:rw` }));
-    const description = await space.described('pod/patient', /FailedMount/);
+    const description = await space.described('pod/patient', /FailedMount .*PermissionDenied/);
     const user = `system:serviceaccount:${space.name}:patient`;
     assert.match(
       description,
@@ -75,8 +75,11 @@ suite('a pod without a grant', () => {
       ...roleBinding('foreign', 'e2e-reader', account(space.name, 'foreign')),
       metadata: { name: 'foreign', namespace: 'default' },
     });
-    await space.described('pod/foreign', /PermissionDenied .*:foreign may not read map/);
-    await cluster.kubectl('delete', 'rolebinding', 'foreign', '--namespace=default');
+    try {
+      await space.described('pod/foreign', /PermissionDenied .*:foreign may not read map/);
+    } finally {
+      await cluster.kubectl('delete', 'rolebinding', 'foreign', '--namespace=default');
+    }
   });
 });
 
@@ -190,11 +193,52 @@ suite('who asks', () => {
     await space.stop('nowhere');
   });
 
+  test('a pod that says of itself that it is another: refused', async () => {
+    const token = JSON.stringify({ 'csi.bpffs.dev': { token: await createToken(owner, owner) } });
+    const attributes = {
+      maps: FLOWS,
+      'csi.storage.k8s.io/pod.namespace': owner.namespace,
+      'csi.storage.k8s.io/serviceAccount.name': owner.serviceAccount,
+      'csi.storage.k8s.io/pod.name': owner.podName,
+      'csi.storage.k8s.io/pod.uid': owner.podUid,
+      'csi.storage.k8s.io/serviceAccount.tokens': token,
+    };
+    await space.apply(...applicant('pretender', attributes));
+    await space.described('pod/pretender', /PermissionDenied .*:pretender may not read map "e2e-flows"/);
+    await space.stop('pretender');
+  });
+
   test('a pod that was deleted: refused', async () => {
     await space.start(pod('late', { serviceAccount: 'owner' }));
     const late = await identityOf(space, 'late');
     const token = await createToken(late, late);
     await space.stop('late');
     await refused(late, token, /^16 .*does not accept/);
+  });
+});
+
+suite('while the CSIDriver object lets pods say who they are', () => {
+  const set = (spec: object) =>
+    cluster.kubectl('patch', 'csidriver/csi.bpffs.dev', '--type=merge', `--patch=${JSON.stringify({ spec })}`);
+
+  test('no pod gets maps, and running ones keep theirs', async () => {
+    const grant = roleBinding('careful', 'e2e-reader', account(space.name, 'careful'));
+    const running = pod('running', { serviceAccount: 'careful', volume: inline({ maps: FLOWS }) });
+    await space.apply(...applicant('careful'), grant, running);
+    await space.ready('careful', 'running');
+    await space.stop('careful');
+    await set({ podInfoOnMount: false });
+    try {
+      await space.apply(...applicant('careful'));
+      await space.described(
+        'pod/careful',
+        /FailedPrecondition .*CSIDriver csi\.bpffs\.dev: podInfoOnMount must be true/,
+      );
+      assert.equal(await space.read('running', FLOWS_PATH), '7=42');
+    } finally {
+      await set({ podInfoOnMount: true });
+    }
+    await space.ready('careful');
+    assert.equal(await space.read('running', FLOWS_PATH), '7=42');
   });
 });

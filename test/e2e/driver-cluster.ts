@@ -6,13 +6,14 @@ import { nodeMaps } from './node-maps.ts';
 import { account, mapRole, pinnedMap, roleBinding, serviceAccount } from './objects.ts';
 import { inline, pod } from './pods.ts';
 
-// Running pods are looked at every few seconds in place of every minute.
-const KUBELET = { syncFrequency: '5s' };
+// Running pods are looked at every few seconds in place of every minute, and containers that end start again at once.
+const KUBELET = { syncFrequency: '5s', crashLoopBackOff: { maxContainerRestartPeriod: '1s' } };
 
 const VALUES = {
   image: { ...DRIVER, pullPolicy: 'Never' },
   controller: { provisioner: { image: PROVISIONER } },
   namespace: { create: true },
+  serviceAccountTokenInSecrets: true,
 };
 
 /** A cluster on which the driver serves. */

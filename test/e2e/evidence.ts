@@ -1,9 +1,10 @@
-import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Cluster } from '../cluster/cluster.ts';
 import { NAMESPACE } from '../deploy/helm.ts';
 
-const DIRECTORY = join(import.meta.dirname, 'bin/failure');
+/** Where it is put: a directory for each test that failed. */
+export const EVIDENCE = join(import.meta.dirname, 'bin/failure');
 
 /** By file, what of a cluster tells why something failed. None of it has a token. */
 const COMMANDS: Readonly<Record<string, readonly [string, ...string[]]>> = {
@@ -17,24 +18,24 @@ const COMMANDS: Readonly<Record<string, readonly [string, ...string[]]>> = {
     '--all-namespaces',
     '--output=yaml',
   ],
-  'node-plugin.log': logs('daemonset/csi-driver-bpffs-node'),
-  'controller.log': logs('deployment/csi-driver-bpffs-controller'),
   'mounts.txt': ['findmnt', '--types=bpf,tmpfs', '--output=TARGET,SOURCE,FSTYPE,OPTIONS,PROPAGATION'],
   'processes.txt': ['ps', '-e', '-o', 'pid,ppid,stat,etimes,rss,args', '--forest'],
 };
 
-function logs(of: string): readonly [string, ...string[]] {
-  return ['kubectl', 'logs', of, `--namespace=${NAMESPACE}`, '--all-pods', '--all-containers', '--prefix', '--tail=-1'];
-}
-
 /** Writes what is to be seen of a cluster now, and gives the directory. What cannot be had has the reason in its file. */
 export async function saveEvidence(cluster: Cluster, of: string): Promise<string> {
-  const directory = join(DIRECTORY, of.replaceAll(/[^A-Za-z0-9]+/g, '-').slice(0, 100));
+  const directory = join(EVIDENCE, of.replaceAll(/[^A-Za-z0-9]+/g, '-').slice(0, 100));
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { recursive: true });
   for (const [file, [command, ...args]] of Object.entries(COMMANDS)) {
     const text = await cluster.run(command, ...args).catch((error: unknown) => `${error}`);
     await writeFile(join(directory, file), text);
+  }
+  // The driver's, those of containers that were killed included.
+  const logs = join(cluster.node.directory, 'var/log/pods');
+  for (const pod of await readdir(logs)) {
+    if (pod.startsWith(`${NAMESPACE}_`))
+      await cp(join(logs, pod), join(directory, pod), { recursive: true }).catch(() => {});
   }
   for (const { log } of Object.values(cluster.components)) {
     await copyFile(log, join(directory, basename(log))).catch(() => {});

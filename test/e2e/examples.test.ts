@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { parseManifest } from '../deploy/helm.ts';
+import { saveEvidence } from './evidence.ts';
 import { MAPS } from './images.ts';
 import { startLimiter } from './limiter.ts';
 import { nodeMaps } from './node-maps.ts';
@@ -38,6 +39,9 @@ async function withExample(manifest: string, use: () => Promise<void>): Promise<
       await cluster.kubectl('wait', '--for=condition=Ready', '--timeout=60s', namespace, `pod/${metadata.name}`);
     }
     await use();
+  } catch (error) {
+    // Before all of it is deleted.
+    throw new Error(`see ${await saveEvidence(cluster, `example ${objects[0]?.metadata.name}`)}`, { cause: error });
   } finally {
     for (const { kind, metadata } of objects.toReversed()) {
       const namespace = metadata.namespace === undefined ? [] : [`--namespace=${metadata.namespace}`];

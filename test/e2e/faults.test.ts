@@ -3,8 +3,9 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../cluster/eventually.ts';
 import { NAMESPACE } from '../deploy/helm.ts';
+import { removeClaim } from './claims.ts';
 import { nodeMaps } from './node-maps.ts';
-import { type DriverProcess, driverProcesses, nodeState, nothingMore } from './node-state.ts';
+import { type DriverProcess, driverProcesses, type NodeState, nodeState, nothingMore, targets } from './node-state.ts';
 import { account, claim, mapRole, pinnedMap, roleBinding, serviceAccount, storageClass } from './objects.ts';
 import { claimed, inline, pod } from './pods.ts';
 import { cluster } from './running.ts';
@@ -17,21 +18,25 @@ const { start, stop, kubectl } = space;
 const FLOWS = 'e2e-faults-flows';
 const LATER = 'e2e-faults-later';
 const SHARED = 'e2e-faults-shared';
-const BURST = 8;
-// Each lets the kubelet wait twice as long before it starts the container again.
-const KILLS = 2;
+const BURST = 16;
+const KILLS = 4;
 const AWAY_S = 120;
 
 const app: typeof pod = (name, options) => pod(name, { serviceAccount: 'app', ...options });
 const names = (prefix: string, count: number) => Array.from({ length: count }, (_, index) => `${prefix}-${index}`);
 
-/** Reads its maps ten times a second, and says so when it cannot. */
-const reading = (path: string) => ({
-  command: ['sh', '-c', `while :; do map read ${path} >/dev/null || echo FAILED; sleep 0.1; done`],
+/** What readers read, all the time. */
+const ENTRIES = '1=1';
+const READERS = ['reader', 'follower', 'sharer'];
+/** Says ten times a second what it reads, or why it cannot. */
+const reading = (path: string, first = ':') => ({
+  command: ['sh', '-euc', `${first}; while :; do echo "$(map read ${path} 2>&1)"; sleep 0.1; done`],
 });
 
+let initial: NodeState;
 before(async () => {
   await maps.create('faults/flows', { 1: 1 });
+  initial = await nodeState(cluster);
   await space.apply(
     pinnedMap(FLOWS, 'faults/flows', { fileName: 'flows' }),
     pinnedMap(LATER, 'faults/later', { fileName: 'later' }),
@@ -51,8 +56,9 @@ before(async () => {
       mount: { mountPropagation: 'HostToContainer' },
       container: reading('/maps/flows'),
     }),
-    app('sharer', { volume: claimed('shared'), container: reading('/maps/counts') }),
+    app('sharer', { volume: claimed('shared'), container: reading('/maps/counts', 'map write /maps/counts 1 1') }),
   );
+  await assertReading();
 });
 after(() => maps.remove('faults'));
 
@@ -64,15 +70,40 @@ async function untilReady(...pods: readonly string[]): Promise<void> {
   });
 }
 
-/** What was running before goes on, and what comes now starts. */
-async function assertWell(newcomer: string): Promise<void> {
-  await space.apply(app(newcomer, { volume: inline({ maps: FLOWS }) }));
-  await untilReady(newcomer);
-  assert.equal(await space.read(newcomer, '/maps/flows'), '1=1');
-  for (const name of ['reader', 'follower', 'sharer']) {
-    assert.equal(await kubectl('logs', name), '', `${name} could not read its maps for a moment`);
+/** How many times each reader has said what it reads. */
+const said = new Map<string, number>();
+
+/** All of them have read the same since they were started, and go on. */
+async function assertReading(): Promise<void> {
+  for (const name of READERS) {
+    const lines = await eventually(`${name} goes on`, 10, async () => {
+      const lines = (await kubectl('logs', name)).split('\n');
+      return lines.length > (said.get(name) ?? 0) && lines;
+    });
+    said.set(name, lines.length);
+    const others = lines.filter((line) => line !== ENTRIES);
+    assert.deepEqual(others, [], `${name} could not read its maps for a moment`);
+    const restarts = '--output=jsonpath={.status.containerStatuses[0].restartCount}';
+    assert.equal(await kubectl('get', 'pod', name, restarts), '0');
   }
-  await stop(newcomer);
+}
+
+/**
+ * What runs reads its maps all the while. A pod that waits for a map starts by itself when that was pinned meanwhile, by `pin`, and
+ * so does one that comes later.
+ */
+async function withstand(name: string, fault: (pin: () => Promise<void>) => Promise<void>): Promise<void> {
+  const [waiting, later] = [`${name}-waiting`, `${name}-later`];
+  await space.apply(app(waiting, { volume: inline({ maps: LATER }) }));
+  await space.described(`pod/${waiting}`, /nothing is pinned at .*later/);
+  await fault(() => maps.create('faults/later', { 3: 3 }));
+  await space.apply(app(later, { volume: inline({ maps: FLOWS }) }));
+  await untilReady(waiting, later);
+  assert.equal(await space.read(waiting, '/maps/later'), '3=3');
+  assert.equal(await space.read(later, '/maps/flows'), ENTRIES);
+  await assertReading();
+  await stop(waiting, later);
+  await maps.remove('faults/later');
 }
 
 /** Kills it, and waits until the kubelet has started it again. */
@@ -87,60 +118,63 @@ async function killDriver(process: DriverProcess): Promise<void> {
 
 const DAEMON_SET = ['daemonset/csi-driver-bpffs-node', `--namespace=${NAMESPACE}`] as const;
 
-test('the DaemonSet is rolled', async () => {
-  await cluster.kubectl('rollout', 'restart', ...DAEMON_SET);
-  await cluster.kubectl('rollout', 'status', ...DAEMON_SET, '--timeout=120s');
-  await assertWell('after-roll');
-});
+test('the DaemonSet is rolled', () =>
+  withstand('roll', async (pin) => {
+    await cluster.kubectl('rollout', 'restart', ...DAEMON_SET);
+    await pin();
+    await cluster.kubectl('rollout', 'status', ...DAEMON_SET, '--timeout=120s');
+  }));
 
 for (const process of ['plugin', 'pinner'] as const) {
-  test(`SIGKILL of the ${process} while pods start and end`, async () => {
+  test(`SIGKILL of the ${process} while pods start and end`, async (context) => {
     const before = await nodeState(cluster);
+    const published = async () => (await targets(cluster)).filter((target) => target.endsWith('/mount')).length;
     const pods = names(`${process}-burst`, BURST);
-    await space.apply(...pods.map((name) => app(name, { volume: inline({ maps: FLOWS }) })));
-    for (let kill = 0; kill < KILLS; kill++) {
-      await sleep(700);
-      await killDriver(process);
-    }
-    await untilReady(...pods);
-    const deleted = stop(...pods);
-    await sleep(300);
-    await killDriver(process);
-    await deleted;
-    await assertWell(`after-${process}`);
+    await withstand(process, async (pin) => {
+      const there = await published();
+      const applied = space.apply(...pods.map((name) => app(name, { volume: inline({ maps: FLOWS }) })));
+      await eventually('the first is published', 60, async () => (await published()) > there);
+      for (let kill = 0; kill < KILLS; kill++) {
+        context.diagnostic(`killed when ${(await published()) - there} of ${BURST} were published`);
+        await killDriver(process);
+      }
+      await applied;
+      await pin();
+      await untilReady(...pods);
+      const all = await published();
+      const deleted = stop(...pods);
+      const killed = eventually('the first is gone', 60, async () => (await published()) < all).then(async () => {
+        context.diagnostic(`killed when ${all - (await published())} of ${BURST} were gone`);
+        await killDriver(process);
+      });
+      await Promise.all([killed, deleted]);
+    });
     await nothingMore(cluster, { ...before, descriptors: {} });
   });
 }
 
 for (const component of ['kubelet', 'containerd'] as const) {
-  test(`the ${component} is restarted`, async () => {
-    await cluster.components[component].restart();
-    await assertWell(`after-${component}`);
-  });
+  test(`the ${component} is restarted`, () =>
+    withstand(component, async (pin) => {
+      await cluster.components[component].stop();
+      await pin();
+      await cluster.components[component].start();
+    }));
 }
 
-test(`the API server is away for ${AWAY_S} s`, async () => {
-  await space.apply(app('waiting', { volume: inline({ maps: LATER }) }));
-  await space.described('pod/waiting', /nothing is pinned at .*later/);
-  await cluster.components['kube-apiserver'].stop();
-  try {
-    await maps.create('faults/later', { 3: 3 });
-    await sleep(AWAY_S * 1000);
-  } finally {
-    await cluster.components['kube-apiserver'].start();
-  }
-  await untilReady('waiting');
-  assert.equal(await space.read('waiting', '/maps/later'), '3=3');
-  await stop('waiting');
-  await assertWell('after-api-server');
-});
+test(`the API server is away for ${AWAY_S} s`, () =>
+  withstand('api-server', async (pin) => {
+    await cluster.components['kube-apiserver'].stop();
+    try {
+      await pin();
+      await sleep(AWAY_S * 1000);
+    } finally {
+      await cluster.components['kube-apiserver'].start();
+    }
+  }));
 
-test('what was published is gone when its pods are', async () => {
-  await stop('reader', 'follower', 'sharer');
-  await kubectl('delete', 'persistentvolumeclaim/shared', '--timeout=60s');
-  const left = (await cluster.run('findmnt', '--list', '--noheadings', '--output=TARGET')).split('\n');
-  assert.deepEqual(
-    left.filter((target) => target.includes('/volumes/kubernetes.io~csi/')),
-    [],
-  );
+test('what was published is gone when its pods are, and with its claim what was kept', async () => {
+  await stop(...READERS);
+  await removeClaim(space, 'shared');
+  await nothingMore(cluster, { ...initial, descriptors: {} });
 });

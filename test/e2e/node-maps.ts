@@ -5,7 +5,7 @@ const MAP = join(import.meta.dirname, '../../dist/map');
 
 /** Maps that somebody has pinned on the node, by their path beneath /sys/fs/bpf: hashes of a u32 to a u64. */
 export interface NodeMaps {
-  /** Pins a new one, with directories; what was pinned there before goes. */
+  /** Pins a new one, with directories, in one moment in the place of what was pinned there before. */
   create(path: string, entries?: Readonly<Record<number, number>>): Promise<void>;
   write(path: string, key: number, value: number): Promise<void>;
   /** Its entries in their order: `1=10 7=42`. */
@@ -21,10 +21,11 @@ export function nodeMaps(cluster: Pick<Cluster, 'run'>): NodeMaps {
   const map = (...args: string[]) => cluster.run(MAP, ...args);
   return {
     async create(path, entries = {}) {
+      const fresh = `${at(path)}-new`;
       await cluster.run('mkdir', '--parents', join(at(path), '..'));
-      await cluster.run('rm', '--force', at(path));
-      await map('create', at(path));
-      for (const [key, value] of Object.entries(entries)) await map('write', at(path), key, `${value}`);
+      await map('create', fresh);
+      for (const [key, value] of Object.entries(entries)) await map('write', fresh, key, `${value}`);
+      await cluster.run('mv', fresh, at(path));
     },
     async write(path, key, value) {
       await map('write', at(path), `${key}`, `${value}`);

@@ -92,7 +92,8 @@ async function residentKib(cluster: Node, pid: number): Promise<number> {
   return Number(kib);
 }
 
-async function targets(cluster: Node): Promise<readonly string[]> {
+/** Where volumes are mounted, and the files in them, each as often as there are mounts. */
+export async function targets(cluster: Node): Promise<readonly string[]> {
   const list = await cluster.run('findmnt', '--list', '--noheadings', '--output=TARGET');
   return list.split('\n').filter((target) => target.includes('/volumes/kubernetes.io~csi/'));
 }

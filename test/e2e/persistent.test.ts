@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
 import { suite, test } from 'node:test';
 import { eventually } from '../cluster/eventually.ts';
 import { NAMESPACE } from '../deploy/helm.ts';
+import { gone, kept, removeClaim, volumeOf } from './claims.ts';
 import { claim, storageClass } from './objects.ts';
 import { claimed, pod } from './pods.ts';
 import { cluster } from './running.ts';
@@ -14,24 +14,7 @@ const { exec, read, start, stop } = space;
 const SHARED = { type: 'shared', newMaps: '- { name: counts, type: hash, keySize: 4, valueSize: 8, maxEntries: 64 }' };
 const CONTROLLER = 'deployment/csi-driver-bpffs-controller';
 
-/** What the node keeps of persistent volumes: a directory for each, in the pinner's own bpffs. */
-const kept = () => readdir(cluster.node.path('/run/csi-driver-bpffs/store/volumes'));
-
 const get = async (object: string, path: string) => await space.kubectl('get', object, `--output=jsonpath=${path}`);
-
-/** The name of the claim's PersistentVolume, and the volume's id. */
-async function volumeOf(claimName: string) {
-  const name = await get(`pvc/${claimName}`, '{.spec.volumeName}');
-  return { name, id: await get(`pv/${name}`, '{.spec.csi.volumeHandle}') };
-}
-
-/** Deletes a claim and waits until nothing is left of its volume: neither objects nor, on the node, maps. */
-async function remove(claimName: string): Promise<void> {
-  const { name, id } = await volumeOf(claimName);
-  await space.kubectl('delete', 'pvc', claimName, '--timeout=30s');
-  await space.kubectl('wait', '--for=delete', '--timeout=60s', `pv/${name}`, `bpfvolume/${name}`);
-  await eventually('the node gives up what it kept', 30, async () => !(await kept()).includes(id));
-}
 
 suite('a volume in the memory of a node', () => {
   test('waits for its first pod, is made for that one’s node, and goes with its claim', async () => {
@@ -41,7 +24,7 @@ suite('a volume in the memory of a node', () => {
     assert.equal(await get('pvc/waiting', '{.status.phase}'), 'Pending');
 
     await start(pod('first', { volume: claimed('waiting') }));
-    const volume = await volumeOf('waiting');
+    const volume = await volumeOf(space, 'waiting');
     const affinity = JSON.parse(await get(`pv/${volume.name}`, '{.spec.nodeAffinity.required.nodeSelectorTerms}'));
     assert.deepEqual(affinity, [
       { matchExpressions: [{ key: 'topology.csi.bpffs.dev/node', operator: 'In', values: ['node-1'] }] },
@@ -55,7 +38,7 @@ suite('a volume in the memory of a node', () => {
 
     await stop('first');
     assert((await kept()).includes(volume.id));
-    await remove('waiting');
+    await removeClaim(space, 'waiting');
   });
 
   test('stays as long as a pod uses it', async () => {
@@ -63,25 +46,17 @@ suite('a volume in the memory of a node', () => {
     await space.apply(storageClass(name, SHARED), claim('used', name));
     await start(pod('user', { volume: claimed('used') }));
     await exec('user', 'map', 'write', '/maps/counts', '1', '100');
-    const { name: volumeName, id } = await volumeOf('used');
+    const volume = await volumeOf(space, 'used');
     await space.kubectl('delete', 'pvc/used', '--wait=false');
     // Somebody who thinks that this deletes the volume.
-    await space.kubectl('delete', 'bpfvolume', volumeName, '--wait=false');
+    await space.kubectl('delete', 'bpfvolume', volume.name, '--wait=false');
     await space.apply(pod('second', { volume: claimed('used') }));
     await space.described('pod/second', /FailedScheduling.*"used" is being deleted/);
     await stop('second');
     assert.equal(await read('user', '/maps/counts'), '1=100');
-    assert((await kept()).includes(id));
+    assert((await kept()).includes(volume.id));
     await stop('user');
-    await space.kubectl(
-      'wait',
-      '--for=delete',
-      '--timeout=60s',
-      'pvc/used',
-      `pv/${volumeName}`,
-      `bpfvolume/${volumeName}`,
-    );
-    await eventually('the node gives up what it kept', 30, async () => !(await kept()).includes(id));
+    await gone(space, 'used', volume);
   });
 
   test('of a class that does not wait is refused, and the claim says why', async () => {
@@ -109,6 +84,22 @@ suite('a volume in the memory of a node', () => {
   });
 });
 
+test('of two controllers one works, and the other when that one ends', async () => {
+  const name = `${space.name}-next`;
+  const leader = async () => {
+    const holder = ['lease', 'csi-bpffs-dev', `--namespace=${NAMESPACE}`, '--output=jsonpath={.spec.holderIdentity}'];
+    return await cluster.kubectl('get', ...holder);
+  };
+  const first = await leader();
+  await cluster.kubectl('delete', 'pod', first, `--namespace=${NAMESPACE}`, '--wait=false');
+  await space.apply(storageClass(name, SHARED), claim('next', name), pod('next', { volume: claimed('next') }));
+  await space.ready('next');
+  assert.notEqual(await leader(), first);
+  await cluster.kubectl('rollout', 'status', CONTROLLER, `--namespace=${NAMESPACE}`, '--timeout=60s');
+  await stop('next');
+  await removeClaim(space, 'next');
+});
+
 suite('while the controller is away', () => {
   const scale = async (replicas: number) => {
     await cluster.kubectl('scale', CONTROLLER, `--replicas=${replicas}`, `--namespace=${NAMESPACE}`);
@@ -121,7 +112,7 @@ suite('while the controller is away', () => {
     await start(pod('before', { volume: claimed('old') }));
     await exec('before', 'map', 'write', '/maps/counts', '1', '100');
     await stop('before');
-    const { id } = await volumeOf('old');
+    const { id } = await volumeOf(space, 'old');
     await scale(0);
     try {
       await start(pod('during', { volume: claimed('old') }));
@@ -135,6 +126,6 @@ suite('while the controller is away', () => {
     await space.ready('waiting');
     await eventually('the node gives up what it kept', 60, async () => !(await kept()).includes(id));
     await stop('waiting');
-    await remove('new');
+    await removeClaim(space, 'new');
   });
 });

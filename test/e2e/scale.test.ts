@@ -15,7 +15,7 @@ const LIMITS = 'e2e-scale-limits';
 const PODS = 100;
 
 before(async () => {
-  for (const name of ['flows', 'limits']) await maps.create(`scale/${name}`, { 1: 1 });
+  for (const name of ['flows', 'limits']) await maps.create(`scale/${name}`);
   await space.apply(
     pinnedMap(FLOWS, 'scale/flows'),
     pinnedMap(LIMITS, 'scale/limits', { maxAccess: 'ReadWrite' }),
@@ -27,8 +27,16 @@ before(async () => {
 after(() => maps.remove('scale'));
 
 /** Seconds from the first pod created to all running, and until all are gone. */
-async function time(prefix: string, volume: object): Promise<{ readonly up: number; readonly down: number }> {
-  const pods = Array.from({ length: PODS }, (_, index) => pod(`${prefix}-${index}`, { serviceAccount: 'app', volume }));
+async function time(
+  prefix: string,
+  volume: object,
+  command: (index: number) => string,
+  whenUp?: () => Promise<void>,
+): Promise<{ readonly up: number; readonly down: number }> {
+  const pods = Array.from({ length: PODS }, (_, index) => {
+    const container = { command: ['sh', '-euc', `${command(index)}; exec sleep infinity`] };
+    return pod(`${prefix}-${index}`, { serviceAccount: 'app', volume, container });
+  });
   const started = performance.now();
   await space.apply(...pods);
   await eventually('all run', 600, async () => {
@@ -36,6 +44,7 @@ async function time(prefix: string, volume: object): Promise<{ readonly up: numb
     return phases.split(' ').filter((phase) => phase === 'Running').length === PODS;
   });
   const up = (performance.now() - started) / 1000;
+  await whenUp?.();
   const ended = performance.now();
   await space.stop('--all');
   return { up, down: (performance.now() - ended) / 1000 };
@@ -43,8 +52,12 @@ async function time(prefix: string, volume: object): Promise<{ readonly up: numb
 
 test(`${PODS} pods with two maps each start at once`, async (context) => {
   const before = await nodeState(cluster);
-  const plain = await time('plain', { emptyDir: {} });
-  const mapped = await time('mapped', inline({ maps: `${FLOWS}, ${LIMITS}:rw` }));
+  const plain = await time('plain', { emptyDir: {} }, () => 'ls /maps');
+  const use = (index: number) => `map read /maps/${FLOWS}; map write /maps/${LIMITS} ${index} 1`;
+  const mapped = await time('mapped', inline({ maps: `${FLOWS}, ${LIMITS}:rw` }), use, async () => {
+    const all = Array.from({ length: PODS }, (_, index) => `${index}=1`).join(' ');
+    await eventually('each has used its maps', 60, async () => (await maps.read('scale/limits')) === all);
+  });
   const after = await nothingMore(cluster, { ...before, descriptors: {} });
   const row = (what: string, { up, down }: typeof plain) =>
     `${what}: up in ${up.toFixed(1)} s, gone in ${down.toFixed(1)} s`;

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openCluster } from '../cluster/cluster.ts';
 import { startDriverCluster } from './driver-cluster.ts';
+import { EVIDENCE } from './evidence.ts';
 import { residentMemory } from './node-state.ts';
 
 /** Where the tests find the cluster: its directory. Set beforehand, it names one that up.ts has made, and that stays. */
@@ -13,6 +14,7 @@ let own: string | undefined;
 /** Called by `node --test --test-global-setup` before all tests, once. */
 export async function globalSetup(): Promise<void> {
   if (process.env[CLUSTER_VARIABLE] !== undefined) return;
+  await rm(EVIDENCE, { recursive: true, force: true });
   own = await mkdtemp(join(tmpdir(), 'csi-driver-bpffs-e2e-'));
   try {
     const { coldNodeSeconds } = await startDriverCluster(own);
@@ -28,9 +30,12 @@ export async function globalSetup(): Promise<void> {
 export async function globalTeardown(): Promise<void> {
   if (own === undefined) return;
   const cluster = await openCluster(own).catch(() => undefined);
-  const memory = cluster && (await residentMemory(cluster).catch(() => undefined));
-  await cluster?.stop();
-  await rm(own, { recursive: true });
-  if (memory !== undefined)
+  try {
+    if (cluster === undefined) return;
+    const memory = await residentMemory(cluster);
     process.stdout.write(`Resident KiB of the driver's containers: ${JSON.stringify(memory)}\n`);
+  } finally {
+    await cluster?.stop();
+    await rm(own, { recursive: true });
+  }
 }

@@ -1,6 +1,9 @@
+import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { eventually } from '../cluster/eventually.ts';
+import { saveEvidence } from './evidence.ts';
 import { sortEntries } from './node-maps.ts';
 import { cluster } from './running.ts';
 
@@ -51,7 +54,10 @@ export function useSpace(labels: Readonly<Record<string, string>> = {}): Space {
   const space = createSpace(name);
   before(async () => {
     await cluster.apply([{ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } }]);
-    await eventually('the namespace has its service account', 20, () => space.kubectl('get', 'serviceaccount/default'));
+    // What a pod needs, if not for its volume of maps.
+    await eventually('the namespace is complete', 20, () =>
+      space.kubectl('get', 'serviceaccount/default', 'configmap/kube-root-ca.crt'),
+    );
   });
   after(() => space.remove());
   return space;
@@ -112,13 +118,23 @@ function createSpace(name: string): Space & { remove(): Promise<void> } {
 
 /** An object may be gone before the kubelet has done with it, and it waits two minutes at most between two attempts. */
 async function unmounted(): Promise<void> {
-  await eventually('no volume is left of a pod that is gone', 150, async () => (await orphans()).length === 0);
+  try {
+    await eventually('no volume is left of a pod that is gone', 150, async () => {
+      assert.deepEqual(await orphans(), []);
+      return true;
+    });
+  } catch (error) {
+    throw new Error(`see ${await saveEvidence(cluster, 'left behind')}`, { cause: error });
+  }
 }
 
-/** Mounts of the driver beneath the directory of a pod that is not there any more. */
+/** Mounts of the driver, and directories for volumes, that belong to a pod which is not there any more. */
 async function orphans(): Promise<readonly string[]> {
   const mounts = await cluster.run('findmnt', '--list', '--noheadings', '--output=TARGET,SOURCE');
+  const ofDriver = mounts.split('\n').filter((line) => /\/pods\/.* csi-bpffs/.test(line));
+  const pods = join(cluster.kubeletDirectory, 'pods');
+  const volumes = ['-mindepth', '4', '-maxdepth', '4', '-path', '*/volumes/kubernetes.io~csi/*'];
+  const directories = (await cluster.run('find', pods, ...volumes)).split('\n').filter(Boolean);
   const uids = await cluster.kubectl('get', 'pods', '--all-namespaces', '--output=jsonpath={.items[*].metadata.uid}');
-  const ofDriver = mounts.split('\n').filter((line) => /\/kubernetes\.io~csi\/.* csi-bpffs/.test(line));
-  return ofDriver.filter((line) => !uids.split(' ').some((uid) => line.includes(`/pods/${uid}/`)));
+  return [...ofDriver, ...directories].filter((line) => !uids.split(' ').some((uid) => line.includes(`/pods/${uid}/`)));
 }

@@ -1,0 +1,35 @@
+import { readdir } from 'node:fs/promises';
+import { eventually } from '../cluster/eventually.ts';
+import { cluster } from './running.ts';
+import type { Space } from './space.ts';
+
+/** Ids of the volumes of which the node keeps something: a directory for each, in the pinner's own bpffs. */
+export const kept = () => readdir(cluster.node.path('/run/csi-driver-bpffs/store/volumes'));
+
+/** The name of a claim's PersistentVolume, and the volume's id. */
+export async function volumeOf(
+  space: Space,
+  claimName: string,
+): Promise<{ readonly name: string; readonly id: string }> {
+  const get = (object: string, path: string) => space.kubectl('get', object, `--output=jsonpath=${path}`);
+  const name = await get(`pvc/${claimName}`, '{.spec.volumeName}');
+  return { name, id: await get(`pv/${name}`, '{.spec.csi.volumeHandle}') };
+}
+
+/** Waits until nothing is left of a volume: neither claim nor objects nor, on the node, maps. */
+export async function gone(
+  space: Space,
+  claimName: string,
+  volume: Awaited<ReturnType<typeof volumeOf>>,
+): Promise<void> {
+  const objects = [`pvc/${claimName}`, `pv/${volume.name}`, `bpfvolume/${volume.name}`];
+  await space.kubectl('wait', '--for=delete', '--timeout=60s', ...objects);
+  await eventually('the node gives up what it kept', 60, async () => !(await kept()).includes(volume.id));
+}
+
+/** Deletes a claim and waits until nothing is left of its volume. */
+export async function removeClaim(space: Space, claimName: string): Promise<void> {
+  const volume = await volumeOf(space, claimName);
+  await space.kubectl('delete', 'pvc', claimName, '--timeout=30s');
+  await gone(space, claimName, volume);
+}
