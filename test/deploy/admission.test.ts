@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { json } from 'node:stream/consumers';
 import { after, before, suite, test } from 'node:test';
+import { authorize, denial } from '../../src/access/authorize.ts';
+import { createClusterAccess } from '../../src/access/cluster-access.ts';
+import type { BpfMap } from '../../src/catalog/catalog.ts';
 import { createHttps, type Https, type HttpsRequest } from '../../src/kubernetes/https.ts';
 import { kubeconfigConnection } from '../../src/kubernetes/kubeconfig.ts';
 import { parseMapList } from '../../src/volumes/map-list.ts';
@@ -182,9 +185,28 @@ test('of every text in maps, admission and the driver think the same', async () 
 });
 
 suite('grants', () => {
-  test('none at all', async () => {
-    const { refusal } = await admit(pod({ serviceAccount: 'nobody' }));
-    assert.match(refusal ?? '', /system:serviceaccount:prod:nobody may not read map "flows": no grant;/);
+  test('none at all: admission says what the driver says', async () => {
+    const who = { namespace: NAMESPACE, serviceAccount: 'nobody', podName: 'p', podUid: 'u' };
+    const map: BpfMap = {
+      name: 'flows',
+      fileName: 'f',
+      maxAccess: 'ReadWrite',
+      source: { kind: 'unusable', problem: '' },
+    };
+    for (const [maps, verb] of [
+      ['flows', 'read'],
+      ['flows:rw', 'write'],
+    ] as const) {
+      const { refusal } = await admit(pod({ serviceAccount: 'nobody', attributes: { maps } }));
+      const access = createClusterAccess({ client: api.admin });
+      const { denied } = await authorize([{ map, verb }], who, access, AbortSignal.timeout(10_000));
+      const { message } = denial(who, denied);
+      assert.match(
+        message,
+        new RegExp(`^system:serviceaccount:prod:nobody may not ${verb} map "flows" \\(no grant: kubectl`),
+      );
+      assert(refusal?.endsWith(`denied request: ${message}`), `${refusal}\n${message}`);
+    }
   });
 
   test('reading does not cover writing', async () => {
