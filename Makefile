@@ -81,9 +81,9 @@ test-apiserver: cluster src/rpc/generated/csi.ts ## Test what speaks to the API 
 	$(ISOLATED) $(NODE) --test --test-timeout=600000 'test/apiserver/**/*.test.ts'
 
 .PHONY: test-deploy
-test-deploy: cluster image dist/map test/deploy/bin/helm ## Test chart, image, seccomp profile and admission policies, and install them in a cluster
+test-deploy: cluster image dist/map test/deploy/bin/helm ## Test chart, image, seccomp profile and admission policies, and the cluster that they are installed in
 	$(call say,Testing what is deployed)
-	$(ISOLATED) $(NODE) --test --test-timeout=600000 'test/deploy/**/*.test.ts'
+	$(ISOLATED) $(NODE) --test --test-timeout=600000 'test/deploy/**/*.test.ts' test/cluster/cluster.test.ts
 
 .PHONY: image
 image: build ## Build the container image into test/deploy/bin/image.tar, without pulling any

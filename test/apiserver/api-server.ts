@@ -188,7 +188,8 @@ function applyPath({ apiVersion, kind, metadata }: Manifest): string {
   return `${path}?fieldManager=test&force=true&fieldValidation=Strict`;
 }
 
-async function end(child: ChildProcess): Promise<void> {
+/** Ends a process by SIGKILL and waits for that. */
+export async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, 'exit');
   child.kill('SIGKILL');

@@ -22,8 +22,6 @@ export interface Cluster {
   readonly node: Node;
   /** On the node, where manifests expect it. `node.path` makes a path for this process of it. */
   readonly kubeletDirectory: '/var/lib/kubelet';
-  /** The administrator's, for a client in the node's network. */
-  readonly kubeconfig: string;
   readonly components: Readonly<Record<ComponentName, Component>>;
   /** Runs a command on the node as root and gives what it prints. Throws if it fails. */
   readonly run: Run;
@@ -90,7 +88,6 @@ function createCluster(node: Node): Cluster {
   return {
     node,
     kubeletDirectory: '/var/lib/kubelet',
-    kubeconfig,
     components: components as Record<ComponentName, Component>,
     run,
     kubectl: (...args) => kubectl(args),

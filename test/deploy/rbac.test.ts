@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ import type { Pinner } from '../../src/pinner/pinner.ts';
 import { PublishVolumeResponse_Outcome as Outcome } from '../../src/rpc/generated/pinner.ts';
 import type { VolumeSpec } from '../../src/volumes/volume.ts';
 import { createVolumeObjects } from '../../src/volumes/volume-objects.ts';
-import { type ApiServer, startApiServer } from '../apiserver/api-server.ts';
+import { type ApiServer, end, startApiServer } from '../apiserver/api-server.ts';
 import { AUDIENCE, makePod, NODE, podToken } from '../apiserver/pods.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { BIN } from '../cluster/node.ts';
@@ -184,7 +184,7 @@ test('external-provisioner, told what the chart tells it, makes a volume and del
       stdio: 'ignore',
       env: { ...process.env, POD_NAMESPACE: NAMESPACE },
     });
-    processes.defer(() => ended(child));
+    processes.defer(() => end(child));
   };
   const local = ['--http-address=off', '--log-level=error'];
   start(join(ROOT, 'bin/csi-driver-bpffs'), ['controller', `--volumes=${scratch}`, `--endpoint=${socket}`, ...local]);
@@ -294,12 +294,4 @@ async function audited(account: string): Promise<readonly { readonly request: st
     if (user.username !== userOf(account) || objectRef === undefined) return [];
     return [{ request: `${verb} ${objectRef.apiGroup ?? ''}/${objectRef.resource}`, code: responseStatus?.code ?? 0 }];
   });
-}
-
-async function ended(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  child.once('exit', () => resolve());
-  child.kill('SIGKILL');
-  await promise;
 }
