@@ -93,10 +93,10 @@ fn run(config: Config) -> Result<(), Failure> {
     privileges::keep_only(kept)?;
     for directory in &config.peer_dirs {
         ensure_directory(directory)?;
-        std::os::unix::fs::lchown(directory, Some(config.peer_uid), None)
-            .call("lchown", || directory.display().to_string())?;
+        std::os::unix::fs::chown(directory, Some(config.peer_uid), None)
+            .call("chown", || directory.display().to_string())?;
     }
-    allow_descriptors()?;
+    allow_descriptors();
     let sources = Sources { pin_roots: config.pin_roots, store: Store::open_or_mount(config.store_dir)? };
     let publisher = Publisher::new(config.kubelet_dir, sources, Composer::new()?);
     let service = Service::new(publisher, features);
@@ -108,9 +108,11 @@ fn run(config: Config) -> Result<(), Failure> {
 }
 
 /// A volume has a map for each file while it is made, and many systems let a process have 1,024 unless it asks for more.
-fn allow_descriptors() -> std::io::Result<()> {
+fn allow_descriptors() {
     let limit = getrlimit(Resource::Nofile);
-    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(error = %error, "setrlimit(NOFILE)");
+    }
 }
 
 async fn serve(service: Service, socket: &Path, peer_uid: u32) -> Result<(), Failure> {

@@ -69,6 +69,18 @@ fn another_definition_is_refused_and_says_what_differs() {
     }
 }
 
+/// Which the kernel rounds up, so that it is another number than was asked for.
+#[test]
+fn another_number_of_entries_is_refused_of_lists_for_each_cpu() {
+    let node = Node::start();
+    let flags = &["BPF_F_NO_COMMON_LRU"];
+    let wanted = |entries| defined(definition("kept", "lru_hash", (4, 8, entries), flags));
+    node.publish(&Wanted::new("volume", &node.target("keeper")).read("kept", wanted(1000))).unwrap();
+    for entries in [500, 2000] {
+        assert_unusable(&node, &wanted(entries), Code::FailedPrecondition, &[&format!(", not {entries}")]);
+    }
+}
+
 #[test]
 fn what_the_kernel_refuses() {
     let node = Node::start();

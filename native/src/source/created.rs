@@ -49,7 +49,7 @@ fn find(store: &Store, wanted: &Created) -> Result<Option<Map>> {
 }
 
 fn check_definition(store: &Store, found: Map, wanted: &Created) -> Result<Map> {
-    let differences = differences(&found.info, &wanted.shape);
+    let differences = differences(&found.info, &wanted.shape)?;
     if differences.is_empty() {
         return Ok(found);
     }
@@ -61,19 +61,15 @@ fn check_definition(store: &Store, found: Map, wanted: &Created) -> Result<Map> 
 }
 
 /// What the maps in a map of maps are cannot be seen from outside, and is not compared.
-fn differences(found: &MapInfo, wanted: &Shape) -> Vec<String> {
+fn differences(found: &MapInfo, wanted: &Shape) -> Result<Vec<String>> {
     // Above these the kernel adds flags of its own.
     const ASKABLE: u32 = (1 << 11) - 1;
-    // With an LRU list for each CPU, the kernel rounds up to a multiple of their number, which is at most this.
-    const NO_COMMON_LRU: u32 = 1 << 1;
-    const MOST_CPUS: u32 = 8192;
-    let added = found.max_entries.checked_sub(wanted.max_entries);
-    let rounded = wanted.flags & NO_COMMON_LRU != 0 && added.is_some_and(|added| added < MOST_CPUS);
-    let entries = if rounded { wanted.max_entries } else { found.max_entries };
+    let is_kind = found.kind == wanted.kind;
+    let entries = if is_kind && found.max_entries == rounded(wanted)? { wanted.max_entries } else { found.max_entries };
     // Programs never write to a devmap, and the kernel says so by BPF_F_RDONLY_PROG.
     let added = if map_type::name(found.kind).starts_with("devmap") { 1 << 7 } else { 0 };
     let mut differences = Vec::new();
-    if found.kind != wanted.kind {
+    if !is_kind {
         differences.push(format!("type {}, not {}", map_type::name(found.kind), map_type::name(wanted.kind)));
     }
     for (field, found, wanted) in [
@@ -86,7 +82,19 @@ fn differences(found: &MapInfo, wanted: &Shape) -> Vec<String> {
             differences.push(format!("{field} {found}, not {wanted}"));
         }
     }
-    differences
+    Ok(differences)
+}
+
+/// With an LRU list for each CPU, the kernel rounds up to a multiple of their number: to that it rounds one entry.
+fn rounded(shape: &Shape) -> Result<u32> {
+    const NO_COMMON_LRU: u32 = 1 << 1;
+    if shape.flags & NO_COMMON_LRU == 0 {
+        return Ok(shape.max_entries);
+    }
+    let one = MapDefinition { max_entries: 1, ..definition(shape, "one") };
+    let one = bpf::create_map(one).map_err(|error| refused(shape, error))?;
+    let cpus = bpf::map_info(one.as_fd())?.max_entries;
+    Ok(shape.max_entries.checked_next_multiple_of(cpus).unwrap_or(shape.max_entries))
 }
 
 fn create(wanted: &Created) -> Result<OwnedFd> {
