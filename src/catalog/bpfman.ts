@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod/mini';
 import { unavailable } from '../errors.ts';
 import { MOST_STALENESS, type Reflector, type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
@@ -38,7 +37,7 @@ const KINDS = {
 
 interface Followed {
   readonly reflector: Reflector<State | undefined>;
-  /** Resolves when the API server has answered for the first time, or could not. */
+  /** Resolves when the API server has answered for the first time, or could not, or takes too long. */
   readonly answered: Promise<void>;
 }
 
@@ -93,6 +92,7 @@ export function createBpfman(options: BpfmanOptions): Bpfman {
       },
     });
     reflector.synced().then(first.resolve, first.resolve);
+    setTimeout(first.resolve, FIRST_ANSWER_MS).unref();
     const following = { reflector, answered: first.promise };
     followed.set(kind, following);
     return following;
@@ -100,7 +100,7 @@ export function createBpfman(options: BpfmanOptions): Bpfman {
 
   async function states(kind: keyof typeof KINDS): Promise<readonly State[]> {
     const { reflector, answered } = follow(kind);
-    await Promise.race([answered, sleep(FIRST_ANSWER_MS, undefined, { ref: false })]);
+    await answered;
     reflector.requireFresh(MOST_STALENESS);
     return [...reflector.current().values()].filter((state) => state !== undefined);
   }

@@ -48,10 +48,10 @@ export async function startController(config: ControllerConfig, log: Logger): Pr
     }
     told = listing.damaged;
   };
+  await Promise.race([observe(), sleep(PROBE_TIMEOUT_MS, undefined, { ref: false })]);
   const http =
     config.http &&
     stack.adopt(await serveHttp(config.http, { readiness, metrics, observe }), (server) => server.close());
-  await Promise.race([observe(), sleep(PROBE_TIMEOUT_MS, undefined, { ref: false })]);
   log.info(
     {
       version,

@@ -13,8 +13,8 @@ export interface Authority {
   /** Undefined: there are no persistent volumes but those of type maps. */
   readonly volumes: VolumeReader | undefined;
   /**
-   * Throws FAILED_PRECONDITION, and what to change, while what requests say of their pods may be the pods' own word, and UNAVAILABLE
-   * while nobody can tell.
+   * Throws FAILED_PRECONDITION, and what to change, while the kubelet is not told all that it has to do for the driver, so that what
+   * a request says of its pod may be the pod's own word; UNAVAILABLE while nobody can tell.
    */
   requireTrusted(): void;
   /** The pod, if it is the one that the request says. Throws UNAUTHENTICATED when it is another, UNAVAILABLE when nobody can tell. */

@@ -47,7 +47,7 @@ export function openClusterAuthority(
     audience: driverName,
     failing: failing('csidrivers', 'stays in use'),
     changed(problems) {
-      for (const problem of problems) log.error({ problem }, 'no pod gets maps of the catalog until this is mended');
+      for (const problem of problems) log.error({ problem }, 'no pod gets a volume until this is mended');
     },
   });
   const bpfman = createBpfman({ client, nodeName: nodeId, failing: failing('bpfman') });

@@ -29,27 +29,27 @@ export function findMaps(requested: readonly MapRequest[], catalog: Catalog): Fo
 }
 
 /**
- * The files of a volume, as the pinner takes them. What is wrong with one goes to `refuse`: INVALID_ARGUMENT of a map that would be
- * the same file as one before it, which is left out if `refuse` lets it pass, and whatever `resolve` throws; then the file has no
- * source and stays as it is.
+ * The files of a volume, as the pinner takes them. What is wrong with one goes to `refuse`: INVALID_ARGUMENT of two maps that would
+ * be one file, and whatever `resolve` throws. If `refuse` lets it pass, the file has no source and stays as it is.
  */
 export async function toVolumeMaps(
   wanted: readonly WantedMap[],
   resolve: ResolveSource,
   refuse: (error: unknown) => Promise<void>,
 ): Promise<VolumeMap[]> {
-  const owners = new Map<string, string>();
-  const files: VolumeMap[] = [];
+  const files = new Map<string, VolumeMap>();
   for (const { map, verb } of wanted) {
     const { name, fileName } = map;
-    const owner = owners.get(fileName);
-    if (owner !== undefined) {
-      const both = `"${owner}" and "${name}" both have the fileName "${fileName}"; use one volume for each`;
+    const access = verb === 'write' ? Access.READ_WRITE : Access.READ_ONLY;
+    const other = files.get(fileName);
+    if (other !== undefined) {
+      const both = `"${other.name}" and "${name}" both have the fileName "${fileName}"; use one volume for each`;
       await refuse(invalidArgument('volumeAttributes.maps', both));
+      // Whose file it is cannot be told, so that what may not be done with each of them is not done with it.
+      const least = access === Access.READ_ONLY ? access : other.access;
+      files.set(fileName, { ...other, source: undefined, access: least });
       continue;
     }
-    owners.set(fileName, name);
-    const access = verb === 'write' ? Access.READ_WRITE : Access.READ_ONLY;
     let source: Source | undefined;
     try {
       const resolved = resolve(map);
@@ -57,7 +57,7 @@ export async function toVolumeMaps(
     } catch (error) {
       await refuse(error);
     }
-    files.push({ name, fileName, access, source });
+    files.set(fileName, { name, fileName, access, source });
   }
-  return files;
+  return [...files.values()];
 }

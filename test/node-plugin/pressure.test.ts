@@ -98,6 +98,7 @@ test("the caller's deadline is the pinner's, and passes there too", async () => 
     `${harness.pinner.lastDeadline} is not near ${deadline}`,
   );
   await until('the pinner hears of it', () => harness.pinner.cancelled.includes('PublishVolume'));
-  await until('it is logged', () => harness.log.some(({ code }) => code === 'DEADLINE_EXCEEDED'));
+  // The caller's time began earlier: it may have gone away a moment before it was over here.
+  await until('it is logged', () => harness.log.some(({ code }) => /^(DEADLINE_EXCEEDED|CANCELLED)$/.test(`${code}`)));
   release();
 });

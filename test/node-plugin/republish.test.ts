@@ -106,13 +106,15 @@ test('a source that nobody knows at the moment leaves the file as it is', async 
   );
 });
 
-test('maps that become one file do not hold up the others', async () => {
-  const request = publishRequest((r) => {
-    r.volumeId = 'csi-one-file';
-    r.targetPath = '/var/lib/kubelet/pods/5/volumes/kubernetes.io~csi/maps/mount';
-    r.volumeContext.maps = 'limits:rw, flows';
-  });
-  assert.equal((await publish(request)).code, 'OK');
+test('maps that become one file leave it as it is, for reading, and do not hold up the others', async () => {
+  const requests = ['limits:rw, flows', 'flows, limits:rw'].map((maps, index) =>
+    publishRequest((r) => {
+      r.volumeId = `csi-one-file-${index}`;
+      r.targetPath = `/var/lib/kubelet/pods/5/volumes/kubernetes.io~csi/maps-${index}/mount`;
+      r.volumeContext.maps = maps;
+    }),
+  );
+  for (const request of requests) assert.equal((await publish(request)).code, 'OK');
   // INVALID_ARGUMENT before the pod runs.
   writeFileSync(
     harness.files.catalog,
@@ -120,9 +122,12 @@ test('maps that become one file do not hold up the others', async () => {
       spec.replace('} }', '} }, fileName: limits'),
     ),
   );
-  await untilFiles(request, 'limits:rw');
+  for (const request of requests) {
+    await untilFiles(request, 'limits');
+    assert.equal(harness.pinner.volumes.get(request.targetPath)?.maps[0]?.source, undefined);
+  }
   writeFileSync(harness.files.catalog, CATALOG);
-  await untilFiles(request, 'limits:rw', 'flows');
+  for (const request of requests) await untilFiles(request, ...(request.volumeContext.maps?.split(', ') ?? []));
 });
 
 test('no error is final for a volume that is there, but ALREADY_EXISTS', async () => {
