@@ -46,6 +46,18 @@ test('it is installed, and every process is ready', async () => {
   await install();
 });
 
+test('the admission policies pass the type checks of the cluster', async () => {
+  await eventually('all are checked', 30, async () => {
+    const { items } = JSON.parse(await cluster.kubectl('get', 'validatingadmissionpolicies', '--output=json'));
+    assert.equal(items.length, 4);
+    for (const { metadata, status } of items) {
+      assert.equal(status?.observedGeneration, metadata.generation, metadata.name);
+      assert.deepEqual(status.typeChecking?.expressionWarnings ?? [], [], metadata.name);
+    }
+    return true;
+  });
+});
+
 test('what the pinner keeps of its privileges is four capabilities', async () => {
   const pid = (await cluster.run('pgrep', '-x', 'bpffs-pinner')).trim();
   const status = await cluster.run('cat', `/proc/${pid}/status`);

@@ -135,17 +135,19 @@ test('a volume that is published again asks the API server for nothing that is c
   });
   const tokens = JSON.stringify({ [AUDIENCE]: { token: await podToken(api, pod) } });
   request.secrets = { 'csi.storage.k8s.io/serviceAccount.tokens': tokens };
-  const call = { signal: AbortSignal.timeout(10_000), deadline: Number.POSITIVE_INFINITY };
+  const call = () => ({ signal: AbortSignal.timeout(10_000), deadline: Number.POSITIVE_INFINITY });
   const reviews = async () => {
     const counts = new Map<string, number>();
-    for (const { request } of await audited(account)) counts.set(request, (counts.get(request) ?? 0) + 1);
+    for (const { request } of await audited(account)) {
+      if (request.endsWith('reviews')) counts.set(request, (counts.get(request) ?? 0) + 1);
+    }
     return counts;
   };
   // A grant may be known a moment later.
-  await eventually('it is published', 20, () => publish(request, request, parts, call).then(() => true));
+  await eventually('it is published', 20, () => publish(request, request, parts, call()).then(() => true));
   const before = await reviews();
   assert((before.get('create authorization.k8s.io/subjectaccessreviews') ?? 0) > 0);
-  for (let again = 0; again < 10; again++) await publish(request, request, parts, call);
+  for (let again = 0; again < 10; again++) await publish(request, request, parts, call());
   assert.deepEqual(await reviews(), before);
   assert.match(await metrics.render(), /bpffs_review_lookups_total\{review="access",result="hit"\} \d\d/);
   assert.match(await metrics.render(), /bpffs_review_lookups_total\{review="token",result="hit"\} \d\d/);

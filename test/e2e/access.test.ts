@@ -234,6 +234,7 @@ suite('while the CSIDriver object lets pods say who they are', () => {
         'pod/careful',
         /FailedPrecondition .*CSIDriver csi\.bpffs\.dev: podInfoOnMount must be true/,
       );
+      await space.described('pod/running', /Unavailable .*podInfoOnMount must be true/);
       assert.equal(await space.read('running', FLOWS_PATH), '7=42');
     } finally {
       await set({ podInfoOnMount: true });

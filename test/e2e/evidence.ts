@@ -33,7 +33,7 @@ export async function saveEvidence(cluster: Cluster, of: string): Promise<string
   }
   // The driver's, those of containers that were killed included.
   const logs = join(cluster.node.directory, 'var/log/pods');
-  for (const pod of await readdir(logs)) {
+  for (const pod of await readdir(logs).catch(() => [])) {
     if (pod.startsWith(`${NAMESPACE}_`))
       await cp(join(logs, pod), join(directory, pod), { recursive: true }).catch(() => {});
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ComponentName } from '../cluster/components.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { NAMESPACE } from '../deploy/helm.ts';
 import { removeClaim } from './claims.ts';
@@ -77,7 +78,8 @@ const said = new Map<string, number>();
 async function assertReading(): Promise<void> {
   for (const name of READERS) {
     const lines = await eventually(`${name} goes on`, 10, async () => {
-      const lines = (await kubectl('logs', name)).split('\n');
+      const text = await kubectl('logs', name);
+      const lines = text === '' ? [] : text.split('\n');
       return lines.length > (said.get(name) ?? 0) && lines;
     });
     said.set(name, lines.length);
@@ -96,14 +98,17 @@ async function withstand(name: string, fault: (pin: () => Promise<void>) => Prom
   const [waiting, later] = [`${name}-waiting`, `${name}-later`];
   await space.apply(app(waiting, { volume: inline({ maps: LATER }) }));
   await space.described(`pod/${waiting}`, /nothing is pinned at .*later/);
-  await fault(() => maps.create('faults/later', { 3: 3 }));
-  await space.apply(app(later, { volume: inline({ maps: FLOWS }) }));
-  await untilReady(waiting, later);
-  assert.equal(await space.read(waiting, '/maps/later'), '3=3');
-  assert.equal(await space.read(later, '/maps/flows'), ENTRIES);
-  await assertReading();
-  await stop(waiting, later);
-  await maps.remove('faults/later');
+  try {
+    await fault(() => maps.create('faults/later', { 3: 3 }));
+    await space.apply(app(later, { volume: inline({ maps: FLOWS }) }));
+    await untilReady(waiting, later);
+    assert.equal(await space.read(waiting, '/maps/later'), '3=3');
+    assert.equal(await space.read(later, '/maps/flows'), ENTRIES);
+    await assertReading();
+    await stop(waiting, later);
+  } finally {
+    await maps.remove('faults/later');
+  }
 }
 
 /** Kills it, and waits until the kubelet has started it again. */
@@ -153,25 +158,26 @@ for (const process of ['plugin', 'pinner'] as const) {
   });
 }
 
+async function without(component: ComponentName, meanwhile: () => Promise<void>): Promise<void> {
+  await cluster.components[component].stop();
+  try {
+    await meanwhile();
+  } finally {
+    await cluster.components[component].start();
+  }
+}
+
 for (const component of ['kubelet', 'containerd'] as const) {
-  test(`the ${component} is restarted`, () =>
-    withstand(component, async (pin) => {
-      await cluster.components[component].stop();
-      await pin();
-      await cluster.components[component].start();
-    }));
+  test(`the ${component} is restarted`, () => withstand(component, (pin) => without(component, pin)));
 }
 
 test(`the API server is away for ${AWAY_S} s`, () =>
-  withstand('api-server', async (pin) => {
-    await cluster.components['kube-apiserver'].stop();
-    try {
+  withstand('api-server', (pin) =>
+    without('kube-apiserver', async () => {
       await pin();
       await sleep(AWAY_S * 1000);
-    } finally {
-      await cluster.components['kube-apiserver'].start();
-    }
-  }));
+    }),
+  ));
 
 test('what was published is gone when its pods are, and with its claim what was kept', async () => {
   await stop(...READERS);
