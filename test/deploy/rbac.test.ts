@@ -149,8 +149,15 @@ test('a volume that is published again asks the API server for nothing that is c
   assert((before.get('create authorization.k8s.io/subjectaccessreviews') ?? 0) > 0);
   for (let again = 0; again < 10; again++) await publish(request, request, parts, call());
   assert.deepEqual(await reviews(), before);
-  assert.match(await metrics.render(), /bpffs_review_lookups_total\{review="access",result="hit"\} \d\d/);
-  assert.match(await metrics.render(), /bpffs_review_lookups_total\{review="token",result="hit"\} \d\d/);
+  authority.observe();
+  const measured = await metrics.render();
+  for (const review of ['token', 'access']) {
+    assert.match(measured, new RegExp(`bpffs_review_lookups_total\\{review="${review}",result="hit"\\} \\d\\d`));
+    assert.match(measured, new RegExp(`bpffs_review_age_seconds_count\\{review="${review}"\\} \\d\\d`));
+  }
+  for (const resource of ['bpfmaps', 'bpfvolumes', 'csidrivers']) {
+    assert.match(measured, new RegExp(`bpffs_watch_staleness_seconds\\{resource="${resource}"\\} \\d`));
+  }
 });
 
 test('the controller may do with its volumes what it does, and nothing else', async () => {
