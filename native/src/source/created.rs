@@ -65,7 +65,10 @@ fn differences(found: &MapInfo, wanted: &Shape) -> Result<Vec<String>> {
     // Above these the kernel adds flags of its own.
     const ASKABLE: u32 = (1 << 11) - 1;
     let is_kind = found.kind == wanted.kind;
-    let entries = if is_kind && found.max_entries == rounded(wanted)? { wanted.max_entries } else { found.max_entries };
+    // Asked only where it matters: the answer takes a map.
+    let may_be_rounded = is_kind && found.max_entries != wanted.max_entries;
+    let is_rounded = may_be_rounded && found.max_entries == rounded(wanted)?;
+    let entries = if is_rounded { wanted.max_entries } else { found.max_entries };
     // Programs never write to a devmap, and the kernel says so by BPF_F_RDONLY_PROG.
     let added = if map_type::name(found.kind).starts_with("devmap") { 1 << 7 } else { 0 };
     let mut differences = Vec::new();
