@@ -55,6 +55,9 @@ const LIVELY_MS = 5000;
 /** A whole kind's list takes longer than a question. */
 const LIST_TIMEOUT_MS = 60_000;
 
+/** A list not older than this ('0': what the API server has at hand; '': the newest), or a watch from there. */
+type Step = { readonly list: string } | { readonly watch: string };
+
 interface Entry<T> {
   readonly resourceVersion: string;
   readonly value: T;
@@ -83,8 +86,7 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
   let isSynced = false;
   let heardAt = Number.NEGATIVE_INFINITY;
   let failure: CallError | undefined;
-  /** A list not older than this ('0': what the API server has at hand; '': the newest), or a watch from there. */
-  let next: { readonly list: string } | { readonly watch: string } = { list: '0' };
+  let next: Step = { list: '0' };
   let failures = 0;
 
   const heard = () => {
@@ -147,13 +149,7 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
         else await watch(next.watch);
       } catch (error) {
         if (signal.aborted) return;
-        if ('watch' in next) {
-          // From the API server's memory: of all that watch, many may have to at the same moment.
-          if (error instanceof ApiError && needsList(error)) next = { list: next.watch };
-        } else if (error instanceof ApiError && (error.status === 410 || error.status === 504)) {
-          // What is known is older than the API server remembers, or newer than all that it has: it was set back.
-          next = { list: '' };
-        }
+        if (error instanceof ApiError) next = nextAfter(error, next);
         failures += 1;
         const isNew = failure === undefined;
         failure = CallError.from(error);
@@ -190,6 +186,13 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
       first.reject(unavailable(`the copy of ${fullName(resource)} is closed`));
     },
   };
+}
+
+function nextAfter(error: ApiError, failed: Step): Step {
+  // From the API server's memory: of all that watch, many may have to at the same moment.
+  if ('watch' in failed) return needsList(error) ? { list: failed.watch } : failed;
+  // What is known is older than the API server remembers, or newer than all that it has: it was set back.
+  return error.status === 410 || error.status === 504 ? { list: '' } : failed;
 }
 
 /** A watch from beyond all that the API server has is not refused: nothing ever comes. */
