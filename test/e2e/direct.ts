@@ -2,11 +2,9 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { PodIdentity } from '../../src/access/access.ts';
 import { call, createCsiClient } from '../../src/cli/csi-client.ts';
-import {
-  VolumeCapability_AccessMode_Mode as Mode,
-  NodeClient,
-  type NodePublishVolumeRequest,
-} from '../../src/rpc/generated/csi.ts';
+import { NodeClient } from '../../src/rpc/generated/csi.ts';
+import { publishRequest } from '../node-plugin/harness.ts';
+import { targets } from './node-state.ts';
 import { cluster } from './running.ts';
 import type { Space } from './space.ts';
 
@@ -35,18 +33,10 @@ export function openDirect(): Direct {
     async publish(pod, maps, token) {
       const targetPath = targetOf(pod);
       await mkdir(cluster.node.path(dirname(targetPath)), { recursive: true });
-      const request: NodePublishVolumeRequest = {
-        volumeId,
-        publishContext: {},
-        stagingTargetPath: '',
-        targetPath,
-        volumeCapability: {
-          accessMode: { mode: Mode.SINGLE_NODE_WRITER },
-          accessType: { $case: 'mount', value: { fsType: '', mountFlags: [], volumeMountGroup: '' } },
-        },
-        readonly: false,
-        secrets: {},
-        volumeContext: {
+      const request = publishRequest((r) => {
+        r.volumeId = volumeId;
+        r.targetPath = targetPath;
+        r.volumeContext = {
           maps,
           'csi.storage.k8s.io/pod.name': pod.podName,
           'csi.storage.k8s.io/pod.namespace': pod.namespace,
@@ -56,8 +46,8 @@ export function openDirect(): Direct {
           ...(token !== undefined && {
             'csi.storage.k8s.io/serviceAccount.tokens': JSON.stringify({ [AUDIENCE]: { token } }),
           }),
-        },
-      };
+        };
+      });
       try {
         await call(client, client.nodePublishVolume, request);
       } catch (error) {
@@ -70,8 +60,7 @@ export function openDirect(): Direct {
       await tidy(pod);
     },
     async isPublished(pod) {
-      const targets = await cluster.run('findmnt', '--list', '--noheadings', '--output=TARGET');
-      return targets.split('\n').some((target) => target.startsWith(targetOf(pod)));
+      return (await targets(cluster)).some((target) => target.startsWith(targetOf(pod)));
     },
     close: () => client.close(),
   };
