@@ -13,17 +13,17 @@ export interface RpcServer {
 /** No CSI message comes near this; what is larger is refused before it is decoded. */
 const MAX_MESSAGE_BYTES = 1 << 20;
 
-/** Idle connections are closed after this time: the kubelet makes a new one for every call. */
-const MAX_IDLE_MS = 5 * 60_000;
-
 /**
  * Serves `services` on a socket at `path` with mode 0600. A stale socket is replaced; throws BadConfiguration when the path
  * cannot be had, as when a live process serves it.
+ *
+ * A connection stays for as long as its client keeps it, however idle: sidecars that are built on csi-lib-utils take one that is
+ * closed for the driver's end, and exit.
+ * https://github.com/kubernetes-csi/csi-lib-utils/blob/v0.24.0/connection/connection.go (ExitOnConnectionLoss)
  */
 export async function listen(path: string, services: readonly AdaptedService[]): Promise<RpcServer> {
   const server = new Server({
     'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
-    'grpc.max_connection_idle_ms': MAX_IDLE_MS,
     'grpc.enable_channelz': 0,
   });
   for (const { definition, implementation } of services) server.addService(definition, implementation);
