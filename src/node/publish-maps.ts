@@ -32,7 +32,7 @@ export async function publishMaps(
   for (const { verb, reason } of denied) metrics.denied(verb, reason);
   const publishOnly = async (allowed: readonly WantedMap[]): Promise<readonly FileChange[]> => {
     const maps = await toVolumeMaps(allowed, authority.resolveSource, target.refuse);
-    const volume = { volumeId, targetPath, maps, gid, userNamespace, singleTarget, renew: true };
+    const volume = { volumeId, targetPath, maps, gid, userNamespace, singleTarget, renew: true, request: '' };
     return (await pinner.publishVolume(volume, call)).changes;
   };
   if (denied.length === 0) return await publishOnly(granted);

@@ -16,7 +16,7 @@ export async function publishPersistent(
   const { content, userNamespace } = await findVolume(request, parts);
   if (content.type === 'shared') {
     const maps = toSharedMaps(volumeId, content.newMaps, readOnly ? MapAccess.READ_ONLY : MapAccess.READ_WRITE);
-    const volume = { volumeId, targetPath, maps, gid, userNamespace, singleTarget, renew: false };
+    const volume = { volumeId, targetPath, maps, gid, userNamespace, singleTarget, renew: false, request: '' };
     return (await parts.pinner.publishVolume(volume, call)).changes;
   }
   const workspace = { volumeId, targetPath, gid, readOnly, singleTarget };

@@ -213,10 +213,7 @@ async fn rpc_loop(options: &Options, caller: usize) -> std::result::Result<Times
         volume_id: volume_id.clone(),
         target_path: target_path.clone(),
         maps: maps.collect(),
-        gid: None,
-        user_namespace: false,
-        single_target: false,
-        renew: false,
+        ..Default::default()
     };
     let unpublish = api::UnpublishVolumeRequest { volume_id, target_path };
     let mut times = Times::default();

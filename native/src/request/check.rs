@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::sys::path::is_canonical;
 
 const NAME_MAX: usize = 128;
+const DIGEST_MAX: usize = 64;
 const PATH_MAX: usize = 4095;
 /// `NAME_MAX` of every filesystem here.
 const ELEMENT_MAX: usize = 255;
@@ -23,8 +24,20 @@ pub fn invalid<T>(field: &str, problem: impl std::fmt::Display) -> Result<T> {
 /// # Errors
 /// [`Error::InvalidArgument`] naming the field.
 pub fn name(field: &str, value: &str, extra: &str) -> Result<()> {
-    if value.is_empty() || value.len() > NAME_MAX {
-        return invalid(field, format_args!("must have 1 to {NAME_MAX} characters, has {}", value.len()));
+    word(field, value, NAME_MAX, extra)
+}
+
+/// A digest in hexadecimal, or in base64 for URLs.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] naming the field.
+pub fn digest(field: &str, value: &str) -> Result<()> {
+    word(field, value, DIGEST_MAX, "_-")
+}
+
+fn word(field: &str, value: &str, max: usize, extra: &str) -> Result<()> {
+    if value.is_empty() || value.len() > max {
+        return invalid(field, format_args!("must have 1 to {max} characters, has {}", value.len()));
     }
     match value.chars().find(|&c| !c.is_ascii_alphanumeric() && !extra.contains(c)) {
         Some(bad) => invalid(field, format_args!("{bad:?} in {value:?} is not allowed, only [A-Za-z0-9{extra}]")),

@@ -34,6 +34,8 @@ pub struct Volume {
     pub single_target: bool,
     /// Whether it may differ from the one that is there.
     pub renew: bool,
+    /// A digest of what the pod asked for; `None`: not compared.
+    pub request: Option<String>,
 }
 
 /// A workspace to be attached.
@@ -54,7 +56,7 @@ pub struct Workspace {
 /// One file of a volume.
 #[derive(Debug)]
 pub struct VolumeMap {
-    /// For messages.
+    /// What it comes from: the same on renewal, or the file is another.
     pub name: String,
     /// `[A-Za-z0-9_-]`.
     pub file: CString,
@@ -112,6 +114,8 @@ impl Volume {
         let target = target_path(request.target_path, kubelet_directory)?;
         let maps =
             request.maps.into_iter().map(|map| VolumeMap::parse(map, request.renew)).collect::<Result<Vec<_>>>()?;
+        let digest = Some(request.request).filter(|digest| !digest.is_empty());
+        digest.iter().try_for_each(|digest| check::digest("request", digest))?;
         let mut seen = HashSet::new();
         for map in &maps {
             if !seen.insert(&map.file) {
@@ -119,7 +123,7 @@ impl Volume {
             }
         }
         let api::PublishVolumeRequest { user_namespace, single_target, renew, .. } = request;
-        Ok(Self { id, target, maps, gid, user_namespace, single_target, renew })
+        Ok(Self { id, target, maps, gid, user_namespace, single_target, renew, request: digest })
     }
 
     /// Refuses what only a volume that is there already may be asked to be.
