@@ -15,13 +15,24 @@ export class CallError extends Error {
     this.code = code;
   }
 
-  /** Whatever was thrown, as a CallError: gRPC's own errors keep code and text, anything unforeseen becomes INTERNAL. */
+  /** Whatever was thrown, as a CallError: gRPC's own errors keep code and text, anything else is an UnforeseenError. */
   static from(error: unknown): CallError {
     if (error instanceof CallError) return error;
     if (isStatus(error)) return new CallError(error.code, error.details, { cause: error });
-    const text = error instanceof Error ? error.message : String(error);
-    return new CallError(Code.INTERNAL, `unexpected: ${text}`, { cause: error });
+    return new UnforeseenError(error);
   }
+}
+
+/** INTERNAL: something was thrown that is no answer to anybody, as a TypeError: a fault of the driver. `cause`: what was thrown. */
+export class UnforeseenError extends CallError {
+  constructor(cause: unknown) {
+    super(Code.INTERNAL, `unexpected: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+}
+
+/** The fault of the driver that became this error, or that this error stands for; undefined: there is none. */
+export function faultIn(error: CallError): UnforeseenError | undefined {
+  return [error, error.cause].find((one) => one instanceof UnforeseenError);
 }
 
 /** `field` is named as its author wrote it in YAML: "volumeAttributes.maps", "readOnly", "mountOptions". */

@@ -6,6 +6,8 @@ export interface CallMetrics {
   callStarted(): void;
   /** `code` by its gRPC name, "OK". */
   callEnded(method: string, code: string, seconds: number): void;
+  /** A call failed for a fault of the driver itself. */
+  faulted(method: string): void;
   /** In Prometheus's text format. */
   render(): Promise<string>;
   readonly contentType: string;
@@ -14,6 +16,8 @@ export interface CallMetrics {
 /** What the node plugin counts, named for what happened. */
 export interface NodeMetrics extends CallMetrics {
   denied(verb: 'read' | 'write', reason: 'grant' | 'maxAccess'): void;
+  /** A map that a pod asked for is not in its volume as it asked, for a reason of src/node/volume-plan.ts. */
+  refused(reason: string, pod: 'new' | 'running'): void;
   /** Files of a volume that was published before are not as they were. */
   volumeChanged(reason: string, files: number): void;
   /** How many BpfMaps there are, and how many of them cannot be used. */
@@ -47,6 +51,12 @@ export function createNodeMetrics(): NodeMetrics {
     name: 'bpffs_denials_total',
     help: 'Maps refused to a pod, by verb and by what stood against it.',
     labelNames: ['verb', 'reason'],
+    registers,
+  });
+  const refusals = new Counter({
+    name: 'bpffs_map_refusals_total',
+    help: 'Maps that a pod asked for and did not get so, or not anew, at a look of the kubelet: a new pod waits, a running one goes on.',
+    labelNames: ['reason', 'pod'],
     registers,
   });
   const reloads = new Gauge({
@@ -89,6 +99,7 @@ export function createNodeMetrics(): NodeMetrics {
   return {
     ...createCallMetrics(registry),
     denied: (verb, reason) => denials.inc({ verb, reason }),
+    refused: (reason, pod) => refusals.inc({ reason, pod }),
     volumeChanged: (reason, files) => changes.inc({ reason }, files),
     catalogSeen(maps, unusable) {
       catalog.set(maps);
@@ -151,8 +162,15 @@ function createCallMetrics(registry: Registry): CallMetrics {
     help: 'CSI calls being answered, waiting ones included.',
     registers,
   });
+  const faults = new Counter({
+    name: 'bpffs_faults_total',
+    help: 'Calls that failed for a fault of the driver itself; the log has each with its stack.',
+    labelNames: ['method'],
+    registers,
+  });
   return {
     callStarted: () => inFlight.inc(),
+    faulted: (method) => faults.inc({ method }),
     callEnded(method, code, seconds) {
       inFlight.dec();
       duration.observe({ method, code }, seconds);

@@ -8,7 +8,7 @@ import type { Volume } from '../volumes/volume.ts';
 import type { VolumeStore } from '../volumes/volume-store.ts';
 import { createControllerService } from './controller-service.ts';
 
-const CALL: Call = { signal: new AbortController().signal, deadline: Number.POSITIVE_INFINITY };
+const CALL: Call = { signal: new AbortController().signal, deadline: Number.POSITIVE_INFINITY, note() {} };
 
 /** A store of one volume, which takes its time. */
 function createSlowStore(until: Promise<void>): VolumeStore {

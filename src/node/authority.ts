@@ -3,7 +3,7 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { EventReason } from '../kubernetes/events.ts';
 import type { NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
-import type { ResolveSource } from './volume-maps.ts';
+import type { ResolveSource } from './map-look.ts';
 
 /** Who says which maps there are and who may have them: files on this machine, or a cluster's API server. */
 export interface Authority {

@@ -3,7 +3,7 @@ import type { BpfMap, BpfmanSource, WorkspaceSource } from '../catalog/catalog.t
 import { failedPrecondition, unavailable } from '../errors.ts';
 import type { Source } from '../rpc/generated/pinner.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
-import type { ResolveSource } from './volume-maps.ts';
+import type { ResolveSource } from './map-look.ts';
 
 /** Where a source is looked up that is not the same on every node. */
 export interface SourceResolverParts {

@@ -1,49 +1,111 @@
 import { isDeepStrictEqual } from 'node:util';
-import { authorize, denial, type WantedMap } from '../access/authorize.ts';
 import { alreadyExists, CallError, Code } from '../errors.ts';
 import type { Call } from '../rpc/adapter.ts';
-import type { FileChange } from '../rpc/generated/pinner.ts';
+import type { FileChange, VolumeMap } from '../rpc/generated/pinner.ts';
 import type { PodCredentials } from './authority.ts';
+import { lookAtMaps } from './map-look.ts';
 import type { PublishParts } from './publish.ts';
 import type { MapsRequest } from './publish-request.ts';
 import type { Target } from './target.ts';
-import { findMaps, toVolumeMaps } from './volume-maps.ts';
+import { planVolume, type Refusal, type VolumePlan } from './volume-plan.ts';
+
+/** Refusals that a line of the log names; the others are counted. */
+const MOST_NOTED = 8;
+/** Characters of what it says of each. */
+const LONGEST_NOTE = 200;
+
+/** What became of a volume. */
+export interface PublishOutcome {
+  /** What is not as it was in one that was there. */
+  readonly changes: readonly FileChange[];
+  /** What went wrong all the same: the answer to the call, after all that could be done was done. */
+  readonly failure?: CallError | undefined;
+}
 
 /**
- * Publishes maps of the catalog, each if the pod may have it: whatever is refused goes through `target`. Gives what became another
- * in a volume that was there.
+ * Publishes maps of the catalog, each if the pod may have it. For a new pod that is all or nothing, and the first refusal is thrown.
+ * A running one loses what it may not have any more, whatever else is wrong, and keeps what nothing can be told of.
  */
 export async function publishMaps(
   request: MapsRequest,
   credentials: PodCredentials,
   target: Target,
-  { authority, published, pinner, metrics }: PublishParts,
+  parts: PublishParts,
   call: Call,
-): Promise<readonly FileChange[]> {
-  const { volumeId, targetPath, gid, userNamespace, singleTarget } = request;
-  const before = published.at(targetPath);
-  if (before?.type === 'maps' && !isDeepStrictEqual(before.maps, request.maps) && (await target.isPublished())) {
-    throw alreadyExists(`${targetPath}: published with other maps or access`);
+): Promise<PublishOutcome> {
+  const { authority, published, metrics } = parts;
+  const before = published.at(request.targetPath);
+  if (before?.type === 'maps' && !isDeepStrictEqual(before.maps, request.maps) && (await target.isRunning())) {
+    throw alreadyExists(`${request.targetPath}: published with other maps or access`);
   }
   const pod = await authority.identify(request.pod, credentials, call.signal);
-  const { found, missing } = findMaps(request.maps, authority.catalog);
-  if (missing !== undefined) await target.refuse(missing);
-  const { granted, denied } = await authorize(found, pod, authority.access, call.signal);
-  for (const { verb, reason } of denied) metrics.denied(verb, reason);
-  const publishOnly = async (allowed: readonly WantedMap[]): Promise<readonly FileChange[]> => {
-    const maps = await toVolumeMaps(allowed, authority.resolveSource, target.refuse);
-    const volume = { volumeId, targetPath, maps, gid, userNamespace, singleTarget, renew: true, request: '' };
-    return (await pinner.publishVolume(volume, call)).changes;
-  };
-  if (denied.length === 0) return await publishOnly(granted);
-  await target.refuse(denial(pod, denied));
-  const toRead = denied.flatMap(({ map, verb }): WantedMap[] => (verb === 'write' ? [{ map, verb: 'read' }] : []));
-  const readable = (await authorize(toRead, pod, authority.access, call.signal)).granted;
-  try {
-    return await publishOnly([...granted, ...readable]);
-  } catch (error) {
-    // A pod with a workspace has no map that it may only read.
-    if (readable.length === 0 || CallError.from(error).code !== Code.FAILED_PRECONDITION) throw error;
-    return await publishOnly(granted);
+  const looks = await lookAtMaps(request.maps, pod, authority, call.signal);
+  for (const { denied } of looks) if (denied !== undefined) metrics.denied(denied.verb, denied.reason);
+  const plan = planVolume(looks, pod, authority.catalog.names);
+  const fault = plan.refusals.find(({ reason }) => reason === 'fault');
+  const first = fault ?? plan.refusals[0];
+  if (first !== undefined) {
+    const isRunning = await target.isRunning();
+    for (const { reason } of plan.refusals) metrics.refused(reason, isRunning ? 'running' : 'new');
+    if (!isRunning) throw first.error;
+    note(plan.refusals, call);
   }
+  const { changes, failure } = await carryOut(plan, request, target, parts, call);
+  return { changes, failure: fault?.error ?? failure };
+}
+
+/**
+ * Has the pinner make it. A running pod loses what it may not have any more also where its volume cannot be as planned: then there
+ * is less in it, or at least nothing new.
+ */
+async function carryOut(
+  plan: VolumePlan,
+  { volumeId, targetPath, gid, userNamespace, singleTarget }: MapsRequest,
+  target: Target,
+  { pinner }: PublishParts,
+  call: Call,
+): Promise<PublishOutcome> {
+  let failure: CallError | undefined;
+  for (const { maps, isComplete } of attempts(plan)) {
+    try {
+      const volume = {
+        volumeId,
+        targetPath,
+        maps: [...maps],
+        gid,
+        userNamespace,
+        singleTarget,
+        renew: true,
+        request: '',
+      };
+      const { changes } = await pinner.publishVolume(volume, call);
+      return isComplete ? { changes } : { changes, failure };
+    } catch (error) {
+      if (CallError.from(error).code !== Code.FAILED_PRECONDITION || !(await target.isRunning())) throw error;
+      failure ??= CallError.from(error);
+    }
+  }
+  throw failure;
+}
+
+interface Attempt {
+  readonly maps: readonly VolumeMap[];
+  /** It is all that the pod may have. */
+  readonly isComplete: boolean;
+}
+
+function attempts({ files, lowered }: VolumePlan): readonly Attempt[] {
+  // A pod with a workspace has no map that it may only read.
+  const subsets = lowered.length === 0 ? [files] : [files, files.filter((file) => !lowered.includes(file))];
+  return [
+    ...subsets.map((maps) => ({ maps, isComplete: true })),
+    ...subsets.map((maps) => ({ maps: maps.map((map) => ({ ...map, source: undefined })), isComplete: false })),
+  ];
+}
+
+function note(refusals: readonly Refusal[], call: Call): void {
+  const refused = refusals
+    .slice(0, MOST_NOTED)
+    .map(({ map, reason, error }) => ({ map, reason, error: error.message.slice(0, LONGEST_NOTE) }));
+  call.note({ refused, ...(refusals.length > MOST_NOTED && { refusedMore: refusals.length - MOST_NOTED }) });
 }

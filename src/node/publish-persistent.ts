@@ -1,26 +1,27 @@
 import { toCreatedMap } from '../catalog/created-map.ts';
 import { failedPrecondition, notFound, permissionDenied } from '../errors.ts';
 import type { Call } from '../rpc/adapter.ts';
-import { type FileChange, Access as MapAccess, type VolumeMap } from '../rpc/generated/pinner.ts';
+import { Access as MapAccess, type VolumeMap } from '../rpc/generated/pinner.ts';
 import type { NewMap, VolumeSpec } from '../volumes/volume.ts';
 import type { PublishParts } from './publish.ts';
+import type { PublishOutcome } from './publish-maps.ts';
 import type { PersistentRequest } from './publish-request.ts';
 
-/** Publishes what this node keeps of a volume: its maps, or its workspace. Gives what became another in a volume that was there. */
+/** Publishes what this node keeps of a volume: its maps, or its workspace. */
 export async function publishPersistent(
   request: PersistentRequest,
   parts: PublishParts,
   call: Call,
-): Promise<readonly FileChange[]> {
+): Promise<PublishOutcome> {
   const { volumeId, targetPath, gid, singleTarget, readOnly } = request;
   const { content, userNamespace } = await findVolume(request, parts);
   if (content.type === 'shared') {
     const maps = toSharedMaps(volumeId, content.newMaps, readOnly ? MapAccess.READ_ONLY : MapAccess.READ_WRITE);
     const volume = { volumeId, targetPath, maps, gid, userNamespace, singleTarget, renew: false, request: '' };
-    return (await parts.pinner.publishVolume(volume, call)).changes;
+    return await parts.pinner.publishVolume(volume, call);
   }
   const workspace = { volumeId, targetPath, gid, readOnly, singleTarget };
-  return (await parts.pinner.publishWorkspace(workspace, call)).changes;
+  return await parts.pinner.publishWorkspace(workspace, call);
 }
 
 /** The files of a shared volume. */

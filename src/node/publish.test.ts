@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Decision } from '../access/access.ts';
 import { parseBpfMap } from '../catalog/cluster-bpf-map.ts';
-import { CallError, Code, failedPrecondition, notFound } from '../errors.ts';
+import { CallError, Code, failedPrecondition, faultIn, notFound } from '../errors.ts';
 import { createNodeMetrics } from '../metrics.ts';
 import type { Pinner } from '../pinner/pinner.ts';
+import type { Call } from '../rpc/adapter.ts';
 import { VolumeCapability_AccessMode_Mode as Mode, type NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
 import { PublishVolumeResponse_Outcome as Outcome, type VolumeMap } from '../rpc/generated/pinner.ts';
 import type { Authority } from './authority.ts';
+import type { ResolveSource } from './map-look.ts';
 import { createSourceResolver } from './map-source.ts';
 import { type PublishParts, publish } from './publish.ts';
 import { createPublished } from './published.ts';
@@ -49,10 +51,13 @@ interface NodeState {
   readonly granted: readonly string[];
   /** Thrown while nobody can tell what a request's word is worth. */
   readonly untrusted?: CallError;
+  readonly resolveSource?: ResolveSource;
+  /** What the pinner says to these files. */
+  readonly refuses?: (maps: readonly VolumeMap[]) => boolean;
 }
 
 /** A cluster whose object "limits" is of no use to this version of the driver. */
-function startNode({ isRunning, granted, untrusted }: NodeState) {
+function startNode({ isRunning, granted, untrusted, resolveSource, refuses }: NodeState) {
   const maps = new Map([
     ['flows', bpfMap('flows', { source: { pinned: { path: '/sys/fs/bpf/flows' } } })],
     ['limits', bpfMap('limits', { source: { future: {} }, fileName: 'l', maxAccess: 'ReadWrite' })],
@@ -64,7 +69,7 @@ function startNode({ isRunning, granted, untrusted }: NodeState) {
       check: async (_, name): Promise<Decision> =>
         granted.includes(name) ? { allowed: true } : { allowed: false, remedy: 'ask' },
     },
-    resolveSource: createSourceResolver({ nodeId, volumes: undefined, bpfman: undefined }),
+    resolveSource: resolveSource ?? createSourceResolver({ nodeId, volumes: undefined, bpfman: undefined }),
     requireTrusted() {
       if (untrusted !== undefined) throw untrusted;
     },
@@ -76,6 +81,7 @@ function startNode({ isRunning, granted, untrusted }: NodeState) {
       return { workspace: false, files: [], generations: 1 };
     },
     async publishVolume({ maps }) {
+      if (refuses?.(maps)) throw failedPrecondition('not beside a workspace');
       published.push(maps);
       return { outcome: Outcome.REPLACED, changes: [] };
     },
@@ -87,9 +93,27 @@ function startNode({ isRunning, granted, untrusted }: NodeState) {
     metrics: createNodeMetrics(),
     published: createPublished(),
   } as PublishParts;
-  const call = { signal: new AbortController().signal, deadline: Number.POSITIVE_INFINITY };
-  return { published, publish: (asked = request) => publish(asked, asked, parts, call) };
+  const notes: Record<string, unknown> = {};
+  const call: Call = {
+    signal: new AbortController().signal,
+    deadline: Number.POSITIVE_INFINITY,
+    note: (fields) => void Object.assign(notes, fields),
+  };
+  return {
+    published,
+    notes,
+    publish: (asked = request) => publish(asked, asked, parts, call),
+    /** The samples of a metric. */
+    async counted(name: string): Promise<readonly string[]> {
+      const text = await parts.metrics.render();
+      return text.split('\n').filter((line) => line.startsWith(`${name}{`));
+    },
+  };
 }
+
+/** As the pinner was asked: "flows" with a source, "flows?" without. */
+const shown = (maps: readonly VolumeMap[] | undefined) =>
+  maps?.map(({ fileName, source }) => `${fileName}${source === undefined ? '?' : ''}`);
 
 const refusal = (code: Code, message: RegExp) => (error: unknown) => {
   assert(error instanceof CallError);
@@ -99,10 +123,14 @@ const refusal = (code: Code, message: RegExp) => (error: unknown) => {
 };
 
 test('a new pod is refused a map whose object cannot be used', async () => {
-  const { publish, published } = startNode({ isRunning: false, granted: ['flows', 'limits'] });
+  const { publish, published, counted, notes } = startNode({ isRunning: false, granted: ['flows', 'limits'] });
   const unusable = refusal(Code.FAILED_PRECONDITION, /^BpfMap "limits" cannot be used: spec\.source/);
   await assert.rejects(publish(), unusable);
   assert.deepEqual(published, []);
+  assert.deepEqual(await counted('bpffs_map_refusals_total'), [
+    'bpffs_map_refusals_total{reason="sourceUnusable",pod="new"} 1',
+  ]);
+  assert.deepEqual(notes, {});
 });
 
 const shared = { ...request, volumeId: 'pvc-1-00000000', volumeContext: { type: 'shared' } };
@@ -126,8 +154,49 @@ test('a request that nobody could make is final before the pod runs, and not aft
 });
 
 test('a running pod keeps it as it is, and loses another map that is not granted any more', async () => {
-  const { publish, published } = startNode({ isRunning: true, granted: ['limits'] });
+  const { publish, published, notes, counted } = startNode({ isRunning: true, granted: ['limits'] });
   await publish();
-  const files = published.map((maps) => maps.map(({ fileName, source }) => ({ fileName, source })));
-  assert.deepEqual(files, [[{ fileName: 'l', source: undefined }]]);
+  assert.deepEqual(published.map(shown), [['l?']]);
+  const refused = notes.refused as readonly { map: string; reason: string; error: string }[];
+  assert.deepEqual(
+    refused.map(({ map, reason }) => [map, reason]),
+    [
+      ['flows', 'denied'],
+      ['limits', 'sourceUnusable'],
+    ],
+  );
+  assert.match(refused[1]?.error ?? '', /^BpfMap "limits" cannot be used: spec\.source/);
+  assert.deepEqual(await counted('bpffs_map_refusals_total'), [
+    'bpffs_map_refusals_total{reason="denied",pod="running"} 1',
+    'bpffs_map_refusals_total{reason="sourceUnusable",pod="running"} 1',
+  ]);
+});
+
+test('a fault of the driver is no refusal: it is told, and holds up nothing that has to be taken away', async () => {
+  const fault = new TypeError('undefined is not a function');
+  const resolveSource: ResolveSource = ({ name }) => {
+    if (name === 'limits') throw fault;
+    return { from: undefined };
+  };
+  const isFault = (code: Code) => (error: unknown) => {
+    assert(refusal(code, /^unexpected: undefined is not a function$/)(error));
+    return faultIn(error as CallError)?.cause === fault;
+  };
+  const fresh = startNode({ isRunning: false, granted: ['limits'], resolveSource });
+  await assert.rejects(fresh.publish(), isFault(Code.INTERNAL));
+  assert.deepEqual(fresh.published, []);
+  const running = startNode({ isRunning: true, granted: ['limits'], resolveSource });
+  await assert.rejects(running.publish(), isFault(Code.UNAVAILABLE));
+  assert.deepEqual(running.published.map(shown), [['l?']]);
+});
+
+test('what is not granted any more goes also where the volume cannot be as it should', async () => {
+  const resolveSource: ResolveSource = () => ({ from: undefined });
+  const refuses = (maps: readonly VolumeMap[]) => maps.some(({ source }) => source !== undefined);
+  const fresh = startNode({ isRunning: false, granted: ['flows', 'limits'], resolveSource, refuses });
+  await assert.rejects(fresh.publish(), refusal(Code.FAILED_PRECONDITION, /^not beside a workspace$/));
+  assert.deepEqual(fresh.published, []);
+  const running = startNode({ isRunning: true, granted: ['limits'], resolveSource, refuses });
+  await assert.rejects(running.publish(), refusal(Code.UNAVAILABLE, /^not beside a workspace$/));
+  assert.deepEqual(running.published.map(shown), [['l?']]);
 });

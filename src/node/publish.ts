@@ -39,12 +39,13 @@ export async function publish(
   try {
     parts.authority.requireTrusted();
     const wanted = parsePublishRequest(volume, request);
-    const changes =
+    const { changes, failure } =
       wanted.type === 'maps'
         ? await publishMaps(wanted, request, target, parts, call)
         : await publishPersistent(wanted, parts, call);
     parts.published.add(wanted);
     tell(wanted, changes, parts);
+    if (failure !== undefined) throw failure;
   } catch (error) {
     throw await target.asAnswer(error);
   }

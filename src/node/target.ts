@@ -5,10 +5,11 @@ import type { VolumeReference } from './volume-reference.ts';
 
 /** The place of a volume during one call. */
 export interface Target {
-  /** Whether the volume is there, in the kernel. Asked once, and only when somebody wants to know. */
-  isPublished(): Promise<boolean>;
-  /** Throws `error`, unless the volume is there: its pod may be running then, and it is too late. */
-  refuse(error: unknown): Promise<void>;
+  /**
+   * Whether the volume is there, in the kernel, so that its pod may be running: then it is too late to refuse. Asked once, and
+   * only when somebody wants to know.
+   */
+  isRunning(): Promise<boolean>;
   /**
    * What to answer: kubelets have taken away the directory of a running pod after an error that is final, so that none is for a
    * volume that is there but ALREADY_EXISTS. UNAVAILABLE takes the place of the others, and of what cannot be told.
@@ -44,20 +45,17 @@ export function observeTarget({ volumeId, targetPath }: VolumeReference, pinner:
     }
   }
 
-  const isPublished = () => {
+  const isRunning = () => {
     observed ??= observe();
     return observed;
   };
   return {
-    isPublished,
-    async refuse(error) {
-      if (!(await isPublished())) throw error;
-    },
+    isRunning,
     async asAnswer(thrown) {
       const error = CallError.from(thrown);
       if (PASSED_THROUGH.includes(error.code)) return error;
       try {
-        if (!(await isPublished())) return error;
+        if (!(await isRunning())) return error;
       } catch {
         // Then it may be there.
       }

@@ -1,5 +1,5 @@
 import type { MethodDefinition, ServerUnaryCall, sendUnaryData, UntypedServiceImplementation } from '@grpc/grpc-js';
-import { CallError, Code } from '../errors.ts';
+import { CallError, Code, faultIn } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { CallMetrics } from '../metrics.ts';
 
@@ -9,6 +9,8 @@ export interface Call {
   readonly signal: AbortSignal;
   /** When the caller stops waiting; Infinity if it said nothing. Milliseconds since the epoch. */
   readonly deadline: number;
+  /** Adds to the line that the log has of the call: what is wrong though the call succeeds. Nothing secret. */
+  note(fields: Readonly<Record<string, unknown>>): void;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: what a generated service definition looks like, whatever its messages
@@ -17,6 +19,8 @@ type Request<M> = M extends { readonly requestDeserialize: (bytes: Buffer) => in
 type Response<M> = M extends { readonly responseDeserialize: (bytes: Buffer) => infer Res } ? Res : never;
 
 interface CallContext extends Call {
+  /** All that was noted. */
+  readonly notes: Readonly<Record<string, unknown>>;
   /** To be called when the call has been handled. */
   release(): void;
 }
@@ -83,16 +87,20 @@ async function serve(
   const code = Code[failure?.code ?? Code.OK];
   const durationMs = performance.now() - started;
   metrics.callEnded(name, code, durationMs / 1000);
+  const fault = failure && faultIn(failure);
+  if (fault !== undefined) metrics.faulted(name);
   const line = {
     method: name,
     code,
     durationMs: Math.round(durationMs * 1000) / 1000,
     ...subject(request),
+    ...current.notes,
     error: failure?.message,
+    ...(fault !== undefined && { stack: fault.cause instanceof Error ? fault.cause.stack : fault.stack }),
   };
-  if (failure === undefined) log.info(line, 'call');
-  else if (failure.code === Code.INTERNAL) log.error(line, 'call');
-  else log.warn(line, 'call');
+  if (fault !== undefined || failure?.code === Code.INTERNAL) log.error(line, 'call');
+  else if (failure !== undefined || Object.keys(current.notes).length > 0) log.warn(line, 'call');
+  else log.info(line, 'call');
 }
 
 function decode(method: Methods[string], bytes: Buffer): unknown {
@@ -117,7 +125,14 @@ function context(call: ServerUnaryCall<Buffer, unknown>): CallContext {
   if (call.cancelled) cancel();
   else call.once('cancelled', cancel);
   // grpc-js says "cancelled" of every call whose stream ends, answered ones too.
-  return { signal: abort.signal, deadline, release: () => call.off('cancelled', cancel) };
+  const notes: Record<string, unknown> = {};
+  return {
+    signal: abort.signal,
+    deadline,
+    notes,
+    note: (fields) => void Object.assign(notes, fields),
+    release: () => call.off('cancelled', cancel),
+  };
 }
 
 /** The only fields of a request that are ever logged; secrets, tokens and attributes are not among them. */

@@ -1,0 +1,76 @@
+import type { PodIdentity } from '../access/access.ts';
+import { denial } from '../access/authorize.ts';
+import { didYouMean } from '../catalog/nearest.ts';
+import { CallError, Code, faultIn, invalidArgument, notFound } from '../errors.ts';
+import { Access, type VolumeMap } from '../rpc/generated/pinner.ts';
+import type { MapLook } from './map-look.ts';
+
+/** What a volume shall hold, as far as that can be told without its node's kernel. */
+export interface VolumePlan {
+  /** Without a source: what the volume has of the same BpfMap stays, with no more access than it has, if it has it at all. */
+  readonly files: readonly VolumeMap[];
+  /** Those of `files` that are asked for writing and may only be read now. */
+  readonly lowered: readonly VolumeMap[];
+  /** All that is not as the pod asked. A new pod hears of the first; a running one does with the rest. */
+  readonly refusals: readonly Refusal[];
+}
+
+/** Why a map is not in a volume as its pod asked. */
+export interface Refusal {
+  /** The BpfMap. */
+  readonly map: string;
+  readonly reason: RefusalReason;
+  /** What a new pod is told; of several maps that it may not have, the same. */
+  readonly error: CallError;
+}
+
+/**
+ * No such BpfMap; not granted; two maps want one file; a source that is not there yet; one that is of no use; a fault of the driver.
+ */
+export type RefusalReason = 'absent' | 'denied' | 'fileName' | 'sourceMissing' | 'sourceUnusable' | 'fault';
+
+/** Decides. `names`: all BpfMaps, of which the nearest are named in place of one that there is not. */
+export function planVolume(looks: readonly MapLook[], pod: PodIdentity, names: () => readonly string[]): VolumePlan {
+  const absent = looks
+    .filter(({ map }) => map === undefined)
+    .map(
+      ({ asked: { name } }): Refusal => ({
+        map: name,
+        reason: 'absent',
+        error: notFound(`there is no BpfMap "${name}"${didYouMean(name, names())}`),
+      }),
+    );
+  const denied = looks.flatMap(({ denied }) => denied ?? []);
+  const denials = denied.map(
+    ({ map: { name } }): Refusal => ({ map: name, reason: 'denied', error: denial(pod, denied) }),
+  );
+  const files = new Map<string, VolumeMap>();
+  const unsourced: Refusal[] = [];
+  for (const { map, verb, source } of looks) {
+    if (map === undefined || verb === undefined) continue;
+    const { name, fileName } = map;
+    const access = verb === 'write' ? Access.READ_WRITE : Access.READ_ONLY;
+    const other = files.get(fileName);
+    if (other !== undefined) {
+      const both = `"${other.name}" and "${name}" both have the fileName "${fileName}"; use one volume for each`;
+      unsourced.push({ map: name, reason: 'fileName', error: invalidArgument('volumeAttributes.maps', both) });
+      // Whose file it is cannot be told, so that what may not be done with each of them is not done with it.
+      const least = access === Access.READ_ONLY ? access : other.access;
+      files.set(fileName, { ...other, source: undefined, access: least });
+      continue;
+    }
+    if (source instanceof CallError) unsourced.push({ map: name, reason: reasonOf(source), error: source });
+    files.set(fileName, { name, fileName, access, source: source instanceof CallError ? undefined : source });
+  }
+  const refused = new Set(denied.map(({ map: { name } }) => name));
+  return {
+    files: [...files.values()],
+    lowered: [...files.values()].filter(({ name }) => refused.has(name)),
+    refusals: [...absent, ...denials, ...unsourced],
+  };
+}
+
+function reasonOf(error: CallError): RefusalReason {
+  if (faultIn(error) !== undefined) return 'fault';
+  return error.code === Code.UNAVAILABLE ? 'sourceMissing' : 'sourceUnusable';
+}

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { credentials } from '@grpc/grpc-js';
+import { CallError, unavailable } from '../../src/errors.ts';
+import { createLogger } from '../../src/logger.ts';
+import { createNodeMetrics } from '../../src/metrics.ts';
+import { adapt, type Handlers } from '../../src/rpc/adapter.ts';
+import { NodeClient, NodeService } from '../../src/rpc/generated/csi.ts';
+import { listen } from '../../src/rpc/server.ts';
+import { call, type LogLine, publishRequest } from './harness.ts';
+
+test('a fault of the driver is logged as an error with its stack, and counted, also where the kubelet hears UNAVAILABLE', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'bpffs-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const log: LogLine[] = [];
+  const metrics = createNodeMetrics();
+  const handlers: Partial<Handlers<NodeService>> = {
+    nodePublishVolume() {
+      throw new TypeError('undefined is not a function');
+    },
+    nodeUnpublishVolume() {
+      throw unavailable('the pinner is away', new Error('ECONNREFUSED'));
+    },
+    nodeGetVolumeStats() {
+      throw unavailable('try again', CallError.from(new TypeError('x is null')));
+    },
+  };
+  const socket = join(directory, 'csi.sock');
+  const server = await listen(socket, [
+    adapt(
+      NodeService,
+      handlers as Handlers<NodeService>,
+      createLogger('info', { write: (line) => void log.push(JSON.parse(line)) }),
+      metrics,
+    ),
+  ]);
+  t.after(() => server.stop(1000));
+  const node = new NodeClient(`unix://${socket}`, credentials.createInsecure());
+  t.after(() => node.close());
+
+  const { code, message } = await call(node, node.nodePublishVolume, publishRequest());
+  assert.deepEqual([code, message], ['INTERNAL', 'unexpected: undefined is not a function']);
+  assert.equal((await call(node, node.nodeUnpublishVolume, { volumeId: 'a', targetPath: '/a' })).code, 'UNAVAILABLE');
+  const stats = { volumeId: 'a', volumePath: '/a', stagingTargetPath: '' };
+  assert.equal((await call(node, node.nodeGetVolumeStats, stats)).code, 'UNAVAILABLE');
+  assert.deepEqual(
+    log.map(({ level, stack }) => [level, String(stack).split('\n')[0]]),
+    [
+      ['ERROR', 'TypeError: undefined is not a function'],
+      ['WARN', 'undefined'],
+      ['ERROR', 'TypeError: x is null'],
+    ],
+  );
+  assert.match(String(log[0]?.stack), /fault\.test\.ts/);
+  const text = await metrics.render();
+  assert.match(text, /^bpffs_faults_total\{method="NodePublishVolume"\} 1$/m);
+  assert.match(text, /^bpffs_faults_total\{method="NodeGetVolumeStats"\} 1$/m);
+  assert.doesNotMatch(text, /^bpffs_faults_total\{method="NodeUnpublishVolume"\}/m);
+});
