@@ -252,6 +252,7 @@ describe('NodePublishVolume', () => {
       userNamespace: false,
       singleTarget: false,
       renew: true,
+      request: '',
       maps: [
         {
           name: 'flows',
