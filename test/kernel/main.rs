@@ -16,6 +16,7 @@ mod kill;
 mod kill_kept;
 mod layout;
 mod map_of_maps;
+mod marks;
 mod process;
 mod publish;
 mod read_only;

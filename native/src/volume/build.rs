@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Access, AtFlags, Gid, Mode};
 
 use super::compose::{Composer, Cover, make_file};
-use super::{DEBUG_FILES, Modes};
+use super::mark::{Mark, Marks};
+use super::{DEBUG_FILES, Modes, source};
 use crate::sys::path::{ensure_entry, through_descriptor};
 use crate::sys::{Context, Result, bpf, mount};
 
@@ -17,12 +18,15 @@ pub struct File<'a> {
     pub path: &'a CStr,
     pub map: BorrowedFd<'a>,
     pub writable: bool,
+    /// Of the name that it comes from.
+    pub from: Option<Mark>,
 }
 
 /// What to build.
 pub struct Plan<'a> {
-    /// Shown by findmnt.
-    pub source: &'a CStr,
+    pub volume_id: &'a str,
+    /// Of what the pod asked for.
+    pub request: Option<Mark>,
     pub files: &'a [File<'a>],
     pub gid: Option<u32>,
     pub user_namespace: bool,
@@ -37,10 +41,11 @@ pub fn build(plan: &Plan<'_>, composer: &Composer) -> Result<OwnedFd> {
     // The pins of a pod with a user namespace are open to all who pass the directory.
     let pin_gid = if plan.user_namespace { None } else { plan.gid };
     let writable = |file: &&File<'_>| file.writable;
+    let source = source(plan.volume_id);
 
     let read_write = if plan.files.iter().any(|file| file.writable) {
         let pins = plan.files.iter().filter(writable);
-        Some(pinned(plan.source, pins, modes.directory, modes.read_write, pin_gid)?)
+        Some(pinned(&source, pins, modes.directory, modes.read_write, pin_gid)?)
     } else {
         None
     };
@@ -49,16 +54,17 @@ pub fn build(plan: &Plan<'_>, composer: &Composer) -> Result<OwnedFd> {
 
     if plan.user_namespace {
         let pins = plan.files.iter().filter(|file| !file.writable);
-        let pins = pinned(plan.source, pins, modes.directory, modes.read_only, pin_gid)?;
+        let pins = pinned(&source, pins, modes.directory, modes.read_only, pin_gid)?;
         mount::make_superblock_read_only(pins.as_fd())?;
         let covers: Vec<_> =
             plan.files.iter().map(|file| Cover { from: from(file, Some(pins.as_fd())), name: file.path }).collect();
-        return composer.compose(carrier(plan, modes.directory)?, &covers);
+        return composer.compose(carrier(plan, &source, modes.directory)?, &covers);
     }
 
     // A writable map is pinned here too: a bpffs has no other files that another one could be mounted over.
-    let directory = pinned(plan.source, plan.files.iter(), modes.directory, modes.read_only, pin_gid)?;
+    let directory = pinned(&source, plan.files.iter(), modes.directory, modes.read_only, pin_gid)?;
     own(directory.as_fd(), c"", modes.directory, plan.gid)?;
+    mark(plan, directory.as_fd())?;
     mount::make_superblock_read_only(directory.as_fd())?;
     let mut covers: Vec<_> =
         plan.files.iter().filter(writable).map(|file| Cover { from: from(file, None), name: file.path }).collect();
@@ -104,14 +110,23 @@ fn parents(path: &CStr) -> impl Iterator<Item = CString> {
 }
 
 /// A read-only tmpfs with an empty file for each map.
-fn carrier(plan: &Plan<'_>, mode: Mode) -> Result<OwnedFd> {
-    let mount = mount::detached_unlocked(c"tmpfs", &[(c"source", plan.source), (c"mode", c"0700"), (c"size", c"4k")])?;
+fn carrier(plan: &Plan<'_>, source: &CStr, mode: Mode) -> Result<OwnedFd> {
+    let mount = mount::detached_unlocked(c"tmpfs", &[(c"source", source), (c"mode", c"0700"), (c"size", c"4k")])?;
     for file in plan.files {
         make_file(mount.as_fd(), file.path)?;
     }
     own(mount.as_fd(), c"", mode, plan.gid)?;
+    mark(plan, mount.as_fd())?;
     mount::make_superblock_read_only(mount.as_fd())?;
     Ok(mount)
+}
+
+/// Last of all, because whatever is made in a directory changes its times.
+fn mark(plan: &Plan<'_>, directory: BorrowedFd<'_>) -> Result<()> {
+    let volume = Mark::of(plan.volume_id);
+    let marks = |from: Option<Mark>| Marks { volume, origin: from.unwrap_or(Mark::NOTHING) };
+    plan.files.iter().try_for_each(|file| marks(file.from).write(directory, file.path))?;
+    marks(plan.request).write(directory, c".")
 }
 
 /// Mode first: once it belongs to another, `CAP_FOWNER` would be needed.

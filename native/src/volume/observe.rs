@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags};
 
 use super::SOURCE_PREFIX;
+use super::mark::Marks;
 use super::walk::{Cut, Limits, PinnedMap, walk};
 use super::whose::workspace_id;
 use crate::error;
@@ -57,6 +58,8 @@ pub struct Mounted {
     pub mode: u32,
     /// The group of its directory.
     pub gid: u32,
+    /// What its directory is marked with; a workspace's may be anything.
+    pub marks: Marks,
 }
 
 /// Looks at a target.
@@ -70,7 +73,7 @@ pub struct Mounted {
 pub fn observe(place: &Place, store: &Store) -> Result<Found> {
     let Some(entry) = open_entry(place.parent.as_fd(), &place.name)? else { return Ok(Found::Nothing) };
     let object = || place.path.display().to_string();
-    let wanted = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::UID | StatxFlags::GID;
+    let wanted = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::UID | StatxFlags::GID | Marks::WANTED;
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     let stat = rustix::fs::statx(entry.as_fd(), c"", flags, wanted).call("statx", object)?;
     let is_mount = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
@@ -89,12 +92,15 @@ pub fn observe(place: &Place, store: &Store) -> Result<Found> {
         let from = source.as_deref().map_or_else(String::new, |source| format!(" of {source:?}"));
         Ok(Found::Foreign(format!("a mount{from} that is no volume of this driver")))
     };
-    let (mode, gid) = (u32::from(stat.stx_mode) & 0o777, stat.stx_gid);
+    let (mode, gid, marks) = (u32::from(stat.stx_mode) & 0o777, stat.stx_gid, Marks::from(&stat));
     if file_system.magic == BPF_MAGIC && !file_system.read_only {
         let device = (stat.stx_dev_major, stat.stx_dev_minor);
         return match workspace_id(entry.as_fd(), device, store)? {
             None => foreign(),
-            volume_id => Ok(Found::Volume(Mounted { root: entry, volume_id, layout: Layout::Workspace, mode, gid })),
+            volume_id => {
+                let layout = Layout::Workspace;
+                Ok(Found::Volume(Mounted { root: entry, volume_id, layout, mode, gid, marks }))
+            }
         };
     }
     let has_shape = matches!(file_system.magic, BPF_MAGIC | TMPFS_MAGIC)
@@ -110,7 +116,7 @@ pub fn observe(place: &Place, store: &Store) -> Result<Found> {
         None => None,
     };
     let layout = if file_system.magic == TMPFS_MAGIC { Layout::Carrier } else { Layout::Pins };
-    Ok(Found::Volume(Mounted { root: entry, volume_id, layout, mode, gid }))
+    Ok(Found::Volume(Mounted { root: entry, volume_id, layout, mode, gid, marks }))
 }
 
 impl Mounted {

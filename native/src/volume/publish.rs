@@ -1,23 +1,22 @@
 //! Publishing a volume with maps: observe, resolve, build, attach.
 
-use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use rustix::io::Errno;
 
+use super::Modes;
 use super::attach::{Gives, Terms};
 use super::build::{File, Plan, build};
 use super::change::{Change, changes};
 use super::compose::Composer;
+use super::mark::Mark;
 use super::observe::{Found, Layout, Mounted, observe};
-use super::walk::PinnedMap;
-use super::{Modes, source};
+use super::renew::{Resolved, There};
 use crate::error::{Error, Result};
 use crate::request::{Source, Volume, VolumeMap};
-use crate::source::{IfAbsent, Map, Sources};
+use crate::source::{IfAbsent, Sources};
 use crate::sys::path::{Place, entries};
 
 /// What publishing did.
@@ -29,12 +28,6 @@ pub enum Outcome {
     Unchanged,
     /// It was there, with these differences.
     Replaced(Vec<Change>),
-}
-
-/// A file that is to be, with its map.
-struct Resolved<'a> {
-    file: &'a VolumeMap,
-    map: Map,
 }
 
 /// All that publishing needs.
@@ -67,21 +60,22 @@ impl Publisher {
         let proceed = || if is_cancelled() { Err(Error::Cancelled) } else { Ok(()) };
         let place = self.open_place(&volume.target)?;
         let mounted = self.mounted(&place)?;
-        let files = match &mounted {
+        let mut there = match &mounted {
             Some(mounted) => Some(same_request(mounted, volume, &place)?),
             None => volume.require_whole().map(|()| None)?,
         };
         proceed()?;
-        let maps = self.resolve(volume, files.as_ref())?;
-        let changes = files.map(|files| {
-            changes(&files, maps.iter().map(|Resolved { file, map }| (&file.file, map.info.id, file.writable)))
-        });
+        let maps = self.resolve(volume, there.as_mut())?;
+        let changes = there
+            .map(|there| changes(&there.files, maps.iter().map(|map| (&map.file.file, map.map.info.id, map.writable))));
         if changes.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Outcome::Unchanged);
         }
         proceed()?;
-        let tree = self.build(volume, &maps)?;
-        let read_only: Vec<_> = maps.iter().filter(|map| !map.file.writable).map(|map| map.file.name.clone()).collect();
+        let request = volume.request.as_deref().map(Mark::of);
+        let request = request.or_else(|| mounted.as_ref()?.marks.origin_in(&volume.id));
+        let tree = self.build(volume, request, &maps)?;
+        let read_only: Vec<_> = maps.iter().filter(|map| !map.writable).map(|map| map.file.name.clone()).collect();
         let gives = if read_only.is_empty() { Gives::WritableMaps } else { Gives::ReadOnlyMaps(read_only) };
         let terms = Terms { volume_id: &volume.id, single_target: volume.single_target, gives };
         self.attach(&tree, &place, mounted.as_ref(), &terms, proceed)?;
@@ -112,11 +106,7 @@ impl Publisher {
 
     /// Created maps come last, so that none is made for a volume that fails for another map. In a volume that is there and
     /// is renewed, a map whose source is not there stays, or stays out.
-    fn resolve<'a>(
-        &self,
-        volume: &'a Volume,
-        there: Option<&BTreeMap<CString, PinnedMap>>,
-    ) -> Result<Vec<Resolved<'a>>> {
+    fn resolve<'a>(&self, volume: &'a Volume, mut there: Option<&mut There<'_>>) -> Result<Vec<Resolved<'a>>> {
         let is_created = |map: &VolumeMap| matches!(map.source, Some(Source::Created(_)));
         let mut maps = Vec::with_capacity(volume.maps.len());
         for created in [false, true] {
@@ -127,28 +117,30 @@ impl Publisher {
                     }
                     None => Err(Error::NotYet(String::new())),
                 };
-                let map = match (resolved, there) {
+                match (resolved, &mut there) {
                     (Err(Error::NotYet(_) | Error::Unusable(_)), Some(there)) if volume.renew => {
-                        match there.get(&file.file) {
-                            Some(PinnedMap { map, .. }) => map.another()?,
-                            None => continue,
-                        }
+                        maps.extend(there.keep(file)?);
                     }
-                    (resolved, _) => resolved?,
-                };
-                maps.push(Resolved { file, map });
+                    (resolved, _) => {
+                        let from = Some(Mark::of(&file.name));
+                        maps.push(Resolved { file, map: resolved?, writable: file.writable, from });
+                    }
+                }
             }
         }
         Ok(maps)
     }
 
-    fn build(&self, volume: &Volume, maps: &[Resolved<'_>]) -> Result<OwnedFd> {
-        let files: Vec<_> = maps
-            .iter()
-            .map(|Resolved { file, map }| File { path: &file.file, map: map.fd.as_fd(), writable: file.writable })
-            .collect();
-        let plan =
-            Plan { source: &source(&volume.id), files: &files, gid: volume.gid, user_namespace: volume.user_namespace };
+    fn build(&self, volume: &Volume, request: Option<Mark>, maps: &[Resolved<'_>]) -> Result<OwnedFd> {
+        let file = |&Resolved { file, ref map, writable, from }| File {
+            path: &file.file,
+            map: map.fd.as_fd(),
+            writable,
+            from,
+        };
+        let files: Vec<_> = maps.iter().map(file).collect();
+        let Volume { id: volume_id, gid, user_namespace, .. } = volume;
+        let plan = Plan { volume_id, request, files: &files, gid: *gid, user_namespace: *user_namespace };
         Ok(build(&plan, &self.composer)?)
     }
 }
@@ -191,13 +183,20 @@ pub(super) fn same_volume(
 }
 
 /// Holds a mounted volume against what is asked, the maps' identity left aside and, to renew it, all of its files.
-fn same_request(mounted: &Mounted, volume: &Volume, place: &Place) -> Result<BTreeMap<CString, PinnedMap>> {
+fn same_request<'a>(mounted: &'a Mounted, volume: &'a Volume, place: &Place) -> Result<There<'a>> {
     let layout = if volume.user_namespace { Layout::Carrier } else { Layout::Pins };
     same_volume(mounted, &volume.id, layout, volume.gid, place)?;
-    let files = mounted.files()?;
-    if volume.renew {
-        return Ok(files);
+    let asked = volume.request.as_deref().map(Mark::of);
+    if let (Some(is), Some(asked)) = (mounted.marks.origin_in(&volume.id), asked)
+        && is != asked
+    {
+        return Err(otherwise(place, "another request: what the pod asks for cannot change while the volume is there"));
     }
+    let there = There::new(mounted, &volume.id)?;
+    if volume.renew {
+        return Ok(there);
+    }
+    let files = &there.files;
     let differs = |how: String| Err(otherwise(place, &how));
     let access = |writable: bool| if writable { "read-write" } else { "read-only" };
     for asked in &volume.maps {
@@ -213,6 +212,6 @@ fn same_request(mounted: &Mounted, volume: &Volume, place: &Place) -> Result<BTr
     let extra = files.keys().find(|name| volume.maps.iter().all(|asked| asked.file != **name));
     match extra {
         Some(extra) => differs(format!("other maps: it has {extra:?} too")),
-        None => Ok(files),
+        None => Ok(there),
     }
 }

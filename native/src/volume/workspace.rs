@@ -11,7 +11,6 @@ use super::build::{File, Plan, build};
 use super::change::changes;
 use super::observe::{Layout, Mounted};
 use super::publish::{Outcome, Publisher, otherwise, same_volume};
-use super::source;
 use super::walk::{Cut, Limits, walk};
 use crate::error::{Error, Result};
 use crate::map_type::check_handed_out;
@@ -84,8 +83,9 @@ impl Publisher {
         }
         proceed()?;
         let files: Vec<_> =
-            maps.iter().map(|(path, map)| File { path, map: map.fd.as_fd(), writable: false }).collect();
-        let plan = Plan { source: &source(&workspace.id), files: &files, gid: workspace.gid, user_namespace: false };
+            maps.iter().map(|(path, map)| File { path, map: map.fd.as_fd(), writable: false, from: None }).collect();
+        let plan =
+            Plan { volume_id: &workspace.id, request: None, files: &files, gid: workspace.gid, user_namespace: false };
         let tree = build(&plan, &self.composer)?;
         let names: Vec<_> = maps.keys().map(|path| path.to_string_lossy().into_owned()).collect();
         let gives = if names.is_empty() { Gives::WritableMaps } else { Gives::ReadOnlyMaps(names) };

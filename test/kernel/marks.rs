@@ -1,0 +1,198 @@
+//! What a volume remembers of how it was made: what the pod asked for, and which name each file came from. Renewal never
+//! widens what a pod has, and nobody in the pod can change that memory.
+
+use std::ffi::CString;
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use bpffs_pinner::api::Access::{self, ReadOnly, ReadWrite};
+use bpffs_pinner::api::file_change::Kind;
+use bpffs_pinner::api::publish_volume_response::Outcome;
+use bpffs_pinner::sys::mount;
+use rustix::fs::{AtFlags, CWD, Mode, Timespec, Timestamps};
+use rustix::io::Errno;
+use rustix::process::Signal;
+use rustix::thread::CapabilitySet;
+use tonic::Code;
+
+use crate::isolation::names;
+use crate::support::node::Node;
+use crate::support::user::User;
+use crate::support::wanted::Wanted;
+use crate::support::{assert_refused, both_ways, map};
+
+both_ways!(
+    what_is_kept_has_at_most_the_access_that_it_had,
+    what_is_kept_comes_from_the_same_name,
+    swapped_file_names_keep_nothing,
+    another_request_is_refused,
+    no_process_in_the_pod_changes_a_mark,
+    a_volume_from_before_marks_stays_as_it_is,
+);
+
+/// A file of a volume whose source is not there: the file's name, the name that it comes from, and the access.
+type Absent<'a> = (&'a str, &'a str, Access);
+
+fn renewal(volume: &Wanted, files: &[Absent<'_>]) -> Wanted {
+    let mut wanted = Wanted(volume.request()).renew();
+    wanted.0.maps.clear();
+    for (file, name, access) in files {
+        wanted = wanted.map(name, *access, None);
+        (*file).clone_into(&mut wanted.0.maps.last_mut().unwrap().file_name);
+    }
+    wanted
+}
+
+fn changes(node: &Node, wanted: &Wanted) -> Vec<(String, Kind)> {
+    let answer = node.publish_whole(wanted).unwrap();
+    let mut changes: Vec<_> = answer.changes.iter().map(|change| (change.path.clone(), change.kind())).collect();
+    changes.sort_unstable_by_key(|(path, _)| path.clone());
+    changes
+}
+
+/// A map to read and one to write, in both layouts that a volume has.
+fn volumes(node: &Node) -> [Wanted; 2] {
+    let [flows, limits] = ["flows", "limits"].map(|name| node.map(name, 1).1);
+    ["plain", "carrier"].map(|name| {
+        let wanted = Wanted::new(name, &node.target(name)).read("flows", flows.clone()).write("limits", limits.clone());
+        let wanted = if name == "carrier" { wanted.in_user_namespace() } else { wanted };
+        node.publish(&wanted).unwrap();
+        wanted
+    })
+}
+
+fn what_is_kept_has_at_most_the_access_that_it_had(node: &Node) {
+    for volume in volumes(node) {
+        let open = |name: &str| map::open_writable(&volume.target().join(name)).map(drop);
+        let ask = |flows, limits| {
+            changes(node, &renewal(&volume, &[("flows", "flows", flows), ("limits", "limits", limits)]))
+        };
+        assert_eq!(ask(ReadWrite, ReadWrite), []);
+        assert_eq!((open("flows"), open("limits")), (Err(Errno::ROFS), Ok(())));
+        assert_eq!(ask(ReadWrite, ReadOnly), [("limits".to_owned(), Kind::MadeReadOnly)]);
+        // Nor does it come back by asking twice, while the source is not there to say so.
+        assert_eq!(ask(ReadWrite, ReadWrite), []);
+        assert_eq!((open("flows"), open("limits")), (Err(Errno::ROFS), Err(Errno::ROFS)));
+
+        let back = changes(node, &Wanted(volume.request()).renew());
+        assert_eq!(back, [("limits".to_owned(), Kind::MadeWritable)]);
+    }
+}
+
+fn what_is_kept_comes_from_the_same_name(node: &Node) {
+    for volume in volumes(node) {
+        let removed = |path: &str| (path.to_owned(), Kind::Removed);
+        // The name "flows" is revoked, and another takes its file's name before it has a map.
+        let taken = renewal(&volume, &[("flows", "limits", ReadWrite)]);
+        assert_eq!(changes(node, &taken), [removed("flows"), removed("limits")]);
+        assert!(names(&volume.target()).is_empty());
+        // A later generation remembers as the first did.
+        changes(node, &Wanted(volume.request()).renew());
+        changes(node, &renewal(&volume, &[("limits", "limits", ReadWrite)]));
+        assert_eq!(changes(node, &renewal(&volume, &[("limits", "flows", ReadWrite)])), [removed("limits")]);
+    }
+}
+
+fn swapped_file_names_keep_nothing(node: &Node) {
+    for volume in volumes(node) {
+        let swapped = renewal(&volume, &[("flows", "limits", ReadWrite), ("limits", "flows", ReadOnly)]);
+        assert_eq!(changes(node, &swapped).len(), 2);
+        assert!(names(&volume.target()).is_empty());
+    }
+}
+
+fn another_request_is_refused(node: &Node) {
+    for volume in volumes(node) {
+        let asked = |request: &str| {
+            let mut wanted = Wanted(volume.request()).renew();
+            request.clone_into(&mut wanted.0.request);
+            wanted
+        };
+        node.unpublish(&volume.0.volume_id, &volume.target()).unwrap();
+        assert_eq!(node.publish(&asked("one")).unwrap(), Outcome::Created);
+        let refused = |request: &Wanted| {
+            let target = volume.target();
+            let parts = ["another request", target.to_str().unwrap()];
+            assert_refused(node.publish(request), Code::AlreadyExists, &parts);
+        };
+        refused(&asked("two"));
+        let mut strict = asked("two");
+        strict.0.renew = false;
+        refused(&strict);
+        assert_eq!(node.publish(&asked("one")).unwrap(), Outcome::Unchanged);
+        assert_eq!(node.publish(&asked("")).unwrap(), Outcome::Unchanged);
+        // A generation that was made without one remembers the last.
+        let mut fewer = asked("");
+        fewer.0.maps.pop();
+        assert_eq!(node.publish(&fewer).unwrap(), Outcome::Replaced);
+        refused(&asked("two"));
+        assert_eq!(node.publish(&asked("one")).unwrap(), Outcome::Replaced);
+    }
+}
+
+#[test]
+fn another_request_is_refused_after_a_restart() {
+    let mut node = Node::start();
+    let (_flows, flows) = node.map("flows", 1);
+    let mut wanted = Wanted::new("volume", &node.target("pod")).read("flows", flows);
+    wanted.0.request = "one".to_owned();
+    node.publish(&wanted).unwrap();
+    node.stop_by(Signal::KILL);
+    node.start_pinner(&[]);
+
+    assert_eq!(node.publish(&wanted).unwrap(), Outcome::Unchanged);
+    wanted.0.request = "two".to_owned();
+    assert_refused(node.publish(&wanted.renew()), Code::AlreadyExists, &["another request"]);
+}
+
+fn no_process_in_the_pod_changes_a_mark(node: &Node) {
+    // What the runtimes give to uid 0.
+    let usual = CapabilitySet::CHOWN
+        | CapabilitySet::DAC_OVERRIDE
+        | CapabilitySet::FOWNER
+        | CapabilitySet::FSETID
+        | CapabilitySet::MKNOD
+        | CapabilitySet::SETFCAP;
+    for volume in volumes(node) {
+        let target = volume.target();
+        // The times of the file that is to be taken for another's, and of some time.
+        let stat = rustix::fs::statx(CWD, target.join("flows"), AtFlags::empty(), rustix::fs::StatxFlags::BASIC_STATS);
+        let stolen = stat.map(|stat| {
+            let time =
+                |time: rustix::fs::StatxTimestamp| Timespec { tv_sec: time.tv_sec, tv_nsec: time.tv_nsec.into() };
+            Timestamps { last_access: time(stat.stx_atime), last_modification: time(stat.stx_mtime) }
+        });
+        let some = Timespec { tv_sec: 1, tv_nsec: 1 };
+        let other = Timestamps { last_access: some, last_modification: some };
+        for user in [User::root_with(usual), User::strongest_held()] {
+            for times in [&stolen.clone().unwrap(), &other] {
+                let touch = |path: &Path| user.run(|| rustix::fs::utimensat(CWD, path, times, AtFlags::empty()));
+                assert_eq!(touch(&target), Err(Errno::ROFS), "{user:?}");
+                assert_eq!(touch(&target.join("flows")), Err(Errno::ROFS), "{user:?}");
+                // This one lies in the filesystem that can be written, and its times do not count.
+                assert_eq!(touch(&target.join("limits")), Ok(()), "{user:?}");
+            }
+        }
+        let posing = renewal(&volume, &[("flows", "flows", ReadOnly), ("limits", "flows", ReadWrite)]);
+        assert_eq!(changes(node, &posing), [("limits".to_owned(), Kind::Removed)]);
+    }
+}
+
+/// As an older version of the pinner made it: the times of its files are those at which they were made.
+fn a_volume_from_before_marks_stays_as_it_is(node: &Node) {
+    let target = node.target("pod");
+    fs::create_dir(&target).unwrap();
+    let old = mount::detached(c"bpf", &[(c"source", c"csi-bpffs:volume"), (c"mode", c"0555")]).unwrap();
+    let path = bpffs_pinner::sys::path::through_descriptor(old.as_fd(), c"flows");
+    bpffs_pinner::sys::bpf::pin(map::hash("flows", 1).as_fd(), &path).unwrap();
+    rustix::fs::chmodat(&old, c"flows", Mode::from_raw_mode(0o444), AtFlags::empty()).unwrap();
+    rustix::fs::chmodat(&old, c".", Mode::from_raw_mode(0o555), AtFlags::empty()).unwrap();
+    mount::make_superblock_read_only(old.as_fd()).unwrap();
+    mount::attach(old.as_fd(), CWD, &CString::new(target.to_str().unwrap()).unwrap()).unwrap();
+
+    let mut wanted = renewal(&Wanted::new("volume", &target), &[("flows", "any", ReadWrite)]);
+    "any".clone_into(&mut wanted.0.request);
+    assert_eq!(node.publish(&wanted).unwrap(), Outcome::Unchanged);
+    assert_eq!(map::open_writable(&target.join("flows")).map(drop), Err(Errno::ROFS));
+}
