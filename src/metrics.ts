@@ -13,8 +13,14 @@ export interface CallMetrics {
   readonly contentType: string;
 }
 
+/** What is measured of copies of the API server's objects. */
+export interface WatchMetrics {
+  /** Seconds since the API server was last heard of; Infinity: never. */
+  watchSeen(resource: string, stalenessSeconds: number): void;
+}
+
 /** What the node plugin counts, named for what happened. */
-export interface NodeMetrics extends CallMetrics {
+export interface NodeMetrics extends CallMetrics, WatchMetrics {
   denied(verb: 'read' | 'write', reason: 'grant' | 'maxAccess'): void;
   /** A map that a pod asked for is not in its volume as it asked, for a reason of src/node/volume-plan.ts. */
   refused(reason: string, pod: 'new' | 'running'): void;
@@ -24,8 +30,6 @@ export interface NodeMetrics extends CallMetrics {
   catalogSeen(maps: number, invalid: number): void;
   /** A question to the API server had an answer in the cache, `ageSeconds` old, or had none. */
   answerLookedUp(review: Review, ageSeconds: number | undefined): void;
-  /** Seconds since the API server was last heard of; Infinity: never. */
-  watchSeen(resource: string, stalenessSeconds: number): void;
   /** Whether the file's newest content is the one in use. */
   fileReloaded(file: 'catalog' | 'grants', success: boolean): void;
   /** The number of volumes on the node; undefined: the pinner does not answer. */
@@ -36,7 +40,7 @@ export interface NodeMetrics extends CallMetrics {
 export type Review = 'token' | 'access';
 
 /** What the controller counts. */
-export interface ControllerMetrics extends CallMetrics {
+export interface ControllerMetrics extends CallMetrics, WatchMetrics {
   /** Undefined: the store cannot be read. */
   volumesSeen(listing: VolumeListing | undefined): void;
 }
@@ -90,14 +94,9 @@ export function createNodeMetrics(): NodeMetrics {
     buckets: [1, 10, 60, 300, 900, 3600],
     registers,
   });
-  const staleness = new Gauge({
-    name: 'bpffs_watch_staleness_seconds',
-    help: 'Time since the API server was last heard of, by the kind of object that is watched.',
-    labelNames: ['resource'],
-    registers,
-  });
   return {
     ...createCallMetrics(registry),
+    ...createWatchMetrics(registry),
     denied: (verb, reason) => denials.inc({ verb, reason }),
     refused: (reason, pod) => refusals.inc({ reason, pod }),
     volumeChanged: (reason, files) => changes.inc({ reason }, files),
@@ -109,7 +108,6 @@ export function createNodeMetrics(): NodeMetrics {
       lookups.inc({ review, result: ageSeconds === undefined ? 'miss' : 'hit' });
       if (ageSeconds !== undefined) ages.observe({ review }, ageSeconds);
     },
-    watchSeen: (resource, seconds) => staleness.set({ resource }, seconds),
     fileReloaded: (file, success) => reloads.set({ file }, success ? 1 : 0),
     pinnerSeen(count) {
       pinnerUp.set(count === undefined ? 0 : 1);
@@ -135,17 +133,37 @@ export function createControllerMetrics(): ControllerMetrics {
     help: 'Objects of persistent volumes that cannot be read; the log names them.',
     registers,
   });
+  const released = new Gauge({
+    name: 'bpffs_persistent_volumes_released',
+    help: 'Persistent volumes that no claim is bound to any more: retained, or left behind.',
+    registers,
+  });
   return {
     ...createCallMetrics(registry),
+    ...createWatchMetrics(registry),
     volumesSeen(listing) {
       up.set(listing === undefined ? 0 : 1);
       volumes.reset();
-      if (listing === undefined) return damaged.remove();
+      if (listing === undefined) {
+        damaged.remove();
+        return released.remove();
+      }
       for (const type of ['maps', 'shared', 'workspace']) volumes.set({ type }, 0);
       for (const { spec } of listing.volumes) volumes.inc({ type: spec.content.type });
       damaged.set(listing.damaged.length);
+      released.set(listing.volumes.filter(({ binding }) => binding?.phase === 'Released').length);
     },
   };
+}
+
+function createWatchMetrics(registry: Registry): WatchMetrics {
+  const staleness = new Gauge({
+    name: 'bpffs_watch_staleness_seconds',
+    help: 'Time since the API server was last heard of, by the kind of object that is watched.',
+    labelNames: ['resource'],
+    registers: [registry],
+  });
+  return { watchSeen: (resource, seconds) => staleness.set({ resource }, seconds) };
 }
 
 function createCallMetrics(registry: Registry): CallMetrics {

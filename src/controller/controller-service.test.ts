@@ -16,7 +16,7 @@ function createSlowStore(until: Promise<void>): VolumeStore {
   return {
     async create(spec) {
       await until;
-      volume ??= { id: `${spec.volumeName}-0a1b2c3d`, spec, createdAt: new Date() };
+      volume ??= { id: `${spec.volumeName}-0a1b2c3d`, spec, createdAt: new Date(), binding: undefined };
       return volume;
     },
     get: async () => volume,
@@ -25,6 +25,7 @@ function createSlowStore(until: Promise<void>): VolumeStore {
       await until;
       volume = undefined;
     },
+    isUnused: undefined,
   };
 }
 

@@ -4,7 +4,7 @@ import { serveHttp } from '../http.ts';
 import { createIdentityService } from '../identity/identity-service.ts';
 import { PROBE_TIMEOUT_MS, type Readiness } from '../identity/readiness.ts';
 import type { Logger } from '../logger.ts';
-import { createControllerMetrics } from '../metrics.ts';
+import { type ControllerMetrics, createControllerMetrics } from '../metrics.ts';
 import { adapt } from '../rpc/adapter.ts';
 import { ControllerService, IdentityService } from '../rpc/generated/csi.ts';
 import { listen } from '../rpc/server.ts';
@@ -26,7 +26,8 @@ export function runController(config: ControllerConfig): Promise<void> {
 export async function startController(config: ControllerConfig, log: Logger): Promise<Service> {
   await using stack = new AsyncDisposableStack();
   const metrics = createControllerMetrics();
-  const { volumes, readiness } = stack.adopt(await openStore(config.store), (store) => store.close());
+  const store = stack.adopt(await openStore(config, log, metrics), (opened) => opened.close());
+  const { volumes, readiness } = store;
   const { defaultNode } = config;
   const controller = createControllerService({ volumes, lock: createVolumeLock(), defaultNode });
   const identity = createIdentityService(config.driverName, readiness);
@@ -40,15 +41,16 @@ export async function startController(config: ControllerConfig, log: Logger): Pr
   );
   let told: readonly string[] = [];
   const observe = async () => {
-    const listing = await volumes.list().catch((): VolumeListing | undefined => undefined);
+    const listing = await store.list().catch((): VolumeListing | undefined => undefined);
     metrics.volumesSeen(listing);
+    store.observe();
     if (listing === undefined) return;
     for (const problem of listing.damaged) {
       if (!told.includes(problem)) log.error({ problem }, 'a volume cannot be read');
     }
     told = listing.damaged;
   };
-  await Promise.race([observe(), sleep(PROBE_TIMEOUT_MS, undefined, { ref: false })]);
+  await Promise.race([store.synced().then(observe), sleep(PROBE_TIMEOUT_MS, undefined, { ref: false })]);
   const http =
     config.http &&
     stack.adopt(await serveHttp(config.http, { readiness, metrics, observe }), (server) => server.close());
@@ -68,29 +70,46 @@ export async function startController(config: ControllerConfig, log: Logger): Pr
 }
 
 /** Where volumes are kept. */
-interface OpenStore {
+interface OpenStore extends Pick<VolumeStore, 'list'> {
   readonly volumes: VolumeStore;
   readonly readiness: Readiness;
+  /** Resolves when `list` knows the volumes. */
+  synced(): Promise<void>;
+  /** Brings gauges up to date. */
+  observe(): void;
   close(): void;
 }
 
 /** Each is a module that is loaded only where it is needed. */
-async function openStore(config: ControllerConfig['store']): Promise<OpenStore> {
-  if (config.kind === 'directory') {
+async function openStore(
+  { store, driverName }: ControllerConfig,
+  log: Logger,
+  metrics: ControllerMetrics,
+): Promise<OpenStore> {
+  if (store.kind === 'directory') {
     const { openVolumeDirectory } = await import('../volumes/volume-directory.ts');
-    const volumes = openVolumeDirectory(config.directory);
-    return { volumes, readiness: () => volumes.list(), close() {} };
+    const volumes = openVolumeDirectory(store.directory);
+    return { volumes, list: volumes.list, readiness: volumes.list, async synced() {}, observe() {}, close() {} };
   }
   const { connect } = await import('../kubernetes/connect.ts');
   const { createKubernetesClient } = await import('../kubernetes/client.ts');
-  const { BPF_VOLUMES } = await import('../volumes/volume-objects-parse.ts');
   const { createVolumeObjects } = await import('../volumes/volume-objects.ts');
-  const client = createKubernetesClient(connect(config));
-  const readiness: Readiness = ({ deadline, signal }) =>
-    client.list(
-      BPF_VOLUMES,
-      { limit: 1 },
-      { timeoutMs: Math.max(1, deadline - Date.now()), ...(signal && { signal }) },
-    );
-  return { volumes: createVolumeObjects(client), readiness, close: () => client.close() };
+  const { keepVolumes } = await import('./volume-keeper.ts');
+  const client = createKubernetesClient(connect(store));
+  const volumes = createVolumeObjects(client);
+  const keeper = keepVolumes({ client, driverName, store: volumes, log });
+  return {
+    volumes,
+    // Probes and scrapes ask the copy alone: of all replicas, as often as somebody likes.
+    list: keeper.list,
+    readiness: keeper.list,
+    synced: keeper.synced,
+    observe() {
+      for (const [resource, seconds] of Object.entries(keeper.staleness())) metrics.watchSeen(resource, seconds);
+    },
+    close() {
+      keeper.close();
+      client.close();
+    },
+  };
 }

@@ -94,7 +94,8 @@ function forbidden(request: ApiRequest, message: string): string {
   if (!message.includes(`cannot ${verb} resource`)) {
     return `the API server does not let the driver ${verb} ${describe(request)}: ${message}`;
   }
-  const rule = `{apiGroups: ["${resource.group}"], resources: ["${resource.plural}"], verbs: ["${verb}"]}`;
+  const ruled = resource.subresource === undefined ? resource.plural : `${resource.plural}/${resource.subresource}`;
+  const rule = `{apiGroups: ["${resource.group}"], resources: ["${ruled}"], verbs: ["${verb}"]}`;
   const where = key.namespace === undefined ? '' : ` in namespace ${key.namespace}`;
   return `the driver may not ${verb} ${fullName(resource)}${where}: its ClusterRole lacks ${rule} (${message})`;
 }

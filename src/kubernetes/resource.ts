@@ -5,6 +5,8 @@ export interface Resource {
   readonly version: string;
   /** Lower case, plural: "bpfmaps". */
   readonly plural: string;
+  /** "status". */
+  readonly subresource?: string;
 }
 
 /** An object; without `namespace`, one of the cluster's. */
@@ -33,16 +35,21 @@ export function keyOf({ namespace, name }: ObjectKey): string {
   return namespace === undefined ? name : `${namespace}/${name}`;
 }
 
-/** "bpfmaps.bpffs.dev", as kubectl has it. */
-export function fullName({ plural, group }: Resource): string {
-  return group === '' ? plural : `${plural}.${group}`;
+/** "bpfmaps.bpffs.dev", as kubectl has it; "bpfvolumes.bpffs.dev/status". */
+export function fullName({ plural, group, subresource }: Resource): string {
+  const name = group === '' ? plural : `${plural}.${group}`;
+  return subresource === undefined ? name : `${name}/${subresource}`;
 }
 
 /** https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-uris */
-export function resourcePath({ group, version, plural }: Resource, { namespace, name }: Partial<ObjectKey>): string {
+export function resourcePath(
+  { group, version, plural, subresource }: Resource,
+  { namespace, name }: Partial<ObjectKey>,
+): string {
   const parts = group === '' ? ['api', version] : ['apis', group, version];
   if (namespace !== undefined) parts.push('namespaces', namespace);
   parts.push(plural);
   if (name !== undefined) parts.push(name);
+  if (subresource !== undefined) parts.push(subresource);
   return parts.map((part) => `/${encodeURIComponent(part)}`).join('');
 }

@@ -30,7 +30,7 @@ test('for how long it does without the API server is logged', { timeout: 10_000 
     said.set(resource, message);
     if (said.size === 3) all.resolve();
   };
-  const names = { driverName: 'csi.bpffs.dev', nodeId: 'node-1' };
+  const names = { driverName: 'csi.bpffs.dev', nodeId: 'node-1', kept: async () => [] };
   const log = createLogger('info', { write });
   const authority = openClusterAuthority({ kind: 'cluster', kubeconfig }, names, log, createNodeMetrics());
   t.after(() => authority.close());

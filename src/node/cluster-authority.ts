@@ -13,7 +13,7 @@ import type { Logger } from '../logger.ts';
 import type { NodeMetrics } from '../metrics.ts';
 import { followVolumeObjects } from '../volumes/volume-objects-followed.ts';
 import type { Authority } from './authority.ts';
-import { createSourceResolver } from './map-source.ts';
+import { createSourceResolver, type SourceResolverParts } from './map-source.ts';
 
 /** How long events may still be sent when the process ends. */
 const EVENTS_TIMEOUT_MS = 2000;
@@ -24,7 +24,7 @@ const EVENTS_TIMEOUT_MS = 2000;
  */
 export function openClusterAuthority(
   config: ClusterConfig,
-  { driverName, nodeId }: { readonly driverName: string; readonly nodeId: string },
+  { driverName, nodeId, kept }: { readonly driverName: string } & Pick<SourceResolverParts, 'nodeId' | 'kept'>,
   log: Logger,
   metrics: NodeMetrics,
 ): Authority {
@@ -69,7 +69,7 @@ export function openClusterAuthority(
   return {
     catalog,
     access,
-    resolveSource: createSourceResolver({ nodeId, volumes, bpfman }),
+    resolveSource: createSourceResolver({ nodeId, volumes, kept, bpfman }),
     volumes,
     requireTrusted: csiDriver.requireGood,
     identify: async (pod, credentials, signal) => verifier.verify(pod, podToken(credentials, driverName), signal),

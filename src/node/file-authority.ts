@@ -6,12 +6,12 @@ import { type ReloadedFile, reloadFile } from '../manifest/reloaded-file.ts';
 import type { NodeMetrics } from '../metrics.ts';
 import { readVolumeDirectory } from '../volumes/volume-directory.ts';
 import type { Authority } from './authority.ts';
-import { createSourceResolver } from './map-source.ts';
+import { createSourceResolver, type SourceResolverParts } from './map-source.ts';
 
 /** What the files say, which are read again when they change. Throws BadConfiguration when one of them cannot be used at the start. */
 export function openFileAuthority(
   { catalog: catalogFile, grants: grantsFile, volumes: directory }: FileAuthorityConfig,
-  nodeId: string,
+  { nodeId, kept }: Pick<SourceResolverParts, 'nodeId' | 'kept'>,
   log: Logger,
   metrics: NodeMetrics,
 ): Authority {
@@ -25,7 +25,7 @@ export function openFileAuthority(
   return {
     catalog: { find: (name) => catalog.current().get(name), names: () => [...catalog.current().keys()] },
     access: createFileAccess(grantsFile, grants.current),
-    resolveSource: createSourceResolver({ nodeId, volumes, bpfman: undefined }),
+    resolveSource: createSourceResolver({ nodeId, volumes, kept, bpfman: undefined }),
     volumes,
     // Nobody but root speaks to the socket, and what root says of a pod cannot be checked here.
     requireTrusted() {},

@@ -1,7 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Bpfman } from '../catalog/bpfman.ts';
 import type { BpfMap, BpfmanSource, WorkspaceSource } from '../catalog/catalog.ts';
 import { failedPrecondition, unavailable } from '../errors.ts';
 import type { Source } from '../rpc/generated/pinner.ts';
+import { type Claim, claimOf, type Volume } from '../volumes/volume.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
 import type { ResolveSource } from './map-look.ts';
 
@@ -10,6 +12,8 @@ export interface SourceResolverParts {
   readonly nodeId: string;
   /** Undefined: this node plugin knows no persistent volumes. */
   readonly volumes: VolumeReader | undefined;
+  /** The ids of the volumes of which this node keeps something: of those that pods have used here. */
+  kept(): Promise<readonly string[]>;
   /** Undefined: there is no cluster that bpfman could be in. */
   readonly bpfman: Bpfman | undefined;
 }
@@ -39,24 +43,42 @@ async function bpfmanMap({ name }: BpfMap, source: BpfmanSource, { bpfman }: Sou
 async function workspaceMap(
   { name }: BpfMap,
   { claim, path }: WorkspaceSource,
-  { nodeId, volumes }: SourceResolverParts,
+  { nodeId, volumes, kept }: SourceResolverParts,
 ): Promise<Source> {
   const shown = `claim ${claim.namespace}/${claim.name}`;
   const absent = (why: string) => unavailable(`map "${name}": ${why}`);
   const unusable = (why: string) => failedPrecondition(`map "${name}": ${why}`);
   if (volumes === undefined) throw unusable(`${shown}: this node plugin knows no persistent volumes (--volumes)`);
   const { volumes: all, damaged } = await volumes.list();
-  const ofClaim = all.filter(({ spec }) => spec.claim?.namespace === claim.namespace && spec.claim.name === claim.name);
-  // A claim that was deleted and made anew may have left a retained volume behind. In a cluster those of other nodes are not
-  // in the list: beside a claim whose new volume is elsewhere, a volume retained here is still taken for the claim's.
-  const newest = ofClaim.sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime())[0];
-  if (newest === undefined) {
+  const found = await usedBy(claim, all, kept);
+  if (found === undefined) {
     const hint = damaged.length === 0 ? '' : `; perhaps it is one that cannot be read: ${damaged[0]}`;
     throw absent(`no volume on node ${nodeId} belongs to ${shown} yet${hint}`);
   }
-  const { id, spec } = newest;
+  const { id, spec } = found;
   if (spec.content.type !== 'workspace')
     throw unusable(`the volume of ${shown} has type ${spec.content.type}, not workspace`);
   if (spec.nodeName !== nodeId) throw absent(`the workspace of ${shown} is on node ${spec.nodeName}, not on ${nodeId}`);
   return { from: { $case: 'workspace', value: { volumeId: id, path } } };
+}
+
+/**
+ * The volume that the claim's pods use. A claim may have several: CreateVolume can leave one behind that nobody uses, and one that
+ * was deleted and made anew a volume that was retained. So it is the one whose PersistentVolume is bound to the claim; as long as
+ * nobody says that of any, one that pods have used on this node; of these the newest.
+ */
+async function usedBy(
+  claim: Claim,
+  volumes: readonly Volume[],
+  kept: SourceResolverParts['kept'],
+): Promise<Volume | undefined> {
+  const ofClaim = volumes.filter((volume) => isDeepStrictEqual(claimOf(volume), claim));
+  const bound = ofClaim.filter(({ binding }) => binding?.phase === 'Bound');
+  let candidates = bound.length > 0 ? bound : ofClaim;
+  if (candidates.length > 1) {
+    const ids = new Set(await kept());
+    const used = candidates.filter(({ id }) => ids.has(id));
+    if (used.length > 0) candidates = used;
+  }
+  return candidates.toSorted((a, b) => b.createdAt.getTime() - a.createdAt.getTime())[0];
 }

@@ -69,7 +69,8 @@ function startNode({ isRunning, granted, untrusted, resolveSource, refuses }: No
       check: async (_, name): Promise<Decision> =>
         granted.includes(name) ? { allowed: true } : { allowed: false, remedy: 'ask' },
     },
-    resolveSource: resolveSource ?? createSourceResolver({ nodeId, volumes: undefined, bpfman: undefined }),
+    resolveSource:
+      resolveSource ?? createSourceResolver({ nodeId, volumes: undefined, kept: async () => [], bpfman: undefined }),
     requireTrusted() {
       if (untrusted !== undefined) throw untrusted;
     },

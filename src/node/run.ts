@@ -16,12 +16,16 @@ import { runService, type Service } from '../service.ts';
 import { version } from '../version.ts';
 import type { Authority } from './authority.ts';
 import { startReleasing } from './kept-volumes.ts';
+import type { SourceResolverParts } from './map-source.ts';
 import { createNodeService } from './node-service.ts';
 import { createPublished } from './published.ts';
 import { createRegistrationService } from './registration.ts';
 
 /** How long a deleted volume's maps may stay in this node's memory, about. */
 const RELEASE_INTERVAL_MS = 10_000;
+
+/** How long the pinner may take to say what it keeps. */
+const KEPT_TIMEOUT_MS = 5000;
 
 /** How long the kubelet's registration waits for the API server's first answers, which may not come. */
 const SYNC_TIMEOUT_MS = 2000;
@@ -39,8 +43,9 @@ export function runNodePlugin(config: NodeConfig): Promise<void> {
 export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<Service> {
   await using stack = new AsyncDisposableStack();
   const metrics = createNodeMetrics();
-  const authority = stack.adopt(await openAuthority(config, log, metrics), (opened) => opened.close());
   const pinner = stack.adopt(createPinner(config.pinnerEndpoint), (client) => client.close());
+  const kept = async () => (await pinner.listKeptVolumes({ deadline: Date.now() + KEPT_TIMEOUT_MS })).volumeIds;
+  const authority = stack.adopt(await openAuthority(config, kept, log, metrics), (opened) => opened.close());
   const lock = createVolumeLock();
   if (authority.volumes !== undefined) {
     const releasing = startReleasing({ volumes: authority.volumes, pinner, lock, log }, RELEASE_INTERVAL_MS);
@@ -111,13 +116,14 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
 /** Each is a module that is loaded only where it is needed. */
 async function openAuthority(
   { authority, driverName, nodeId }: NodeConfig,
+  kept: SourceResolverParts['kept'],
   log: Logger,
   metrics: NodeMetrics,
 ): Promise<Authority> {
   if (authority.kind === 'files') {
     const { openFileAuthority } = await import('./file-authority.ts');
-    return openFileAuthority(authority, nodeId, log, metrics);
+    return openFileAuthority(authority, { nodeId, kept }, log, metrics);
   }
   const { openClusterAuthority } = await import('./cluster-authority.ts');
-  return openClusterAuthority(authority, { driverName, nodeId }, log, metrics);
+  return openClusterAuthority(authority, { driverName, nodeId, kept }, log, metrics);
 }

@@ -21,6 +21,8 @@ const newMap = z.strictObject({
   inner: z.exactOptional(z.strictObject(definition)),
 });
 
+const claimRef = z.strictObject({ namespace: text, name: text });
+
 const common = {
   /** What CreateVolume called it: "pvc-" and the claim's uid. */
   volumeName: text,
@@ -31,15 +33,26 @@ const common = {
   /** What was asked for, which bounds nothing later. Absent: nothing. */
   capacityBytes: z.optional(wholeNumber),
   /** The PersistentVolumeClaim that it was made for. Absent: the provisioner did not say. */
-  claimRef: z.optional(z.strictObject({ namespace: text, name: text })),
+  claimRef: z.optional(claimRef),
 };
 
 /** In whose memory it lives. */
 const nodeName = text;
 
+/** What became of it: see Binding. One that cannot be read is none, and unmakes no volume. */
+const status = z.catch(
+  z.optional(
+    z.discriminatedUnion('phase', [
+      z.object({ phase: z.literal('Bound'), claimRef }),
+      z.object({ phase: z.literal('Released') }),
+    ]),
+  ),
+  undefined,
+);
+
 /**
- * A BpfVolume: a persistent volume that exists. The controller makes and deletes it, each node reads it, and nothing in it
- * ever changes.
+ * A BpfVolume: a persistent volume that exists. The controller makes and deletes it, each node reads it. What it is never changes;
+ * whose it is may.
  */
 export const bpfVolumeSchema = z.object({
   apiVersion: z.literal('bpffs.dev/v1alpha1'),
@@ -56,6 +69,7 @@ export const bpfVolumeSchema = z.object({
     z.strictObject({ ...common, type: z.literal('shared'), newMaps: z.array(newMap), nodeName }),
     z.strictObject({ ...common, type: z.literal('workspace'), nodeName }),
   ]),
+  status,
 });
 
 /** A valid BpfVolume object. */

@@ -1,5 +1,5 @@
 import type { BpfVolumeObject } from './bpf-volume-schema.ts';
-import type { Volume, VolumeContent, VolumeSpec } from './volume.ts';
+import type { Binding, Volume, VolumeContent, VolumeSpec } from './volume.ts';
 import { objectName, volumeId } from './volume-id.ts';
 
 type Spec = BpfVolumeObject['spec'];
@@ -15,11 +15,12 @@ export function toBpfVolume(spec: VolumeSpec, uid: string): BpfVolumeObject {
 }
 
 /** The volume that an object stands for. */
-export function fromBpfVolume({ metadata: { name, uid, creationTimestamp }, spec }: BpfVolumeObject): Volume {
+export function fromBpfVolume({ metadata: { name, uid, creationTimestamp }, spec, status }: BpfVolumeObject): Volume {
   const { volumeName, hostUsers = true, accessModes, capacityBytes = 0, claimRef: claim } = spec;
   return {
     id: volumeId(name, uid),
     createdAt: new Date(creationTimestamp),
+    binding: status?.phase === 'Bound' ? { phase: status.phase, claim: status.claimRef } : status,
     spec: {
       volumeName,
       content: contentOf(spec),
@@ -30,6 +31,11 @@ export function fromBpfVolume({ metadata: { name, uid, creationTimestamp }, spec
       claim,
     },
   };
+}
+
+/** The object's status. */
+export function toStatus(binding: Binding): NonNullable<BpfVolumeObject['status']> {
+  return binding.phase === 'Bound' ? { phase: binding.phase, claimRef: binding.claim } : binding;
 }
 
 function toSpec({ volumeName, content, userNamespace, nodeName, claim, ...rest }: VolumeSpec): Spec {

@@ -66,6 +66,8 @@ export function openVolumeDirectory(directory: string): VolumeStore {
       if (readVolumeFile(directory, name)?.id === id) await removeVolumeFile(directory, name);
       await syncDirectory(directory);
     },
+
+    isUnused: undefined,
   };
 }
 

@@ -5,7 +5,7 @@ import { findVolumeObject } from './volume-objects.ts';
 import { BPF_VOLUMES, readVolume } from './volume-objects-parse.ts';
 import { type ReadVolume, toListing, type VolumeReader } from './volume-store.ts';
 
-/** The volumes of one node. */
+/** The volumes of one node, or all. */
 export interface FollowedVolumes extends VolumeReader {
   /** Seconds since the API server was last heard of; Infinity: never. */
   staleness(): number;
@@ -15,14 +15,16 @@ export interface FollowedVolumes extends VolumeReader {
 
 export interface FollowedVolumesOptions extends Pick<ReflectorOptions<never>, 'failing' | 'timing'> {
   readonly client: KubernetesClient;
-  /** Those that live elsewhere, or on every node, are not followed: `list` is without them. */
-  readonly nodeName: string;
+  /** Those that live elsewhere, or on every node, are not followed: `list` is without them. Undefined: all are followed. */
+  readonly nodeName?: string;
+  /** One is new or another, or gone. */
+  changed?(): void;
   /** How old a copy is still of use. Seconds. */
   readonly mostStaleness?: number;
 }
 
 /**
- * Follows the BpfVolumes of a node. `get` asks the API server about what is not in the copy, so that "there is none" is certain,
+ * Follows the BpfVolumes, of a node or all. `get` asks the API server about what is not in the copy, so that "there is none" is certain,
  * however late the copy is, and about everything while the copy is too old; it throws UNAVAILABLE when the API server cannot be
  * asked then. `list` has nothing but the copy, and throws UNAVAILABLE while there is none or it is too old.
  */
@@ -31,7 +33,7 @@ export function followVolumeObjects(options: FollowedVolumesOptions): FollowedVo
   const reflector = startReflector<ReadVolume>({
     ...options,
     resource: BPF_VOLUMES,
-    fieldSelector: `spec.nodeName=${nodeName}`,
+    ...(nodeName !== undefined && { fieldSelector: `spec.nodeName=${nodeName}` }),
     parse: readVolume,
   });
   return {

@@ -1,12 +1,14 @@
 import { Code, unavailable } from '../errors.ts';
 import { ApiError, isAbsent } from '../kubernetes/api-error.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
-import type { KubernetesObject } from '../kubernetes/resource.ts';
-import { toBpfVolume } from './bpf-volume.ts';
-import type { Volume } from './volume.ts';
+import type { KubernetesObject, ObjectKey, Resource } from '../kubernetes/resource.ts';
+import { toBpfVolume, toStatus } from './bpf-volume.ts';
+import type { Binding, Volume } from './volume.ts';
 import { nameInVolumeId, objectName, volumeId } from './volume-id.ts';
 import { BPF_VOLUMES, parseVolume, readVolume } from './volume-objects-parse.ts';
 import { toListing, type VolumeStore } from './volume-store.ts';
+
+export const PERSISTENT_VOLUMES = { group: '', version: 'v1', plural: 'persistentvolumes' };
 
 /** Objects that the API server gives at a time. */
 const PAGE = 500;
@@ -53,7 +55,7 @@ export function createVolumeObjects(client: KubernetesClient): VolumeStore {
     async delete(id) {
       const name = nameInVolumeId(id);
       if (name === undefined) return;
-      const object = await getObject(client, name);
+      const object = await getObject(client, BPF_VOLUMES, { name });
       if (object === undefined || volumeId(name, object.metadata.uid) !== id) return;
       const others = await unprotect(client, object);
       try {
@@ -66,7 +68,30 @@ export function createVolumeObjects(client: KubernetesClient): VolumeStore {
         throw unavailable(`BpfVolume ${name} is deleted once its other finalizers are gone: ${others.join(', ')}`);
       }
     },
+
+    // external-provisioner calls the PersistentVolume what it has called the volume.
+    isUnused: async ({ binding, spec: { volumeName: name } }) =>
+      binding === undefined && (await getObject(client, PERSISTENT_VOLUMES, { name })) === undefined,
   };
+}
+
+/** Writes down whose a volume is, unless it is gone by now. Throws ABORTED if the object has changed meanwhile. */
+export async function setBinding(client: KubernetesClient, id: string, binding: Binding): Promise<void> {
+  const name = nameInVolumeId(id) ?? '';
+  const object = await getObject(client, BPF_VOLUMES, { name });
+  if (object === undefined || volumeId(name, object.metadata.uid) !== id) return;
+  const { uid, resourceVersion } = object.metadata;
+  // In a merge patch, what is not to stay has to be said.
+  const status = { claimRef: null, ...toStatus(binding) };
+  try {
+    await client.patch(
+      { ...BPF_VOLUMES, subresource: 'status' },
+      { name },
+      { metadata: { uid, resourceVersion }, status },
+    );
+  } catch (error) {
+    if (!isAbsent(error)) throw error;
+  }
 }
 
 /** The volume of this id as it is now; undefined: there is none, for certain. */
@@ -90,13 +115,18 @@ async function unprotect(client: KubernetesClient, { metadata }: KubernetesObjec
 }
 
 async function find(client: KubernetesClient, name: string): Promise<Volume | undefined> {
-  const object = await getObject(client, name);
+  const object = await getObject(client, BPF_VOLUMES, { name });
   return object && parseVolume(object);
 }
 
-async function getObject(client: KubernetesClient, name: string): Promise<KubernetesObject | undefined> {
+/** Undefined: there is none, for certain. */
+export async function getObject(
+  client: KubernetesClient,
+  resource: Resource,
+  key: ObjectKey,
+): Promise<KubernetesObject | undefined> {
   try {
-    return await client.get(BPF_VOLUMES, { name });
+    return await client.get(resource, key);
   } catch (error) {
     if (isAbsent(error)) return undefined;
     throw error;

@@ -12,6 +12,11 @@ export interface VolumeStore {
   list(): Promise<VolumeListing>;
   /** One that is not there is deleted already. May throw INTERNAL naming the object if it is there and cannot be read. */
   delete(id: string): Promise<void>;
+  /**
+   * Whether nobody can use the volume, for certain: there is no PersistentVolume that stands for it, and never was one. Undefined:
+   * there is nowhere to ask.
+   */
+  readonly isUnused: ((volume: Volume) => Promise<boolean>) | undefined;
 }
 
 /** What the node plugin needs of it. */

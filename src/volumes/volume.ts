@@ -35,9 +35,15 @@ export interface VolumeSpec {
   readonly capacityBytes: number;
   /** The node in whose memory it lives; undefined: it is the same on every node. */
   readonly nodeName: string | undefined;
-  /** Whose volume it was made as; undefined where the provisioner did not say. */
+  /** For which it was made, and to whose namespace it is bound for good; undefined where the provisioner did not say. */
   readonly claim: Claim | undefined;
 }
+
+/** Whose a volume is now, by its PersistentVolume. */
+export type Binding =
+  | { readonly phase: 'Bound'; readonly claim: Claim }
+  /** Its claim is gone, and the PersistentVolume was retained, or is gone as well. */
+  | { readonly phase: 'Released' };
 
 /** A persistent volume that exists: a BpfVolume object. */
 export interface Volume {
@@ -45,4 +51,12 @@ export interface Volume {
   readonly id: string;
   readonly spec: VolumeSpec;
   readonly createdAt: Date;
+  /** Undefined: no PersistentVolume was seen yet, or there is no cluster that has them. */
+  readonly binding: Binding | undefined;
+}
+
+/** The claim that a volume belongs to: as long as nothing else is known, the one that it was made for. */
+export function claimOf({ spec, binding }: Volume): Claim | undefined {
+  if (binding === undefined) return spec.claim;
+  return binding.phase === 'Bound' ? binding.claim : undefined;
 }

@@ -313,14 +313,23 @@ test('a volume never changes, and neither does a map that nodes have made', asyn
 
 test('they are listed as people expect', async () => {
   await put('BpfMap', 'flows', here);
-  await put('BpfVolume', 'two', { ...space, nodeName: 'node-2', claimRef: { namespace: 'prod', name: 'agent' } });
+  const claimRef = { namespace: 'prod', name: 'first' };
+  await put('BpfVolume', 'two', { ...space, nodeName: 'node-2', claimRef });
+  const setStatus = (status: object) => {
+    const patch = `--patch=${JSON.stringify({ status })}`;
+    return api.kubectl(['patch', 'bv', 'two', '--subresource=status', '--type=merge', patch]);
+  };
+  await assert.rejects(setStatus({ phase: 'Bound' }), /is what phase Bound has, and no other/);
+  await assert.rejects(setStatus({ phase: 'Released', claimRef }), /is what phase Bound has, and no other/);
+  await assert.rejects(setStatus({ phase: 'Lost' }), /Unsupported value/);
+  await setStatus({ phase: 'Bound', claimRef: { ...claimRef, name: 'agent' } });
   assert.match(
     await api.kubectl(['get', 'bm', 'flows']),
     /^NAME\s+MAX ACCESS\s+PINNED\s+LOADED\s+CREATED\s+AGE\nflows\s+ReadOnly\s+\/sys\/fs\/bpf\/flows\s/,
   );
   assert.match(
     await api.kubectl(['get', 'bv', '--field-selector=spec.nodeName=node-2']),
-    /^NAME .*\ntwo\s+workspace\s+node-2\s+prod\s+agent\s+\S+$/,
+    /^NAME .*\ntwo\s+workspace\s+node-2\s+prod\s+agent\s+Bound\s+\S+$/,
   );
   assert.match(await api.kubectl(['get', 'bpffs']), /bpfmap\.bpffs\.dev\/flows[\s\S]*bpfvolume\.bpffs\.dev\/two/);
   assert.match(await api.kubectl(['explain', 'bpfmap.spec.source.loaded']), /Exactly one may fit/);

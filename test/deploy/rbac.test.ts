@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { BpfMap } from '../../src/catalog/catalog.ts';
+import { keepVolumes } from '../../src/controller/volume-keeper.ts';
 import { createKubernetesClient } from '../../src/kubernetes/client.ts';
 import { kubeconfigConnection } from '../../src/kubernetes/kubeconfig.ts';
 import { createLogger } from '../../src/logger.ts';
@@ -15,7 +16,7 @@ import { createPublished } from '../../src/node/published.ts';
 import type { Pinner } from '../../src/pinner/pinner.ts';
 import { PublishVolumeResponse_Outcome as Outcome } from '../../src/rpc/generated/pinner.ts';
 import type { VolumeSpec } from '../../src/volumes/volume.ts';
-import { createVolumeObjects } from '../../src/volumes/volume-objects.ts';
+import { createVolumeObjects, setBinding } from '../../src/volumes/volume-objects.ts';
 import { type ApiServer, end, startApiServer } from '../apiserver/api-server.ts';
 import { AUDIENCE, makePod, NODE, podToken } from '../apiserver/pods.ts';
 import { eventually } from '../cluster/eventually.ts';
@@ -56,7 +57,7 @@ test('the node plugin may do what it does, and nothing else', async () => {
   const account = 'csi-driver-bpffs-node';
   const pod = await makePod(api, 'prod', 'collector', 'collector');
   const config = { kind: 'cluster' as const, kubeconfig: await kubeconfigOf(account) };
-  const names = { driverName: AUDIENCE, nodeId: NODE };
+  const names = { driverName: AUDIENCE, nodeId: NODE, kept: async () => [] };
   const authority = openClusterAuthority(config, names, createLogger('error'), createNodeMetrics());
   closing.push(() => authority.close());
   await authority.synced;
@@ -118,7 +119,7 @@ test('a volume that is published again asks the API server for nothing that is c
   const account = 'csi-driver-bpffs-node';
   const config = { kind: 'cluster' as const, kubeconfig: await kubeconfigOf(account) };
   const metrics = createNodeMetrics();
-  const names = { driverName: AUDIENCE, nodeId: NODE };
+  const names = { driverName: AUDIENCE, nodeId: NODE, kept: async () => [] };
   const authority = openClusterAuthority(config, names, createLogger('error'), metrics);
   closing.push(() => authority.close());
   await authority.synced;
@@ -165,6 +166,9 @@ test('the controller may do with its volumes what it does, and nothing else', as
   const client = createKubernetesClient(kubeconfigConnection(await kubeconfigOf(account)));
   closing.push(client.close);
   const store = createVolumeObjects(client);
+  const log = createLogger('error');
+  const keeper = keepVolumes({ client, driverName: AUDIENCE, store, log, graceMs: 0, intervalMs: 100 });
+  closing.push(keeper.close);
   const spec: VolumeSpec = {
     volumeName: 'pvc-1',
     content: { type: 'workspace' },
@@ -172,16 +176,25 @@ test('the controller may do with its volumes what it does, and nothing else', as
     accessModes: ['SINGLE_NODE_WRITER'],
     capacityBytes: 0,
     nodeName: NODE,
-    claim: undefined,
+    claim: { namespace: 'default', name: 'none' },
   };
-  const { id } = await store.create(spec);
-  assert.equal((await store.create(spec)).id, id);
+  const made = await store.create(spec);
+  assert.equal((await store.create(spec)).id, made.id);
   assert.equal((await store.list()).volumes.length, 1);
+  await eventually('nobody’s, it is gone', 10, async () => (await store.get(made.id)) === undefined);
+  const { id } = await store.create({ ...spec, claim: undefined });
+  await setBinding(client, id, { phase: 'Released' });
   await store.delete(id);
   assert.equal(await store.get(id), undefined);
   assert.deepEqual(await refused(account), []);
   const ours = allowed(account).filter((right) => right.includes(' bpffs.dev/'));
-  assert.deepEqual([...(await asked(account))].sort(), ours);
+  const others = [
+    'get /persistentvolumeclaims',
+    'get /persistentvolumes',
+    'list /persistentvolumes',
+    'watch /persistentvolumes',
+  ];
+  assert.deepEqual([...(await asked(account))].sort(), [...others, ...ours].sort());
 });
 
 test('external-provisioner, told what the chart tells it, makes a volume and deletes it, and is refused nothing', async () => {
@@ -301,6 +314,8 @@ async function audited(account: string): Promise<readonly { readonly request: st
   return lines.flatMap((line) => {
     const { user, verb, objectRef, responseStatus } = JSON.parse(line);
     if (user.username !== userOf(account) || objectRef === undefined) return [];
-    return [{ request: `${verb} ${objectRef.apiGroup ?? ''}/${objectRef.resource}`, code: responseStatus?.code ?? 0 }];
+    const { apiGroup = '', resource, subresource } = objectRef;
+    const kind = subresource === undefined ? resource : `${resource}/${subresource}`;
+    return [{ request: `${verb} ${apiGroup}/${kind}`, code: responseStatus?.code ?? 0 }];
   });
 }

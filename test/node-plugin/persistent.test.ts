@@ -325,7 +325,7 @@ describe('a BpfMap with source workspace', () => {
     );
   });
 
-  test('waits for the claim, and then is the newest volume of it', async () => {
+  test('waits for the claim, and then is the volume of it that is used, and else the newest', async () => {
     const { code, message } = await publish(inline());
     assert.deepEqual(
       [code, message],
@@ -337,13 +337,24 @@ describe('a BpfMap with source workspace', () => {
     assert.match(elsewhere.message, /the workspace of claim net\/agent is on node node-2, not on node-1$/);
     // Creation times have seconds.
     await new Promise((resolve) => setTimeout(resolve, 1100));
-    const { id } = await makeVolume({ type: 'workspace' }, { claim });
+    const used = await makeVolume({ type: 'workspace' }, { claim });
     const request = inline();
-    assert.equal((await publish(request)).code, 'OK');
-    assert.deepEqual(harness.pinner.volumes.get(request.targetPath)?.maps[0]?.source?.from, {
-      $case: 'workspace',
-      value: { volumeId: id, path: 'maps/agent' },
-    });
+    const isOf = async (id: string) => {
+      assert.equal((await publish(request)).code, 'OK');
+      assert.deepEqual(harness.pinner.volumes.get(request.targetPath)?.maps[0]?.source?.from, {
+        $case: 'workspace',
+        value: { volumeId: id, path: 'maps/agent' },
+      });
+    };
+    await isOf(used.id);
+    harness.pinner.kept.add(used.id);
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    const second = await makeVolume({ type: 'workspace' }, { claim });
+    await isOf(used.id);
+    // A pod uses the second one: perhaps the first was retained of a claim that was deleted and made anew.
+    harness.pinner.kept.add(second.id);
+    harness.pinner.volumes.delete(request.targetPath);
+    await isOf(second.id);
   });
 });
 
