@@ -1,28 +1,31 @@
 import { isDeepStrictEqual } from 'node:util';
-import { alreadyExists, resourceExhausted } from '../errors.ts';
+import { alreadyExists } from '../errors.ts';
 import { allowsNode } from '../volumes/topology.ts';
-import type { Volume, VolumeSpec } from '../volumes/volume.ts';
+import type { Claim, Volume, VolumeSpec } from '../volumes/volume.ts';
 import { isWithin } from './capacity.ts';
 import type { CreateRequest } from './create-request.ts';
 
 type Content = Pick<VolumeSpec, 'content' | 'userNamespace'>;
 
-/**
- * Throws unless the volume that has the name already is what is asked for: ALREADY_EXISTS saying what differs, or
- * RESOURCE_EXHAUSTED when it is on a node that is not allowed.
- */
-export function requireCompatible({ id, spec }: Volume, asked: CreateRequest): void {
+/** Throws ALREADY_EXISTS, saying what differs, unless the volume that has the name already is what is asked for, wherever it is. */
+export function requireCompatible({ spec }: Volume, asked: CreateRequest): void {
   const exists = (how: string) => alreadyExists(`volume "${asked.volumeName}" exists already, ${how}`);
   const parameter = differingParameter(spec, asked);
   if (parameter !== undefined) throw exists(`with another ${parameter}`);
   const more = asked.accessModes.filter((mode) => !spec.accessModes.includes(mode));
   if (more.length > 0) throw exists(`for ${spec.accessModes.join(', ')} and not for ${more.join(', ')}`);
   if (!isWithin(asked.capacity, spec.capacityBytes)) throw exists(`with a capacity of ${spec.capacityBytes} bytes`);
-  if (spec.nodeName !== undefined && !allowsNode(asked.topology, spec.nodeName)) {
-    throw resourceExhausted(
-      `volume ${id} exists already, in the memory of node ${spec.nodeName}, which is not allowed`,
-    );
-  }
+  if (!isDeepStrictEqual(spec.claim, asked.claim))
+    throw exists(`for ${name(spec.claim)} and not for ${name(asked.claim)}`);
+}
+
+/** Whether the volume is where it may be. */
+export function isAllowedThere({ spec: { nodeName } }: Volume, { topology }: CreateRequest): boolean {
+  return nodeName === undefined || allowsNode(topology, nodeName);
+}
+
+function name(claim: Claim | undefined): string {
+  return claim === undefined ? 'no claim' : `claim ${claim.namespace}/${claim.name}`;
 }
 
 /** The parameter of a StorageClass in which two volumes are not the same: "parameters.maps". */

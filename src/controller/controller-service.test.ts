@@ -2,13 +2,30 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CallError, Code } from '../errors.ts';
 import type { Call } from '../rpc/adapter.ts';
-import { VolumeCapability_AccessMode_Mode as Mode } from '../rpc/generated/csi.ts';
+import { type CreateVolumeRequest, VolumeCapability_AccessMode_Mode as Mode } from '../rpc/generated/csi.ts';
 import { createVolumeLock } from '../rpc/volume-lock.ts';
 import type { Volume } from '../volumes/volume.ts';
 import type { VolumeStore } from '../volumes/volume-store.ts';
 import { createControllerService } from './controller-service.ts';
 
 const CALL: Call = { signal: new AbortController().signal, deadline: Number.POSITIVE_INFINITY, note() {} };
+
+/** For a workspace, which lives in one node. */
+const REQUEST: CreateVolumeRequest = {
+  name: 'pvc',
+  capacityRange: undefined,
+  volumeCapabilities: [
+    {
+      accessMode: { mode: Mode.SINGLE_NODE_WRITER },
+      accessType: { $case: 'mount', value: { fsType: '', mountFlags: [], volumeMountGroup: '' } },
+    },
+  ],
+  parameters: { type: 'workspace' },
+  secrets: {},
+  volumeContentSource: undefined,
+  accessibilityRequirements: undefined,
+  mutableParameters: {},
+};
 
 /** A store of one volume, which takes its time. */
 function createSlowStore(until: Promise<void>): VolumeStore {
@@ -36,25 +53,7 @@ test('one operation on a volume at a time; others, and other volumes, do not wai
     lock: createVolumeLock(),
     defaultNode: 'node-1',
   });
-  const create = async (name: string) =>
-    await service.createVolume(
-      {
-        name,
-        capacityRange: undefined,
-        volumeCapabilities: [
-          {
-            accessMode: { mode: Mode.SINGLE_NODE_WRITER },
-            accessType: { $case: 'mount', value: { fsType: '', mountFlags: [], volumeMountGroup: '' } },
-          },
-        ],
-        parameters: { type: 'workspace' },
-        secrets: {},
-        volumeContentSource: undefined,
-        accessibilityRequirements: undefined,
-        mutableParameters: {},
-      },
-      CALL,
-    );
+  const create = async (name: string) => await service.createVolume({ ...REQUEST, name }, CALL);
   const remove = async (volumeId: string) => await service.deleteVolume({ volumeId, secrets: {} }, CALL);
   const isAborted = (error: unknown) => error instanceof CallError && error.code === Code.ABORTED;
 
@@ -67,4 +66,46 @@ test('one operation on a volume at a time; others, and other volumes, do not wai
   assert.equal((await first).volume?.volumeId, 'pvc-0a1b2c3d');
   await other;
   assert.deepEqual(await remove('pvc-0a1b2c3d'), {});
+});
+
+test('what was made for a node that was given up is made anew for another, unless somebody may use it', async () => {
+  const on = (node: string) => [{ segments: { 'topology.csi.bpffs.dev/node': node } }];
+  const made = new Map<string, Volume>();
+  let isUnused = true;
+  let count = 0;
+  const volumes: VolumeStore = {
+    async create(spec) {
+      const volume = made.get(spec.volumeName) ?? {
+        id: `${spec.volumeName}-${++count}`,
+        spec,
+        createdAt: new Date(),
+        binding: undefined,
+      };
+      made.set(spec.volumeName, volume);
+      return volume;
+    },
+    get: async () => undefined,
+    list: async () => ({ volumes: [...made.values()], damaged: [] }),
+    async delete(id) {
+      for (const [name, volume] of made) if (volume.id === id) made.delete(name);
+    },
+    isUnused: async () => isUnused,
+  };
+  const service = createControllerService({ volumes, lock: createVolumeLock(), defaultNode: undefined });
+  const create = async (node: string) => {
+    const accessibilityRequirements = { requisite: on(node), preferred: [] };
+    const { volume } = await service.createVolume({ ...REQUEST, accessibilityRequirements }, CALL);
+    return [volume?.volumeId, volume?.accessibleTopology];
+  };
+  assert.deepEqual(await create('node-1'), ['pvc-1', on('node-1')]);
+  assert.deepEqual(await create('node-2'), ['pvc-2', on('node-2')]);
+  isUnused = false;
+  await assert.rejects(
+    create('node-1'),
+    (error) =>
+      error instanceof CallError &&
+      error.code === Code.RESOURCE_EXHAUSTED &&
+      error.message === 'volume pvc-2 exists already, in the memory of node node-2, which is not allowed',
+  );
+  assert.deepEqual(await create('node-2'), ['pvc-2', on('node-2')]);
 });

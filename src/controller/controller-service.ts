@@ -1,10 +1,11 @@
-import { invalidArgument, notFound, quote } from '../errors.ts';
+import { invalidArgument, notFound, quote, resourceExhausted } from '../errors.ts';
 import type { Handlers } from '../rpc/adapter.ts';
 import { ControllerServiceCapability_RPC_Type as Capability, type ControllerService } from '../rpc/generated/csi.ts';
 import type { VolumeLock } from '../rpc/volume-lock.ts';
+import type { Volume } from '../volumes/volume.ts';
 import { nameInVolumeId, objectName } from '../volumes/volume-id.ts';
 import type { VolumeStore } from '../volumes/volume-store.ts';
-import { requireCompatible } from './compatibility.ts';
+import { isAllowedThere, requireCompatible } from './compatibility.ts';
 import { parseCreateRequest, toVolumeSpec } from './create-request.ts';
 import { toCsiVolume } from './csi-volume.ts';
 import { toPage } from './page.ts';
@@ -22,6 +23,17 @@ export interface ControllerServiceParts {
 const CAPABILITIES = [Capability.CREATE_DELETE_VOLUME, Capability.LIST_VOLUMES, Capability.SINGLE_NODE_MULTI_WRITER];
 
 /**
+ * A try before this one may have made the volume for a node that was given up since. It is made anew where it may be. Throws
+ * RESOURCE_EXHAUSTED, upon which the scheduler looks for another node, unless nobody can have used it.
+ */
+async function removeUnused(volume: Volume, volumes: VolumeStore): Promise<void> {
+  if ((await volumes.isUnused?.(volume)) === true) return await volumes.delete(volume.id);
+  throw resourceExhausted(
+    `volume ${volume.id} exists already, in the memory of node ${volume.spec.nodeName}, which is not allowed`,
+  );
+}
+
+/**
  * CSI's Controller service: https://github.com/container-storage-interface/spec/blob/v1.13.0/spec.md#controller-service-rpc
  * A volume exists when its object does; its node makes what belongs to it at first use, and gives it up when the object is
  * gone.
@@ -32,8 +44,13 @@ export function createControllerService(parts: ControllerServiceParts): Handlers
     createVolume(request) {
       const asked = parseCreateRequest(request);
       return lock.run(objectName(asked.volumeName), async () => {
-        const volume = await volumes.create(toVolumeSpec(asked, defaultNode));
+        const spec = toVolumeSpec(asked, defaultNode);
+        let volume = await volumes.create(spec);
         requireCompatible(volume, asked);
+        if (!isAllowedThere(volume, asked)) {
+          await removeUnused(volume, volumes);
+          volume = await volumes.create(spec);
+        }
         return { volume: toCsiVolume(volume) };
       });
     },

@@ -340,6 +340,18 @@ describe('the same name again', () => {
       /with a capacity of 1048576 bytes$/,
     ],
     [
+      'another claim',
+      { parameters: { ...shared(NEW_MAPS), 'csi.storage.k8s.io/pvc/namespace': 'test' } },
+      'ALREADY_EXISTS',
+      /^volume "pvc-again" exists already, for claim prod\/events and not for claim test\/events$/,
+    ],
+    [
+      'no claim',
+      { parameters: { type: 'shared', newMaps: NEW_MAPS } },
+      'ALREADY_EXISTS',
+      /exists already, for claim prod\/events and not for no claim$/,
+    ],
+    [
       'another node',
       { accessibilityRequirements: { requisite: topology('node-2'), preferred: [] } },
       'RESOURCE_EXHAUSTED',
