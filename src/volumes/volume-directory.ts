@@ -1,13 +1,30 @@
 import { randomUUID } from 'node:crypto';
-import { accessSync, type BigIntStats, constants, readdirSync, rmSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  type BigIntStats,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { BadConfiguration, CallError, Code, unavailable } from '../errors.ts';
 import { toBpfVolume } from './bpf-volume.ts';
+import type { Volume } from './volume.ts';
 import { createVolumeFile, isTemporary, readVolumeFile, removeVolumeFile, syncDirectory } from './volume-file.ts';
 import { nameInVolumeId, objectName } from './volume-id.ts';
 import { type ReadVolume, toListing, type VolumeReader, type VolumeStore } from './volume-store.ts';
 
 const SUFFIX = '.json';
+
+/**
+ * In each directory that volumes were made in, for good. Without it nobody knows that a volume is gone: the directory may be the one that
+ * another filesystem should be mounted on.
+ */
+const MARKER = '.volumes';
 
 /** A file as `list` saw it last. */
 interface Seen extends ReadVolume {
@@ -16,15 +33,19 @@ interface Seen extends ReadVolume {
 
 /**
  * Persistent volumes in a directory, a file for each: see bpfVolumeSchema. The directory need not be there yet; as long as it
- * cannot be read, everything throws UNAVAILABLE.
+ * cannot be read, everything throws UNAVAILABLE, and so does `get` for what is not there as long as no volume was ever made there.
  */
 export function readVolumeDirectory(directory: string): VolumeReader {
   let seen: ReadonlyMap<string, Seen> = new Map();
   return {
     async get(id) {
-      const name = nameInVolumeId(id);
-      const volume = name === undefined ? undefined : readVolumeFile(directory, name);
-      return volume?.id === id ? volume : undefined;
+      const volume = find(directory, id);
+      if (volume === undefined && !existsSync(join(directory, MARKER))) {
+        throw unavailable(
+          `nobody has made a volume in ${directory} yet, or it is not mounted: it has no file ${MARKER}, with which the controller begins`,
+        );
+      }
+      return volume;
     },
 
     async list() {
@@ -41,16 +62,22 @@ export function readVolumeDirectory(directory: string): VolumeReader {
 export function openVolumeDirectory(directory: string): VolumeStore {
   try {
     accessSync(`${directory}/.`, constants.R_OK | constants.W_OK | constants.X_OK);
-    for (const file of readdirSync(directory)) if (isTemporary(file)) rmSync(join(directory, file), { force: true });
+    const files = readdirSync(directory);
+    for (const file of files) if (isTemporary(file)) rmSync(join(directory, file), { force: true });
+    // Made before there were markers.
+    if (files.some(isVolume)) mark(directory);
   } catch (error) {
     throw new BadConfiguration([`cannot keep volumes in ${directory}: ${(error as Error).message}`]);
   }
   return {
     ...readVolumeDirectory(directory),
 
+    get: async (id) => find(directory, id),
+
     async create(spec) {
       const name = objectName(spec.volumeName);
       if (readVolumeFile(directory, name) === undefined) {
+        mark(directory);
         await createVolumeFile(directory, toBpfVolume(spec, randomUUID()));
       }
       const volume = readVolumeFile(directory, name);
@@ -71,11 +98,30 @@ export function openVolumeDirectory(directory: string): VolumeStore {
   };
 }
 
+function find(directory: string, id: string): Volume | undefined {
+  const name = nameInVolumeId(id);
+  const volume = name === undefined ? undefined : readVolumeFile(directory, name);
+  return volume?.id === id ? volume : undefined;
+}
+
+/** It is durable once the directory is, as the volume's own file. */
+function mark(directory: string): void {
+  try {
+    closeSync(openSync(join(directory, MARKER), 'a', 0o644));
+  } catch (error) {
+    throw unavailable(`cannot write ${join(directory, MARKER)}: ${(error as Error).message}`, error);
+  }
+}
+
+function isVolume(file: string): boolean {
+  return file.endsWith(SUFFIX) && !file.startsWith('.');
+}
+
 /** Reads again only what has changed. */
 function look(directory: string, before: ReadonlyMap<string, Seen>): ReadonlyMap<string, Seen> {
   const now = new Map<string, Seen>();
   for (const file of readDirectory(directory)) {
-    if (!file.endsWith(SUFFIX) || file.startsWith('.')) continue;
+    if (!isVolume(file)) continue;
     // The version first: a change while reading is then seen the next time.
     const version = versionOf(statSync(join(directory, file), { bigint: true, throwIfNoEntry: false }));
     const known = before.get(file);

@@ -89,7 +89,7 @@ describe('a volume', () => {
       assert.equal(await reader.get('no id of ours'), undefined);
       await store.delete(volume.id);
       assert.equal(await reader.get(volume.id), undefined);
-      assert.deepEqual(readdirSync(directory), []);
+      assert.deepEqual(readdirSync(directory), ['.volumes']);
     });
   }
 
@@ -108,7 +108,7 @@ describe('a volume', () => {
       ]);
       assert.deepEqual(a, b);
     }
-    assert.equal(readdirSync(directory).length, 50);
+    assert.equal(readdirSync(directory).length, 50 + 1);
   });
 });
 
@@ -193,6 +193,24 @@ describe('a directory', () => {
       renameSync(away, directory);
       assert.equal((await store.get(id))?.id, id);
     }
+  });
+
+  test('in which no volume was ever made says of none that it is gone', async () => {
+    const reader = readVolumeDirectory(directory);
+    const unsaid = fails(
+      Code.UNAVAILABLE,
+      /^nobody has made a volume in .* yet, or it is not mounted: it has no file \.volumes, /,
+    );
+    const store = openVolumeDirectory(directory);
+    await assert.rejects(reader.get('pvc-0a1b2c3d'), unsaid);
+    assert.deepEqual(await reader.list(), { volumes: [], damaged: [] });
+    assert.equal(await store.get('pvc-0a1b2c3d'), undefined, 'who makes them knows');
+    const { id } = await store.create(workspace('pvc'));
+    rmSync(at('.volumes'));
+    assert.equal((await reader.get(id))?.id, id);
+    await assert.rejects(reader.get('none-0a1b2c3d'), unsaid);
+    openVolumeDirectory(directory);
+    assert.equal(await reader.get('none-0a1b2c3d'), undefined);
   });
 
   test('has to be there for the one who makes volumes, not for a reader', async () => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -10,7 +11,7 @@ import { Access } from '../../src/rpc/generated/pinner.ts';
 import type { Volume, VolumeContent, VolumeSpec } from '../../src/volumes/volume.ts';
 import { openVolumeDirectory } from '../../src/volumes/volume-directory.ts';
 import type { VolumeStore } from '../../src/volumes/volume-store.ts';
-import { call, type Harness, publishRequest, startHarness, until } from './harness.ts';
+import { call, type Harness, type LogLine, publishRequest, startHarness, until } from './harness.ts';
 
 const SHARED: VolumeContent = {
   type: 'shared',
@@ -369,4 +370,25 @@ test('what is kept of deleted volumes is released, and nothing else', async () =
   await until('it is released', () => !restarted.pinner.kept.has(deleted.id));
   assert.deepEqual([...restarted.pinner.kept].sort(), [living.id, damaged.id].sort());
   assert.ok(restarted.log.some(({ volumeId, level }) => volumeId === damaged.id && level === 'WARN'));
+});
+
+test('a directory of volumes that is not mounted any more says of none that it is deleted', async () => {
+  const volume = await makeVolume(SHARED);
+  const volumes = harness.files.volumes ?? assert.fail();
+  renameSync(volumes, `${volumes}-mounted`);
+  mkdirSync(volumes);
+  try {
+    await using restarted = await startHarness({ volumes }, true, ({ kept }) => kept.add(volume.id));
+    const says = /^nobody has made a volume in .* yet, or it is not mounted: it has no file \.volumes, /;
+    const isOurs = ({ volumeId, level, error }: LogLine) =>
+      volumeId === volume.id && level === 'WARN' && says.test(`${error}`);
+    await until('it is looked for', () => restarted.log.some(isOurs));
+    assert(restarted.pinner.kept.has(volume.id));
+    const { code, message } = await call(restarted.node, restarted.node.nodePublishVolume, claimRequest(volume));
+    assert.equal(code, 'UNAVAILABLE');
+    assert.match(message, says);
+  } finally {
+    rmSync(volumes, { recursive: true });
+    renameSync(`${volumes}-mounted`, volumes);
+  }
 });
