@@ -315,7 +315,7 @@ describe('processes', () => {
     openVolumeDirectory(directory);
     assert.deepEqual(
       readdirSync(directory).filter((file) => !file.endsWith('.json')),
-      [],
+      ['.volumes'],
     );
   });
 
