@@ -44,29 +44,30 @@ export function planVolume(looks: readonly MapLook[], pod: PodIdentity, names: (
   const denials = denied.map(
     ({ map: { name } }): Refusal => ({ map: name, reason: 'denied', error: denial(pod, denied) }),
   );
-  const files = new Map<string, VolumeMap>();
+  const files: VolumeMap[] = [];
   const unsourced: Refusal[] = [];
   for (const { map, verb, source } of looks) {
     if (map === undefined || verb === undefined) continue;
     const { name, fileName } = map;
     const access = verb === 'write' ? Access.READ_WRITE : Access.READ_ONLY;
-    const other = files.get(fileName);
-    if (other !== undefined) {
-      const both = `"${other.name}" and "${name}" both have the fileName "${fileName}"; use one volume for each`;
-      unsourced.push({ map: name, reason: 'fileName', error: invalidArgument('volumeAttributes.maps', both) });
-      // Whose file it is cannot be told, so that what may not be done with each of them is not done with it.
-      const least = access === Access.READ_ONLY ? access : other.access;
-      files.set(fileName, { ...other, source: undefined, access: least });
-      continue;
-    }
     if (source instanceof CallError) unsourced.push({ map: name, reason: reasonOf(source), error: source });
-    files.set(fileName, { name, fileName, access, source: source instanceof CallError ? undefined : source });
+    files.push({ name, fileName, access, source: source instanceof CallError ? undefined : source });
   }
+  const claims = Map.groupBy(files, ({ fileName }) => fileName);
+  const contested = [...claims.values()].flatMap(([first, ...others]) =>
+    others.map(({ name }): Refusal => {
+      const both = `"${first?.name}" and "${name}" both have the fileName "${first?.fileName}"; use one volume for each`;
+      return { map: name, reason: 'fileName', error: invalidArgument('volumeAttributes.maps', both) };
+    }),
+  );
+  const isContested = ({ fileName }: VolumeMap) => (claims.get(fileName)?.length ?? 0) > 1;
   const refused = new Set(denied.map(({ map: { name } }) => name));
+  // Of a file that several want, whichever has it keeps it, and none gets it.
+  const planned = files.map((file) => (isContested(file) ? { ...file, source: undefined } : file));
   return {
-    files: [...files.values()],
-    lowered: [...files.values()].filter(({ name }) => refused.has(name)),
-    refusals: [...absent, ...denials, ...unsourced],
+    files: planned,
+    lowered: planned.filter(({ name }) => refused.has(name)),
+    refusals: [...absent, ...denials, ...contested, ...unsourced],
   };
 }
 

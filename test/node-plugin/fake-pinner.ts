@@ -1,9 +1,7 @@
 import { rmSync } from 'node:fs';
 import { status as Code, Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
 import {
-  Access,
   type FileChange,
-  FileChange_Kind as Kind,
   type MapDescription,
   PublishVolumeResponse_Outcome as Outcome,
   type PinnerServer,
@@ -11,18 +9,23 @@ import {
   type PublishVolumeRequest,
   type PublishWorkspaceRequest,
   type Source,
-  type VolumeMap,
 } from '../../src/rpc/generated/pinner.ts';
+import { changesBetween, type FindMap, publishFiles, type VolumeFiles } from './volume-files.ts';
 
 /** A pinner as pinner.proto describes it, but for the kernel: volumes are entries of a map. Real gRPC, on a real socket. */
 export interface FakePinner {
-  /** By target path. */
+  /** As they were asked for last, by target path. */
   readonly volumes: Map<string, PublishVolumeRequest>;
+  /** What they have, by target path. */
+  readonly files: Map<string, VolumeFiles>;
   /** Workspaces, by target path. */
   readonly workspaces: Map<string, PublishWorkspaceRequest>;
   /** Volume ids of which something is kept. */
   readonly kept: Set<string>;
-  /** Ids of maps by file name, as a volume has them and as they are at their source; any other is 1. */
+  /**
+   * Ids of maps: as a volume has them by file name, as they are at their source by the source's last word; 0: there is none. Any
+   * other has its own, the first that is asked for 1.
+   */
   readonly mapIds: { readonly inVolume: Map<string, number>; readonly atSource: Map<string, number> };
   /** How many generations a volume has. */
   generations: number;
@@ -48,10 +51,12 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
   const server = new Server();
   const volumes = new Map<string, PublishVolumeRequest>();
   const workspaces = new Map<string, PublishWorkspaceRequest>();
+  const files = new Map<string, VolumeFiles>();
   const kept = new Set<string>();
   const mapIds = { inVolume: new Map<string, number>(), atSource: new Map<string, number>() };
   const pinner: FakePinner = {
     volumes,
+    files,
     workspaces,
     kept,
     mapIds,
@@ -65,6 +70,14 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
       server.forceShutdown();
       rmSync(socket, { force: true });
     },
+  };
+
+  const known = new Map<string, number>();
+  const findMap: FindMap = (source) => {
+    const text = JSON.stringify(source);
+    const id = mapIds.atSource.get(sourceName(source)) ?? known.get(text) ?? known.size + 1;
+    if (!mapIds.atSource.has(sourceName(source))) known.set(text, id);
+    return id === 0 ? undefined : id;
   };
 
   const handle =
@@ -83,22 +96,24 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
   const implementation: PinnerServer = {
     publishVolume: handle('PublishVolume', async (request) => {
       await pinner.hold;
-      const there = volumes.get(request.targetPath);
-      if (there === undefined) {
-        volumes.set(request.targetPath, request);
-        for (const { source } of request.maps) {
-          if (source?.from?.$case === 'created' && source.from.value.volumeId !== '')
-            kept.add(source.from.value.volumeId);
-        }
-        return { outcome: Outcome.CREATED, changes: [] };
+      const { targetPath, renew } = request;
+      const [before, there] = [volumes.get(targetPath), files.get(targetPath)];
+      if (before !== undefined && shape(before) !== shape(request)) {
+        throw { code: Code.ALREADY_EXISTS, details: `${targetPath} was published before with another group` };
       }
-      if (shape(there) === shape(request)) return { outcome: Outcome.UNCHANGED, changes: [] };
-      if (request.renew && there.gid === request.gid && there.userNamespace === request.userNamespace) {
-        volumes.set(request.targetPath, request);
-        const changes = changesBetween(there.maps, request.maps);
-        return { outcome: changes.length > 0 ? Outcome.REPLACED : Outcome.UNCHANGED, changes };
+      if (before !== undefined && request.request !== '' && request.request !== before.request) {
+        throw { code: Code.ALREADY_EXISTS, details: `${targetPath} was published before with another request` };
       }
-      throw { code: Code.ALREADY_EXISTS, details: `${request.targetPath}: published with other maps, access or group` };
+      const now = publishFiles(there, request, findMap);
+      for (const { source } of request.maps) {
+        if (source?.from?.$case === 'created' && source.from.value.volumeId !== '')
+          kept.add(source.from.value.volumeId);
+      }
+      volumes.set(targetPath, request);
+      files.set(targetPath, now);
+      if (there === undefined) return { outcome: Outcome.CREATED, changes: [] };
+      const changes = renew ? changesBetween(there, now) : [];
+      return { outcome: changes.length > 0 ? Outcome.REPLACED : Outcome.UNCHANGED, changes };
     }),
     publishWorkspace: handle('PublishWorkspace', (request) => {
       workspaces.set(request.targetPath, request);
@@ -114,23 +129,24 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
         };
       }
       volumes.delete(targetPath);
+      files.delete(targetPath);
       workspaces.delete(targetPath);
       return {};
     }),
     getVolumeStats: handle('GetVolumeStats', ({ targetPath }) => {
-      const there = volumes.get(targetPath);
+      const there = files.get(targetPath);
       if (there === undefined) throw { code: Code.NOT_FOUND, details: `no volume at ${targetPath}` };
-      return { maps: there.maps.length, memoryBytes: there.maps.length * MAP_BYTES };
+      return { maps: there.size, memoryBytes: there.size * MAP_BYTES };
     }),
     describeVolume: handle('DescribeVolume', ({ volumeId, targetPath }) => {
       const there = volumes.get(targetPath);
       if (there?.volumeId !== volumeId) throw { code: Code.NOT_FOUND, details: `no volume at ${targetPath}` };
-      const files = there.maps.map(({ fileName, access }) => ({
-        path: fileName,
+      const shown = [...(files.get(targetPath) ?? [])].map(([path, { mapId, access }]) => ({
+        path,
         access,
-        map: description(mapIds.inVolume.get(fileName)),
+        map: description(mapIds.inVolume.get(path) ?? mapId),
       }));
-      return { workspace: false, files: files.filter(({ map }) => map.id !== 0), generations: pinner.generations };
+      return { workspace: false, files: shown.filter(({ map }) => map.id !== 0), generations: pinner.generations };
     }),
     listKeptVolumes: handle('ListKeptVolumes', () => ({ volumeIds: [...kept] })),
     releaseVolume: handle('ReleaseVolume', ({ volumeId }) => {
@@ -144,8 +160,8 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
       })),
     })),
     describeMap: handle('DescribeMap', ({ source }) => {
-      const id = mapIds.atSource.get(sourceName(source));
-      if (id === 0) throw { code: Code.UNAVAILABLE, details: 'nothing is pinned there yet' };
+      const id = source && findMap(source);
+      if (id === undefined) throw { code: Code.UNAVAILABLE, details: 'nothing is pinned there yet' };
       return { map: description(id) };
     }),
     getNode: handle('GetNode', () => ({ kernelRelease: '6.12.0', version: '0.1.0', features: [] })),
@@ -160,7 +176,7 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
 }
 
 /** `id`: 0 stands for no map. */
-function description(id = 1): MapDescription {
+function description(id: number): MapDescription {
   return { id, name: '', type: 'hash', keySize: 4, valueSize: 8, maxEntries: 1, flags: 0, memoryBytes: MAP_BYTES };
 }
 
@@ -170,21 +186,7 @@ function sourceName(source: Source | undefined): string {
   return source?.from?.$case === 'created' ? source.from.value.name : '';
 }
 
-function changesBetween(there: readonly VolumeMap[], wanted: readonly VolumeMap[]): FileChange[] {
-  const changes: FileChange[] = [];
-  const writable = (map: VolumeMap) => map.access === Access.READ_WRITE;
-  for (const map of wanted) {
-    const before = there.find(({ fileName }) => fileName === map.fileName);
-    const add = (kind: Kind) => changes.push({ path: map.fileName, kind });
-    if (before === undefined) add(Kind.ADDED);
-    else if (writable(map) !== writable(before)) add(writable(map) ? Kind.MADE_WRITABLE : Kind.MADE_READ_ONLY);
-  }
-  for (const { fileName: path } of there) {
-    if (!wanted.some(({ fileName }) => fileName === path)) changes.push({ path, kind: Kind.REMOVED });
-  }
-  return changes;
-}
-
-function shape({ maps, gid, userNamespace }: PublishVolumeRequest): string {
-  return JSON.stringify([maps, gid, userNamespace]);
+/** What never changes while a volume is there. */
+function shape({ volumeId, gid, userNamespace }: PublishVolumeRequest): string {
+  return JSON.stringify([volumeId, gid, userNamespace]);
 }

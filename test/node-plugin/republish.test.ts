@@ -15,8 +15,8 @@ const publish = (request: NodePublishVolumeRequest) => call(harness.node, harnes
 
 /** As the pinner has the volume: the files, with ":rw" where they can be written. */
 function files({ targetPath }: NodePublishVolumeRequest): readonly string[] {
-  const { maps = [] } = harness.pinner.volumes.get(targetPath) ?? {};
-  return maps.map(({ fileName, access }) => (access === Access.READ_WRITE ? `${fileName}:rw` : fileName));
+  const there = harness.pinner.files.get(targetPath) ?? new Map();
+  return [...there].map(([path, { access }]) => (access === Access.READ_WRITE ? `${path}:rw` : path));
 }
 
 async function metric(series: string): Promise<number> {
@@ -92,21 +92,18 @@ test('a source that nobody knows at the moment leaves the file as it is', async 
   const before = await publish(request);
   assert.equal(before.code, 'UNAVAILABLE');
   // As if it had been there before the claim went.
-  const [flows] = harness.pinner.volumes.values();
-  assert(flows);
-  harness.pinner.volumes.set(request.targetPath, { ...flows, ...request, maps: flows.maps, gid: undefined });
+  request.volumeContext.maps = 'flows';
   assert.equal((await publish(request)).code, 'OK');
-  const sent = harness.pinner.volumes.get(request.targetPath)?.maps;
-  assert.deepEqual(
-    sent?.map(({ fileName, source }) => [fileName, source === undefined]),
-    [
-      ['flows', false],
-      ['agent', true],
-    ],
-  );
+  const there = harness.pinner.files.get(request.targetPath) ?? new Map();
+  const agent = { name: 'agent', mapId: 42, access: Access.READ_ONLY };
+  harness.pinner.files.set(request.targetPath, new Map([...there, ['agent', agent]]));
+  request.volumeContext.maps = 'flows, agent';
+  await using restarted = await startHarness({ pinnerEndpoint: harness.pinnerSocket });
+  assert.equal((await call(restarted.node, restarted.node.nodePublishVolume, request)).code, 'OK');
+  assert.deepEqual(harness.pinner.files.get(request.targetPath)?.get('agent'), agent);
 });
 
-test('maps that become one file leave it as it is, for reading, and do not hold up the others', async () => {
+test('maps that become one file leave it to the one that it came from, and do not hold up the others', async () => {
   const requests = ['limits:rw, flows', 'flows, limits:rw'].map((maps, index) =>
     publishRequest((r) => {
       r.volumeId = `csi-one-file-${index}`;
@@ -123,8 +120,15 @@ test('maps that become one file leave it as it is, for reading, and do not hold 
     ),
   );
   for (const request of requests) {
-    await untilFiles(request, 'limits');
-    assert.equal(harness.pinner.volumes.get(request.targetPath)?.maps[0]?.source, undefined);
+    await untilFiles(request, 'limits:rw');
+    const maps = harness.pinner.volumes.get(request.targetPath)?.maps;
+    assert.deepEqual(
+      maps?.map(({ fileName, source }) => [fileName, source]),
+      [
+        ['limits', undefined],
+        ['limits', undefined],
+      ],
+    );
   }
   writeFileSync(harness.files.catalog, CATALOG);
   for (const request of requests) await untilFiles(request, ...(request.volumeContext.maps?.split(', ') ?? []));

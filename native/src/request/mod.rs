@@ -3,7 +3,7 @@
 mod check;
 mod source;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ pub struct Volume {
     pub id: String,
     /// Canonical and beneath the kubelet's directory.
     pub target: PathBuf,
-    /// File names are unique.
+    /// File names are unique among those with a source.
     pub maps: Vec<VolumeMap>,
     /// Who owns it beside root; `None`: it is open to all who reach it.
     pub gid: Option<u32>,
@@ -116,9 +116,10 @@ impl Volume {
             request.maps.into_iter().map(|map| VolumeMap::parse(map, request.renew)).collect::<Result<Vec<_>>>()?;
         let digest = Some(request.request).filter(|digest| !digest.is_empty());
         digest.iter().try_for_each(|digest| check::digest("request", digest))?;
-        let mut seen = HashSet::new();
+        let mut seen = HashMap::new();
         for map in &maps {
-            if !seen.insert(&map.file) {
+            let other = seen.insert(&map.file, &map.source);
+            if other.is_some_and(|other| other.is_some() || map.source.is_some()) {
                 return invalid("file_name", format_args!("{:?} is given twice", map.file));
             }
         }

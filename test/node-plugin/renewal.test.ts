@@ -1,0 +1,205 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import type { Verb } from '../../src/access/access.ts';
+import type { BpfMap } from '../../src/catalog/catalog.ts';
+import { CallError, Code, notFound, unavailable } from '../../src/errors.ts';
+import { createNodeMetrics } from '../../src/metrics.ts';
+import type { Authority } from '../../src/node/authority.ts';
+import { type PublishParts, publish } from '../../src/node/publish.ts';
+import { createPublished } from '../../src/node/published.ts';
+import type { Pinner } from '../../src/pinner/pinner.ts';
+import type { Call } from '../../src/rpc/adapter.ts';
+import { Access, PublishVolumeResponse_Outcome as Outcome, type Source } from '../../src/rpc/generated/pinner.ts';
+import { publishRequest } from './harness.ts';
+import { changesBetween, publishFiles, type VolumeFiles } from './volume-files.ts';
+
+/** BpfMaps that there may be; each may be in each of the files. */
+const NAMES = ['a', 'b', 'c'] as const;
+const SOURCES = ['1', '2', '3'] as const;
+
+/** The map at this source. Where it can be written, or the pod has a workspace, nothing may be for reading only. */
+const MAP_OF_MAPS = 3;
+
+type Name = (typeof NAMES)[number];
+
+/** All that may change between two looks at a volume. */
+interface World {
+  /** Undefined: there is no such BpfMap. */
+  readonly maps: Readonly<
+    Record<Name, (Pick<BpfMap, 'fileName' | 'maxAccess'> & { readonly source: string }) | undefined>
+  >;
+  readonly grants: Readonly<Record<Name, readonly Verb[]>>;
+  /** Sources where a map is: its number is its id. */
+  readonly there: readonly string[];
+  /** Sources of which the API server tells nothing. */
+  readonly unknown: readonly string[];
+}
+
+const each = <T>(value: fc.Arbitrary<T>) => fc.record({ a: value, b: value, c: value });
+const world: fc.Arbitrary<World> = fc.record({
+  maps: each(
+    fc.option(
+      fc.record({
+        fileName: fc.constantFrom(...NAMES),
+        maxAccess: fc.constantFrom('ReadOnly' as const, 'ReadWrite' as const),
+        source: fc.constantFrom(...SOURCES),
+      }),
+      { nil: undefined, freq: 5 },
+    ),
+  ),
+  grants: each(fc.subarray(['read', 'write'] as Verb[])),
+  there: fc.subarray([...SOURCES]),
+  unknown: fc.subarray([...SOURCES], { maxLength: 1 }),
+});
+const asked = fc.record({
+  a: fc.constantFrom('', ':rw'),
+  b: fc.constantFrom('', ':rw'),
+  c: fc.constantFrom('', ':rw'),
+});
+
+/** Nothing stands against any map. */
+const BEGINNING: World = {
+  maps: {
+    a: { fileName: 'a', maxAccess: 'ReadWrite', source: '1' },
+    b: { fileName: 'b', maxAccess: 'ReadWrite', source: '2' },
+    c: { fileName: 'c', maxAccess: 'ReadWrite', source: '3' },
+  },
+  grants: { a: ['read', 'write'], b: ['read', 'write'], c: ['read', 'write'] },
+  there: SOURCES,
+  unknown: [],
+};
+
+/** A node whose world is whatever `world` gives, with one volume. */
+function startNode(world: () => World, hasWorkspace: boolean) {
+  let files: VolumeFiles | undefined;
+  const authority: Partial<Authority> = {
+    catalog: {
+      find(name) {
+        const spec = world().maps[name as Name];
+        if (spec === undefined) return undefined;
+        const source = { from: { $case: 'pinned', value: { path: spec.source } } } as const;
+        return { ...spec, name, source: { kind: 'node', source } };
+      },
+      names: () => NAMES.filter((name) => world().maps[name] !== undefined),
+    },
+    access: {
+      check: async (_, name, verb) =>
+        world().grants[name as Name].includes(verb) ? { allowed: true } : { allowed: false, remedy: 'ask' },
+    },
+    resolveSource({ source }) {
+      assert(source.kind === 'node');
+      if (world().unknown.includes(idOf(source.source))) throw unavailable('the API server is away');
+      return source.source;
+    },
+    requireTrusted() {},
+    identify: async (pod) => pod,
+    tell() {},
+  };
+  const pinner: Partial<Pinner> = {
+    async describeVolume() {
+      if (files === undefined) throw notFound('no volume');
+      return { workspace: false, files: [], generations: 1 };
+    },
+    async publishVolume(request) {
+      const before = files;
+      let after: VolumeFiles;
+      try {
+        after = publishFiles(before, request, (source) =>
+          world().there.includes(idOf(source)) ? Number(idOf(source)) : undefined,
+        );
+      } catch (status) {
+        const { code, details } = status as { code: Code; details: string };
+        throw new CallError(code, details);
+      }
+      const can = (access: Access) => [...after.values()].filter((file) => file.access === access);
+      const hasCarrier = hasWorkspace || can(Access.READ_WRITE).some(({ mapId }) => mapId === MAP_OF_MAPS);
+      if (hasCarrier && can(Access.READ_ONLY).length > 0) {
+        throw new CallError(Code.FAILED_PRECONDITION, 'nothing may be read-only beside a carrier of descriptors');
+      }
+      files = after;
+      return { outcome: Outcome.REPLACED, changes: before === undefined ? [] : changesBetween(before, after) };
+    },
+  };
+  const parts = {
+    nodeId: 'node-1',
+    authority,
+    pinner,
+    metrics: createNodeMetrics(),
+    published: createPublished(),
+  } as PublishParts;
+  const call: Call = { signal: new AbortController().signal, deadline: Number.POSITIVE_INFINITY, note() {} };
+  return {
+    files: () => files,
+    async publish(maps: string): Promise<CallError | undefined> {
+      const request = publishRequest((r) => {
+        r.volumeContext.maps = maps;
+      });
+      return await publish(request, request, parts, call).then(() => undefined, CallError.from);
+    },
+  };
+}
+
+function idOf(source: Source): string {
+  assert(source.from?.$case === 'pinned');
+  return source.from.value.path;
+}
+
+/** What the pod may do with a map by what is granted now. */
+function mayDo(name: Name, verb: Verb, { maps, grants }: World): Access | undefined {
+  const map = maps[name];
+  if (map === undefined) return undefined;
+  if (verb === 'write' && map.maxAccess === 'ReadWrite' && grants[name].includes('write')) return Access.READ_WRITE;
+  return grants[name].includes('read') ? Access.READ_ONLY : undefined;
+}
+
+test('whatever changes, a pod has no more than what is granted, or what it had of the same BpfMap', async () => {
+  let renewals = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      asked,
+      fc.boolean(),
+      fc.array(world, { minLength: 1, maxLength: 8 }),
+      async (verbs, hasWorkspace, worlds) => {
+        const verbOf = (name: string) => (verbs[name as Name] === '' ? 'read' : 'write');
+        let current = BEGINNING;
+        const node = startNode(() => current, hasWorkspace);
+        for (const now of [BEGINNING, ...worlds]) {
+          current = now;
+          const before = node.files();
+          const error: CallError | undefined = await node.publish(NAMES.map((name) => `${name}${verbs[name]}`).join());
+          const after = node.files();
+          if (before === undefined || after === undefined) {
+            // A new volume is what was asked for, or is not there.
+            assert.equal(after === undefined, error !== undefined);
+            if (after !== undefined) assert.equal(after.size, NAMES.length);
+          } else {
+            renewals += 1;
+            if (error !== undefined) assert.equal(error.code, Code.UNAVAILABLE, error.message);
+          }
+          for (const [path, { name, mapId, access }] of after ?? []) {
+            const spec = now.maps[name as Name];
+            const may = mayDo(name as Name, verbOf(name), now);
+            assert(may !== undefined, `${name} may not be had`);
+            assert(access === Access.READ_ONLY || may === Access.READ_WRITE, `${name} may not be written`);
+            assert.equal(path, spec?.fileName);
+            const kept = before?.get(path);
+            const isKept =
+              kept?.name === name && kept.mapId === mapId && (access === Access.READ_ONLY || kept.access === access);
+            const isNew = Number(spec?.source) === mapId && now.there.includes(`${mapId}`);
+            assert(isKept || isNew, `${path} is map ${mapId} of ${name}, which it was not, and is not`);
+          }
+          for (const [path, { name }] of before ?? []) {
+            // What may not be written any more has to go where it cannot stay to be read.
+            const wanted = verbOf(name) === 'write' ? Access.READ_WRITE : Access.READ_ONLY;
+            const isLess = hasWorkspace || mayDo(name as Name, verbOf(name), now) !== wanted;
+            if (isLess || now.maps[name as Name]?.fileName !== path) continue;
+            assert.equal(after?.get(path)?.name, name, `${path} of ${name} was taken for no reason`);
+          }
+        }
+      },
+    ),
+    { numRuns: 3000 },
+  );
+  assert(renewals > 1000, `${renewals} looks at a running pod`);
+});

@@ -1,0 +1,79 @@
+import { status as Code } from '@grpc/grpc-js';
+import {
+  Access,
+  type FileChange,
+  FileChange_Kind as Kind,
+  type PublishVolumeRequest,
+  type Source,
+  type VolumeMap,
+} from '../../src/rpc/generated/pinner.ts';
+
+/** A file of a volume, as the kernel has it. */
+export interface VolumeFile {
+  /** The BpfMap that it came from: its mark. */
+  readonly name: string;
+  readonly mapId: number;
+  readonly access: Access;
+}
+
+/** By file name. */
+export type VolumeFiles = ReadonlyMap<string, VolumeFile>;
+
+/** The id of the map that a source means; undefined: it is not there. */
+export type FindMap = (source: Source) => number | undefined;
+
+/**
+ * What PublishVolume makes of a volume, after pinner.proto: `there` is what it has, undefined for a new one. Throws the status that
+ * the pinner answers.
+ */
+export function publishFiles(
+  there: VolumeFiles | undefined,
+  { targetPath, maps, renew }: PublishVolumeRequest,
+  find: FindMap,
+): VolumeFiles {
+  const refuse = (code: Code, details: string) => ({ code, details });
+  if (maps.length === 0 && (there === undefined || !renew)) throw refuse(Code.INVALID_ARGUMENT, 'maps: has none');
+  const files = new Map<string, VolumeFile>();
+  const claimed = new Map<string, VolumeMap>();
+  for (const map of maps) {
+    const { name, fileName, access, source } = map;
+    const other = claimed.get(fileName);
+    if (other !== undefined && (other.source ?? source) !== undefined) {
+      throw refuse(Code.INVALID_ARGUMENT, `file_name: "${fileName}" is given twice`);
+    }
+    claimed.set(fileName, map);
+    if (source === undefined && there === undefined) throw refuse(Code.INVALID_ARGUMENT, `source: map "${name}"`);
+    const mapId = source && find(source);
+    const kept = there?.get(fileName);
+    if (mapId !== undefined) files.set(fileName, { name, mapId, access });
+    else if (there === undefined || !renew) throw refuse(Code.UNAVAILABLE, `map "${name}": not there yet`);
+    else if (kept?.name === name) files.set(fileName, { ...kept, access: lesser(access, kept.access) });
+  }
+  if (there !== undefined && !renew && !isSame(there, files)) {
+    throw refuse(Code.ALREADY_EXISTS, `${targetPath} was published before with other maps`);
+  }
+  return files;
+}
+
+/** As the pinner tells them. */
+export function changesBetween(there: VolumeFiles, now: VolumeFiles): FileChange[] {
+  const changes: FileChange[] = [];
+  for (const [path, { mapId, access }] of now) {
+    const before = there.get(path);
+    const add = (kind: Kind) => changes.push({ path, kind });
+    if (before === undefined) add(Kind.ADDED);
+    else if (before.mapId !== mapId) add(Kind.MAP_REPLACED);
+    else if (before.access !== access) add(access === Access.READ_WRITE ? Kind.MADE_WRITABLE : Kind.MADE_READ_ONLY);
+  }
+  for (const path of there.keys()) if (!now.has(path)) changes.push({ path, kind: Kind.REMOVED });
+  return changes;
+}
+
+function lesser(one: Access, other: Access): Access {
+  return one === Access.READ_WRITE ? other : one;
+}
+
+function isSame(there: VolumeFiles, now: VolumeFiles): boolean {
+  const shape = (files: VolumeFiles) => JSON.stringify([...files].map(([path, { access }]) => [path, access]).sort());
+  return shape(there) === shape(now);
+}
