@@ -15,6 +15,8 @@ export interface HttpServer {
 
 /** What HTTP shows. */
 export interface HttpParts {
+  /** Throws a CallError saying why nobody is served, and a restart may mend it. */
+  health(): void;
   readonly readiness: Readiness;
   readonly metrics: CallMetrics;
   /** Brings gauges up to date before they are read. Never throws. Not called again before it has ended. */
@@ -22,12 +24,12 @@ export interface HttpParts {
 }
 
 /**
- * GET /healthz: 200 while the process serves. GET /readyz: 200 while it can do its work, else 503 and why. GET /metrics: for
+ * GET /healthz: 200 while the process serves, else 503 and why. GET /readyz: 200 while it can do its work, else 503 and why. GET /metrics: for
  * Prometheus; gauges that take longer than a probe may are those of the time before.
  */
 export async function serveHttp(
   { host, port }: HttpAddress,
-  { readiness, metrics, observe }: HttpParts,
+  { health, readiness, metrics, observe }: HttpParts,
 ): Promise<HttpServer> {
   let observing: Promise<void> | undefined;
   const observed = () => {
@@ -37,15 +39,12 @@ export async function serveHttp(
     return Promise.race([observing, sleep(PROBE_TIMEOUT_MS, undefined, { ref: false })]);
   };
   const routes: Readonly<Record<string, (response: ServerResponse) => Promise<void> | void>> = {
-    '/healthz': (response) => answer(response, 200, 'ok\n'),
-    async '/readyz'(response) {
-      try {
+    '/healthz': (response) => probe(response, async () => health()),
+    '/readyz': (response) =>
+      probe(response, async () => {
+        health();
         await readiness({ deadline: Date.now() + PROBE_TIMEOUT_MS });
-        answer(response, 200, 'ok\n');
-      } catch (error) {
-        answer(response, 503, `${CallError.from(error).message}\n`);
-      }
-    },
+      }),
     async '/metrics'(response) {
       await observed();
       answer(response, 200, await metrics.render(), metrics.contentType);
@@ -72,6 +71,16 @@ export async function serveHttp(
       server.closeAllConnections();
     },
   };
+}
+
+/** 200, or 503 and what `check` throws. */
+async function probe(response: ServerResponse, check: () => Promise<unknown>): Promise<void> {
+  try {
+    await check();
+    answer(response, 200, 'ok\n');
+  } catch (error) {
+    answer(response, 503, `${CallError.from(error).message}\n`);
+  }
 }
 
 function answer(response: ServerResponse, status: number, body: string, type = 'text/plain; charset=utf-8'): void {

@@ -34,6 +34,8 @@ export interface NodeMetrics extends CallMetrics, WatchMetrics {
   fileReloaded(file: 'catalog' | 'grants', success: boolean): void;
   /** The number of volumes on the node; undefined: the pinner does not answer. */
   pinnerSeen(volumes: number | undefined): void;
+  /** Whether the kubelet has taken the driver; never called where no registration is served. */
+  registrationSeen(isRegistered: boolean): void;
 }
 
 /** What the API server is asked on behalf of a pod. */
@@ -51,6 +53,12 @@ export function createNodeMetrics(): NodeMetrics {
   const registers = [registry];
   const volumes = new Gauge({ name: 'bpffs_volumes', help: 'Volumes published on this node.', registers });
   const pinnerUp = new Gauge({ name: 'bpffs_pinner_up', help: '1 if the pinner answers.', registers });
+  const registered = new Gauge({
+    name: 'bpffs_registered',
+    help: '1 if the kubelet has registered the driver.',
+    registers,
+  });
+  registered.remove();
   const denials = new Counter({
     name: 'bpffs_denials_total',
     help: 'Maps refused to a pod, by verb and by what stood against it.',
@@ -114,6 +122,7 @@ export function createNodeMetrics(): NodeMetrics {
       if (count === undefined) volumes.remove();
       else volumes.set(count);
     },
+    registrationSeen: (isRegistered) => registered.set(isRegistered ? 1 : 0),
   };
 }
 

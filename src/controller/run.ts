@@ -32,12 +32,9 @@ export async function startController(config: ControllerConfig, log: Logger): Pr
   const controller = createControllerService({ volumes, lock: createVolumeLock(), defaultNode });
   const identity = createIdentityService(config.driverName, readiness);
 
-  stack.adopt(
-    await listen(config.endpoint, [
-      adapt(IdentityService, identity, log, metrics),
-      adapt(ControllerService, controller, log, metrics),
-    ]),
-    (server) => server.stop(config.drainTimeoutMs),
+  const services = [adapt(IdentityService, identity, log, metrics), adapt(ControllerService, controller, log, metrics)];
+  const server = stack.adopt(await listen(config.endpoint, services, { log }), (served) =>
+    served.stop(config.drainTimeoutMs),
   );
   let told: readonly string[] = [];
   const observe = async () => {
@@ -53,7 +50,10 @@ export async function startController(config: ControllerConfig, log: Logger): Pr
   await Promise.race([store.synced().then(observe), sleep(PROBE_TIMEOUT_MS, undefined, { ref: false })]);
   const http =
     config.http &&
-    stack.adopt(await serveHttp(config.http, { readiness, metrics, observe }), (server) => server.close());
+    stack.adopt(
+      await serveHttp(config.http, { health: server.requireReachable, readiness, metrics, observe }),
+      (served) => served.close(),
+    );
   log.info(
     {
       version,

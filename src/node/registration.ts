@@ -1,24 +1,82 @@
+import { unavailable } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import type { Handlers } from '../rpc/adapter.ts';
-import type { RegistrationService } from '../rpc/generated/registration.ts';
+import type { NodeMetrics } from '../metrics.ts';
+import { adapt, type Handlers } from '../rpc/adapter.ts';
+import { RegistrationService } from '../rpc/generated/registration.ts';
+import { listen, type RpcServer } from '../rpc/server.ts';
+
+/** Where the kubelet learns of the driver. */
+export interface Registration extends Omit<RpcServer, 'renew'> {
+  /** Throws UNAVAILABLE, and why, as long as the kubelet has not taken the driver. */
+  requireRegistered(): void;
+}
+
+/** What registration stands on. */
+export interface RegistrationParts {
+  readonly driverName: string;
+  /** The CSI socket's path on the host. */
+  readonly endpoint: string;
+  /** Where registration is served: in the kubelet's plugins_registry directory. */
+  readonly socket: string;
+  readonly log: Logger;
+  readonly metrics: NodeMetrics;
+}
+
+/** The pause before the socket is made anew; it doubles. */
+const LEAST_BACKOFF_MS = 1000;
+const MOST_BACKOFF_MS = 60_000;
 
 /**
- * What the kubelet asks a plugin whose socket appears in its plugins_registry directory, and where it says whether it took it:
+ * Serves what the kubelet asks a plugin whose socket appears in its plugins_registry directory, and where it says whether it took it:
  * https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/device-plugins/#device-plugin-registration
- * `endpoint` is the CSI socket's path on the host.
+ * As long as it did not, the socket is made anew again and again: not every kubelet tries a socket twice
+ * (https://github.com/kubernetes/kubernetes/issues/133725).
  */
-export function createRegistrationService(
-  driverName: string,
-  endpoint: string,
-  log: Logger,
-): Handlers<RegistrationService> {
-  return {
+export async function startRegistration(parts: RegistrationParts): Promise<Registration> {
+  const { driverName, endpoint, socket, log, metrics } = parts;
+  let problem: string | undefined = 'the kubelet has not registered the driver yet';
+  let backoffMs = LEAST_BACKOFF_MS;
+  let retry: NodeJS.Timeout | undefined;
+
+  const become = (now: string | undefined) => {
+    problem = now;
+    metrics.registrationSeen(now === undefined);
+    clearTimeout(retry);
+  };
+  const again = () => {
+    retry = setTimeout(() => server.renew().catch(() => undefined), backoffMs).unref();
+    backoffMs = Math.min(2 * backoffMs, MOST_BACKOFF_MS);
+  };
+  const handlers: Handlers<RegistrationService> = {
     getInfo: () => ({ type: 'CSIPlugin', name: driverName, endpoint, supportedVersions: ['1.0.0'] }),
 
     notifyRegistrationStatus({ pluginRegistered, error }) {
-      if (pluginRegistered) log.info({ driverName }, 'the kubelet registered the driver');
-      else log.error({ driverName, error }, 'the kubelet did not register the driver');
+      if (pluginRegistered) {
+        become(undefined);
+        backoffMs = LEAST_BACKOFF_MS;
+        log.info({ driverName }, 'the kubelet registered the driver');
+      } else {
+        become(`the kubelet did not register the driver: ${error}`);
+        log.error({ driverName, error, againInMs: backoffMs }, 'the kubelet did not register the driver');
+        again();
+      }
       return {};
+    },
+  };
+  become(problem);
+  const server = await listen(socket, [adapt(RegistrationService, handlers, log, metrics)], {
+    log,
+    // The kubelet gives up a driver whose socket goes, and takes it again when there is a new one.
+    lost: () => become('the registration socket was removed'),
+  });
+  return {
+    ...server,
+    requireRegistered() {
+      if (problem !== undefined) throw unavailable(problem);
+    },
+    async stop(timeoutMs) {
+      clearTimeout(retry);
+      await server.stop(timeoutMs);
     },
   };
 }

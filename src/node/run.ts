@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeConfig } from '../config.ts';
+import { unavailable } from '../errors.ts';
 import { serveHttp } from '../http.ts';
 import { createIdentityService } from '../identity/identity-service.ts';
 import { PROBE_TIMEOUT_MS, type Readiness } from '../identity/readiness.ts';
@@ -8,9 +9,8 @@ import { createNodeMetrics, type NodeMetrics } from '../metrics.ts';
 import { createPinner } from '../pinner/pinner.ts';
 import { adapt } from '../rpc/adapter.ts';
 import { IdentityService, NodeService } from '../rpc/generated/csi.ts';
-import { RegistrationService } from '../rpc/generated/registration.ts';
 import { createLimiter } from '../rpc/limiter.ts';
-import { listen } from '../rpc/server.ts';
+import { listen, type RpcServer } from '../rpc/server.ts';
 import { createVolumeLock } from '../rpc/volume-lock.ts';
 import { runService, type Service } from '../service.ts';
 import { version } from '../version.ts';
@@ -19,7 +19,7 @@ import { startReleasing } from './kept-volumes.ts';
 import type { SourceResolverParts } from './map-source.ts';
 import { createNodeService } from './node-service.ts';
 import { createPublished } from './published.ts';
-import { createRegistrationService } from './registration.ts';
+import { type Registration, startRegistration } from './registration.ts';
 
 /** How long a deleted volume's maps may stay in this node's memory, about. */
 const RELEASE_INTERVAL_MS = 10_000;
@@ -65,15 +65,17 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
     await pinner.getNode(limits);
   };
   const identity = createIdentityService(config.driverName, readiness);
-  const drain = (server: { stop(timeoutMs: number): Promise<void> }) => server.stop(config.drainTimeoutMs);
+  const servers: Pick<RpcServer, 'requireReachable'>[] = [];
+  const health = () => {
+    for (const server of servers) server.requireReachable();
+  };
+  const adopt = <S extends Registration | RpcServer>(server: S): S => {
+    servers.push(server);
+    return stack.adopt(server, (served) => served.stop(config.drainTimeoutMs));
+  };
 
-  stack.adopt(
-    await listen(config.endpoint, [
-      adapt(IdentityService, identity, log, metrics),
-      adapt(NodeService, node, log, metrics),
-    ]),
-    drain,
-  );
+  const services = [adapt(IdentityService, identity, log, metrics), adapt(NodeService, node, log, metrics)];
+  adopt(await listen(config.endpoint, services, { log }));
   const observe = async () => {
     authority.observe();
     try {
@@ -83,17 +85,27 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
       metrics.pinnerSeen(undefined);
     }
   };
+  let registration: Registration | undefined;
+  const requireRegistered = () => {
+    if (config.registrationSocket === undefined) return;
+    if (registration === undefined) throw unavailable('the registration socket is not served yet');
+    registration.requireRegistered();
+  };
+  // The kubelet probes nothing before it has registered the driver, so that registration is no part of CSI's Probe.
+  const registeredAndReady: Readiness = async (limits) => {
+    requireRegistered();
+    await readiness(limits);
+  };
   const http =
     config.http &&
-    stack.adopt(await serveHttp(config.http, { readiness, metrics, observe }), (server) => server.close());
+    stack.adopt(await serveHttp(config.http, { health, readiness: registeredAndReady, metrics, observe }), (server) =>
+      server.close(),
+    );
   if (config.registrationSocket !== undefined) {
     // Pods that come first need not hear that nothing is known yet.
     await Promise.race([authority.synced, sleep(SYNC_TIMEOUT_MS, undefined, { ref: false })]);
-    const registration = createRegistrationService(config.driverName, config.kubeletEndpoint, log);
-    stack.adopt(
-      await listen(config.registrationSocket, [adapt(RegistrationService, registration, log, metrics)]),
-      drain,
-    );
+    const { driverName, kubeletEndpoint, registrationSocket: socket } = config;
+    registration = adopt(await startRegistration({ driverName, endpoint: kubeletEndpoint, socket, log, metrics }));
   }
   const { driverName, nodeId, endpoint, pinnerEndpoint, registrationSocket } = config;
   log.info(

@@ -1,49 +1,111 @@
-import { rmSync } from 'node:fs';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { BadConfiguration } from '../errors.ts';
+import { unavailable } from '../errors.ts';
+import type { Logger } from '../logger.ts';
 import type { AdaptedService } from './adapter.ts';
-import { clearSocketPath, withPrivateUmask } from './unix-socket.ts';
+import { listenUnix } from './unix-socket.ts';
 
 /** A gRPC server on a unix socket. */
 export interface RpcServer {
-  /** Takes no more calls, lets those in work finish for `timeoutMs`, cancels the rest, and removes the socket. */
+  /** Throws UNAVAILABLE, and why, while nobody can reach the server by its path. */
+  requireReachable(): void;
+  /** Serves on a new socket in place of the one that is there. Throws BadConfiguration while that cannot be, and tries it again. */
+  renew(): Promise<void>;
+  /** Takes no more calls, removes the socket, lets the calls in work finish for `timeoutMs`, and cancels the rest. */
   stop(timeoutMs: number): Promise<void>;
+}
+
+/** What a server tells of itself. */
+export interface RpcServerOptions {
+  readonly log: Pick<Logger, 'warn' | 'error'>;
+  /** The socket was removed, or is another's. It is made anew as soon as that can be. */
+  lost?(): void;
 }
 
 /** No CSI message comes near this; what is larger is refused before it is decoded. */
 const MAX_MESSAGE_BYTES = 1 << 20;
 
+/** How often the path is looked at. */
+const CHECK_MS = 1000;
+
 /**
- * Serves `services` on a socket at `path` with mode 0600. A stale socket is replaced; throws BadConfiguration when the path
- * cannot be had, as when a live process serves it.
+ * Serves `services` on a socket at `path` with mode 0600, and makes it anew when it is removed. A stale socket is replaced; throws
+ * BadConfiguration when the path cannot be had, as when a live process serves it.
  *
  * A connection stays for as long as its client keeps it, however idle: sidecars that are built on csi-lib-utils take one that is
  * closed for the driver's end, and exit.
  * https://github.com/kubernetes-csi/csi-lib-utils/blob/v0.24.0/connection/connection.go (ExitOnConnectionLoss)
  */
-export async function listen(path: string, services: readonly AdaptedService[]): Promise<RpcServer> {
+export async function listen(
+  path: string,
+  services: readonly AdaptedService[],
+  { log, lost }: RpcServerOptions,
+): Promise<RpcServer> {
   const server = new Server({
     'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
     'grpc.enable_channelz': 0,
   });
   for (const { definition, implementation } of services) server.addService(definition, implementation);
-  await clearSocketPath(path);
-  await withPrivateUmask(() => bind(server, path));
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const connections = new Set<Socket>();
+  const bind = () =>
+    listenUnix(path, (connection) => {
+      connections.add(connection);
+      connection.once('close', () => connections.delete(connection));
+      injector.injectConnection(connection);
+    });
+  let listener = await bind();
+  /** Why the socket is not there; undefined: it is, as far as is known. */
+  let problem: string | undefined;
+  let renewing: Promise<void> | undefined;
+
+  function renew(): Promise<void> {
+    renewing ??= (async () => {
+      listener.close();
+      try {
+        listener = await bind();
+        problem = undefined;
+      } catch (error) {
+        const { message } = error as Error;
+        if (message !== problem) log.error({ path, error: message }, 'nobody can reach this socket');
+        problem = message;
+        throw error;
+      } finally {
+        renewing = undefined;
+      }
+    })();
+    return renewing;
+  }
+
+  const timer = setInterval(() => {
+    if (renewing !== undefined || (problem === undefined && listener.isThere())) return;
+    if (problem === undefined) {
+      log.warn({ path }, 'the socket was removed; it is made anew');
+      lost?.();
+    }
+    renew().catch(() => undefined);
+  }, CHECK_MS).unref();
+
   return {
+    requireReachable() {
+      if (problem === undefined && (renewing !== undefined || listener.isThere())) return;
+      throw unavailable(
+        `nobody can reach ${path}: ${problem ?? 'it was removed, or is the socket of another process'}`,
+      );
+    },
+    renew,
     async stop(timeoutMs) {
-      // forceShutdown would do nothing here: without channelz, grpc-js does not know the sessions it would have to end.
-      server.drain(`unix://${path}`, timeoutMs);
-      await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-      rmSync(path, { force: true });
+      clearInterval(timer);
+      await renewing?.catch(() => undefined);
+      listener.close();
+      // Says of a connection with a call in work that it is closed, and ends none: hence this process counts connections itself.
+      server.tryShutdown(() => undefined);
+      const late = setTimeout(() => {
+        for (const connection of connections) connection.destroy();
+      }, timeoutMs);
+      await Promise.all([...connections].map((connection) => once(connection, 'close')));
+      clearTimeout(late);
     },
   };
-}
-
-function bind(server: Server, path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(`unix://${path}`, ServerCredentials.createInsecure(), (error) => {
-      if (error === null) resolve();
-      else reject(new BadConfiguration([`cannot listen on ${path}: ${error.message}`]));
-    });
-  });
 }

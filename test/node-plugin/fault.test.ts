@@ -29,14 +29,9 @@ test('a fault of the driver is logged as an error with its stack, and counted, a
     },
   };
   const socket = join(directory, 'csi.sock');
-  const server = await listen(socket, [
-    adapt(
-      NodeService,
-      handlers as Handlers<NodeService>,
-      createLogger('info', { write: (line) => void log.push(JSON.parse(line)) }),
-      metrics,
-    ),
-  ]);
+  const logger = createLogger('info', { write: (line) => void log.push(JSON.parse(line)) });
+  const services = [adapt(NodeService, handlers as Handlers<NodeService>, logger, metrics)];
+  const server = await listen(socket, services, { log: logger });
   t.after(() => server.stop(1000));
   const node = new NodeClient(`unix://${socket}`, credentials.createInsecure());
   t.after(() => node.close());

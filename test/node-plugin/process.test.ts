@@ -177,6 +177,30 @@ describe('SIGTERM', () => {
     await pinner.stop();
   });
 
+  test('leaves the socket of a successor that started meanwhile', async () => {
+    const pinner = await startFakePinner(join(directory, 'pinner.sock'));
+    const { promise, resolve: release } = Promise.withResolvers<void>();
+    pinner.hold = promise;
+    const first = start();
+    await until('it serves', accepts);
+    const node = new NodeClient(`unix://${socket}`, credentials.createInsecure());
+    const publish = call(node, node.nodePublishVolume, publishRequest());
+    await until('the pinner has the call', () => !Number.isNaN(pinner.lastDeadline));
+    first.child.kill('SIGTERM');
+    await until('the socket is closed', async () => !(await accepts()));
+    const second = start();
+    await until('the second serves', accepts);
+    release();
+    assert.equal((await publish).code, 'OK');
+    node.close();
+    assert.equal((await first.ended).code, 0);
+    assert(await accepts());
+    second.child.kill('SIGTERM');
+    assert.equal((await second.ended).code, 0);
+    assert.equal(existsSync(socket), false);
+    await pinner.stop();
+  });
+
   test('ends a call that does not finish in time', async () => {
     const pinner = await startFakePinner(join(directory, 'pinner.sock'));
     pinner.hold = new Promise(() => {});

@@ -30,7 +30,8 @@ seccompProfile: { type: RuntimeDefault }
 {{- end }}
 
 {{- define "bpffs.probes" -}}
-# /readyz says whether the pinner, or the volumes' store, answers. That is nothing that a restart of this process would mend.
+# /readyz says whether the kubelet has the driver registered, and whether the pinner, or the volumes' store, answers. That is nothing
+# that a restart of this process would mend. /healthz says whether its sockets can be reached.
 readinessProbe: { httpGet: { path: /readyz, port: {{ . }} }, periodSeconds: 5, timeoutSeconds: 3 }
 livenessProbe: { httpGet: { path: /healthz, port: {{ . }} }, periodSeconds: 10, timeoutSeconds: 5 }
 startupProbe: { httpGet: { path: /healthz, port: {{ . }} }, periodSeconds: 1, failureThreshold: 60 }
