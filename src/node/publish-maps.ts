@@ -1,11 +1,11 @@
-import { isDeepStrictEqual } from 'node:util';
-import { alreadyExists, CallError, Code } from '../errors.ts';
+import { CallError, Code } from '../errors.ts';
 import type { Call } from '../rpc/adapter.ts';
 import type { FileChange, VolumeMap } from '../rpc/generated/pinner.ts';
 import type { PodCredentials } from './authority.ts';
 import { lookAtMaps } from './map-look.ts';
 import type { PublishParts } from './publish.ts';
 import type { MapsRequest } from './publish-request.ts';
+import { requestDigest } from './request-digest.ts';
 import type { Target } from './target.ts';
 import { planVolume, type Refusal, type VolumePlan } from './volume-plan.ts';
 
@@ -33,11 +33,7 @@ export async function publishMaps(
   parts: PublishParts,
   call: Call,
 ): Promise<PublishOutcome> {
-  const { authority, published, metrics } = parts;
-  const before = published.at(request.targetPath);
-  if (before?.type === 'maps' && !isDeepStrictEqual(before.maps, request.maps) && (await target.isRunning())) {
-    throw alreadyExists(`${request.targetPath}: published with other maps or access`);
-  }
+  const { authority, metrics } = parts;
   const pod = await authority.identify(request.pod, credentials, call.signal);
   const looks = await lookAtMaps(request.maps, pod, authority, call.signal);
   for (const { denied } of looks) if (denied !== undefined) metrics.denied(denied.verb, denied.reason);
@@ -60,25 +56,17 @@ export async function publishMaps(
  */
 async function carryOut(
   plan: VolumePlan,
-  { volumeId, targetPath, gid, userNamespace, singleTarget }: MapsRequest,
+  asked: MapsRequest,
   target: Target,
   { pinner }: PublishParts,
   call: Call,
 ): Promise<PublishOutcome> {
+  const { volumeId, targetPath, gid, userNamespace, singleTarget } = asked;
+  const volume = { volumeId, targetPath, gid, userNamespace, singleTarget, request: requestDigest(asked), renew: true };
   let failure: CallError | undefined;
   for (const { maps, isComplete } of attempts(plan)) {
     try {
-      const volume = {
-        volumeId,
-        targetPath,
-        maps: [...maps],
-        gid,
-        userNamespace,
-        singleTarget,
-        renew: true,
-        request: '',
-      };
-      const { changes } = await pinner.publishVolume(volume, call);
+      const { changes } = await pinner.publishVolume({ ...volume, maps: [...maps] }, call);
       return isComplete ? { changes } : { changes, failure };
     } catch (error) {
       if (CallError.from(error).code !== Code.FAILED_PRECONDITION || !(await target.isRunning())) throw error;

@@ -6,6 +6,7 @@ import type { NewMap, VolumeSpec } from '../volumes/volume.ts';
 import type { PublishParts } from './publish.ts';
 import type { PublishOutcome } from './publish-maps.ts';
 import type { PersistentRequest } from './publish-request.ts';
+import { requestDigest } from './request-digest.ts';
 
 /** Publishes what this node keeps of a volume: its maps, or its workspace. */
 export async function publishPersistent(
@@ -17,7 +18,16 @@ export async function publishPersistent(
   const { content, userNamespace } = await findVolume(request, parts);
   if (content.type === 'shared') {
     const maps = toSharedMaps(volumeId, content.newMaps, readOnly ? MapAccess.READ_ONLY : MapAccess.READ_WRITE);
-    const volume = { volumeId, targetPath, maps, gid, userNamespace, singleTarget, renew: false, request: '' };
+    const volume = {
+      volumeId,
+      targetPath,
+      maps,
+      gid,
+      userNamespace,
+      singleTarget,
+      renew: false,
+      request: requestDigest(request),
+    };
     return await parts.pinner.publishVolume(volume, call);
   }
   const workspace = { volumeId, targetPath, gid, readOnly, singleTarget };

@@ -141,6 +141,10 @@ test('every refusal has its code, says what to mend and leaves nothing', async (
       const before = pod('flows, limits:rw');
       await kubelet.publish(before);
       await kubelet.publish(before);
+      // The volume knows what was asked for, not the node plugin.
+      await end(node.nodePlugin(), 'SIGKILL');
+      node.startNodePlugin();
+      await node.ready();
       for (const change of [
         { volumeAttributes: { maps: 'flows, limits' } },
         { fsGroup: 2000 },

@@ -102,7 +102,10 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
         throw { code: Code.ALREADY_EXISTS, details: `${targetPath} was published before with another group` };
       }
       if (before !== undefined && request.request !== '' && request.request !== before.request) {
-        throw { code: Code.ALREADY_EXISTS, details: `${targetPath} was published before with another request` };
+        throw {
+          code: Code.ALREADY_EXISTS,
+          details: `${targetPath} was published before with another request: it cannot change`,
+        };
       }
       const now = publishFiles(there, request, findMap);
       for (const { source } of request.maps) {

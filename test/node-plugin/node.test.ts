@@ -27,7 +27,7 @@ test('publishing twice, and unpublishing twice, is publishing and unpublishing o
   assert.equal(pinner.volumes.size, 0);
 });
 
-test('publishing with other access is ALREADY_EXISTS', async () => {
+test('publishing with other access is ALREADY_EXISTS, after a restart too', async () => {
   const { node } = harness;
   const request = publishRequest((r) => {
     r.volumeId = 'csi-twice';
@@ -35,9 +35,12 @@ test('publishing with other access is ALREADY_EXISTS', async () => {
   });
   assert.equal((await call(node, node.nodePublishVolume, request)).code, 'OK');
   request.volumeContext.maps = 'flows, limits';
-  const outcome = await call(node, node.nodePublishVolume, request);
-  assert.equal(outcome.code, 'ALREADY_EXISTS');
-  assert.equal(outcome.message, '/var/lib/kubelet/twice: published with other maps or access');
+  await using restarted = await startHarness({ pinnerEndpoint: harness.pinnerSocket });
+  for (const plugin of [node, restarted.node]) {
+    const { code, message } = await call(plugin, plugin.nodePublishVolume, request);
+    assert.equal(code, 'ALREADY_EXISTS');
+    assert.match(message, /^\/var\/lib\/kubelet\/twice was published before with another request/);
+  }
 });
 
 test('unpublish names the field at fault', async () => {

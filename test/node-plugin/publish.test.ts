@@ -252,7 +252,7 @@ describe('NodePublishVolume', () => {
       userNamespace: false,
       singleTarget: false,
       renew: true,
-      request: '',
+      request: 'W07IDJXqkp66hllNGL9P0N9dqlWRxtcFUVSb36hFeYw',
       maps: [
         {
           name: 'flows',

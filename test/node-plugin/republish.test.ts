@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import type { NodePublishVolumeRequest } from '../../src/rpc/generated/csi.ts';
 import { Access } from '../../src/rpc/generated/pinner.ts';
+import { openVolumeDirectory } from '../../src/volumes/volume-directory.ts';
 import { CATALOG, call, GRANTS, type Harness, publishRequest, startHarness, until } from './harness.ts';
 
 let harness: Harness;
@@ -83,24 +84,32 @@ test('a new pod is refused what a running one has lost', async () => {
   await untilFiles(flows, 'flows');
 });
 
-test('a source that nobody knows at the moment leaves the file as it is', async () => {
+test('a source that nobody knows at the moment leaves the file as it is, and is logged and counted', async () => {
   const request = publishRequest((r) => {
     r.volumeId = 'csi-agent';
     r.targetPath = '/var/lib/kubelet/pods/3/volumes/kubernetes.io~csi/maps/mount';
     r.volumeContext.maps = 'flows, agent';
   });
-  const before = await publish(request);
-  assert.equal(before.code, 'UNAVAILABLE');
-  // As if it had been there before the claim went.
-  request.volumeContext.maps = 'flows';
+  assert.equal((await publish(request)).code, 'UNAVAILABLE');
+  const store = openVolumeDirectory(harness.files.volumes ?? '');
+  const { id } = await store.create({
+    volumeName: 'agent',
+    content: { type: 'workspace' },
+    userNamespace: false,
+    accessModes: ['SINGLE_NODE_MULTI_WRITER'],
+    capacityBytes: 0,
+    nodeName: 'node-1',
+    claim: { namespace: 'net', name: 'agent' },
+  });
   assert.equal((await publish(request)).code, 'OK');
-  const there = harness.pinner.files.get(request.targetPath) ?? new Map();
-  const agent = { name: 'agent', mapId: 42, access: Access.READ_ONLY };
-  harness.pinner.files.set(request.targetPath, new Map([...there, ['agent', agent]]));
-  request.volumeContext.maps = 'flows, agent';
-  await using restarted = await startHarness({ pinnerEndpoint: harness.pinnerSocket });
-  assert.equal((await call(restarted.node, restarted.node.nodePublishVolume, request)).code, 'OK');
-  assert.deepEqual(harness.pinner.files.get(request.targetPath)?.get('agent'), agent);
+  await store.delete(id);
+  assert.equal((await publish(request)).code, 'OK');
+  assert.deepEqual(files(request), ['flows', 'agent']);
+  const missing = (pod: string) => metric(`bpffs_map_refusals_total{reason="sourceMissing",pod="${pod}"}`);
+  assert.deepEqual([await missing('new'), await missing('running')], [1, 1]);
+  const { level, code, refused } = harness.log.at(-1) ?? {};
+  const error = 'map "agent": no volume on node node-1 belongs to claim net/agent yet';
+  assert.deepEqual([level, code, refused], ['WARN', 'OK', [{ map: 'agent', reason: 'sourceMissing', error }]]);
 });
 
 test('maps that become one file leave it to the one that it came from, and do not hold up the others', async () => {
