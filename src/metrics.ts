@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { GetBudgetResponse, Share } from './rpc/generated/pinner.ts';
 import type { VolumeListing } from './volumes/volume-store.ts';
 
 /** What is counted of calls, and how all of it is read. */
@@ -32,8 +33,8 @@ export interface NodeMetrics extends CallMetrics, WatchMetrics {
   answerLookedUp(review: Review, ageSeconds: number | undefined): void;
   /** Whether the file's newest content is the one in use. */
   fileReloaded(file: 'catalog' | 'grants', success: boolean): void;
-  /** The number of volumes on the node; undefined: the pinner does not answer. */
-  pinnerSeen(volumes: number | undefined): void;
+  /** The number of volumes on the node, and what the pinner has made there; undefined: it does not answer. */
+  pinnerSeen(seen: { readonly volumes: number; readonly budget: GetBudgetResponse } | undefined): void;
   /** Whether the kubelet has taken the driver; never called where no registration is served. */
   registrationSeen(isRegistered: boolean): void;
 }
@@ -52,6 +53,24 @@ export function createNodeMetrics(): NodeMetrics {
   const registry = new Registry();
   const registers = [registry];
   const volumes = new Gauge({ name: 'bpffs_volumes', help: 'Volumes published on this node.', registers });
+  const budgets = {
+    createdMaps: createBudget('bpffs_created_maps', '', 'Maps that the driver has made on this node'),
+    createdMemoryBytes: createBudget(
+      'bpffs_created_memory',
+      '_bytes',
+      'Kernel memory of those maps when they are full',
+    ),
+    workspaces: createBudget('bpffs_workspaces', '', 'Workspaces that are kept on this node'),
+  };
+  /** What is used and what may be, as two gauges; undefined: not known. */
+  function createBudget(name: string, unit: string, what: string): (share: Share | undefined) => void {
+    const used = new Gauge({ name: `${name}${unit}`, help: `${what}.`, registers });
+    const limit = new Gauge({ name: `${name}_limit${unit}`, help: `${what}, at most.`, registers });
+    return (share) => {
+      set(used, share?.used);
+      set(limit, share?.limit);
+    };
+  }
   const pinnerUp = new Gauge({ name: 'bpffs_pinner_up', help: '1 if the pinner answers.', registers });
   const registered = new Gauge({
     name: 'bpffs_registered',
@@ -117,13 +136,20 @@ export function createNodeMetrics(): NodeMetrics {
       if (ageSeconds !== undefined) ages.observe({ review }, ageSeconds);
     },
     fileReloaded: (file, success) => reloads.set({ file }, success ? 1 : 0),
-    pinnerSeen(count) {
-      pinnerUp.set(count === undefined ? 0 : 1);
-      if (count === undefined) volumes.remove();
-      else volumes.set(count);
+    pinnerSeen(seen) {
+      pinnerUp.set(seen === undefined ? 0 : 1);
+      set(volumes, seen?.volumes);
+      for (const kind of ['createdMaps', 'createdMemoryBytes', 'workspaces'] as const)
+        budgets[kind](seen?.budget[kind]);
     },
     registrationSeen: (isRegistered) => registered.set(isRegistered ? 1 : 0),
   };
+}
+
+/** A gauge without a number is left out. */
+function set(gauge: Gauge, value: number | undefined): void {
+  if (value === undefined) gauge.remove();
+  else gauge.set(value);
 }
 
 /** The controller's metrics, likewise. */

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::map_type;
 use crate::request::Source;
 use crate::source::{IfAbsent, Map};
+use crate::store::Store;
 use crate::sys::bpf;
 use crate::sys::path::Place;
 use crate::volume::{self, Change, ChangeKind, Found, Layout, Mounted, Outcome, Publisher};
@@ -106,6 +107,20 @@ pub fn volumes(publisher: &Publisher) -> Result<api::ListVolumesResponse> {
 pub fn map(publisher: &Publisher, source: &Source) -> Result<api::DescribeMapResponse> {
     let map = publisher.sources.resolve(source, IfAbsent::Fail)?;
     Ok(api::DescribeMapResponse { map: Some(description(&map)?) })
+}
+
+/// Says how much of the node's budget is in use.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn budget(store: &Store) -> Result<api::GetBudgetResponse> {
+    let (used, limits) = (store.usage()?, store.limits());
+    let share = |used, limit| Some(api::Share { used, limit });
+    Ok(api::GetBudgetResponse {
+        created_maps: share(used.maps, limits.maps),
+        created_memory_bytes: share(used.memory, limits.memory),
+        workspaces: share(used.workspaces, limits.workspaces),
+    })
 }
 
 fn description(map: &Map) -> Result<api::MapDescription> {

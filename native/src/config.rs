@@ -31,6 +31,15 @@ pub struct Config {
     /// Keep `CAP_NET_ADMIN`, which kernels before 6.9 want of who makes an xskmap, sockmap, sockhash or devmap
     #[arg(long, env = "PINNER_NETWORK_MAPS")]
     pub network_maps: bool,
+    /// How many maps the pinner makes and keeps at most, those of all persistent volumes included
+    #[arg(long, env = "PINNER_CREATED_MAPS_MAX", default_value_t = 1024)]
+    pub created_maps_max: u64,
+    /// Kernel memory that those maps may take together, each counted as when it is full: bytes, or with Ki, Mi, Gi or Ti
+    #[arg(long, env = "PINNER_CREATED_MEMORY_MAX", default_value = "1Gi", value_parser = bytes)]
+    pub created_memory_max: u64,
+    /// How many workspaces the pinner keeps at most
+    #[arg(long, env = "PINNER_WORKSPACES_MAX", default_value_t = 256)]
+    pub workspaces_max: u64,
     /// Least level to log: error, warn, info, debug or trace
     #[arg(long, env = "PINNER_LOG_LEVEL", default_value = "info")]
     pub log_level: tracing::Level,
@@ -44,6 +53,21 @@ pub struct Config {
 pub enum Command {
     /// Print what this kernel can do, as JSON, and exit
     Probe,
+}
+
+/// A number of bytes as Kubernetes writes it.
+fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "Ki" => 10,
+        "Mi" => 20,
+        "Gi" => 30,
+        "Ti" => 40,
+        unit => return Err(format!("{unit:?} is none of Ki, Mi, Gi, Ti")),
+    };
+    let number: u64 = digits.parse().map_err(|_| "no whole number of bytes".to_owned())?;
+    number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())
 }
 
 impl Config {
@@ -79,5 +103,26 @@ impl Config {
             return Err(format!("--socket: the directory of {} does not exist", self.socket.display()));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn bytes_are_written_as_kubernetes_does() {
+        for (text, number) in
+            [("0", 0), ("1000", 1000), ("1Ki", 1 << 10), ("64Mi", 64 << 20), ("2Gi", 2 << 30), ("1Ti", 1 << 40)]
+        {
+            assert_eq!(bytes(text), Ok(number), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_of_bytes() {
+        for text in ["", "Gi", "1G", "1.5Gi", "-1", "1 Gi", "1Gi2", "16777216Ti", "99999999999999999999"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
     }
 }

@@ -22,6 +22,8 @@ pub enum Error {
     NotFound(String),
     /// Another call works on this target.
     Busy(String),
+    /// There is no room for it beside what is there.
+    Exhausted(String),
     /// The caller does not wait any more.
     Cancelled,
     /// The kernel refused what nobody expected it to refuse.
@@ -46,6 +48,7 @@ impl Error {
             Self::InvalidArgument(text) => Self::InvalidArgument(about(text)),
             Self::NotYet(text) => Self::NotYet(about(text)),
             Self::Unusable(text) => Self::Unusable(about(text)),
+            Self::Exhausted(text) => Self::Exhausted(about(text)),
             Self::Kernel(error) => Self::Kernel(sys::Error { object: about(error.object), ..error }),
             other => other,
         }
@@ -60,6 +63,7 @@ impl From<Error> for Status {
             Error::Unusable(text) | Error::NotOurs(text) => Status::failed_precondition(text),
             Error::Occupied(text) => Status::already_exists(text),
             Error::NotFound(text) => Status::not_found(text),
+            Error::Exhausted(text) => Status::resource_exhausted(text),
             Error::Busy(text) => Status::aborted(text),
             Error::Cancelled => Status::cancelled("the caller does not wait any more; nothing was attached"),
             Error::Kernel(error) => Status::new(kernel_code(error.errno), error.to_string()),
@@ -104,6 +108,7 @@ mod tests {
             (Error::NotOurs(String::new()), Code::FailedPrecondition),
             (Error::NotFound(String::new()), Code::NotFound),
             (Error::Busy(String::new()), Code::Aborted),
+            (Error::Exhausted(String::new()), Code::ResourceExhausted),
             (Error::Cancelled, Code::Cancelled),
         ] {
             assert_eq!(Status::from(error).code(), code);

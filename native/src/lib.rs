@@ -12,6 +12,7 @@ pub mod call;
 pub mod config;
 pub mod error;
 pub mod listen;
+pub mod map_memory;
 pub mod map_type;
 pub mod privileges;
 pub mod probe;

@@ -9,7 +9,7 @@ use bpffs_pinner::config::{Command, Config};
 use bpffs_pinner::probe::probe;
 use bpffs_pinner::server::{Service, only_peer};
 use bpffs_pinner::source::Sources;
-use bpffs_pinner::store::Store;
+use bpffs_pinner::store::{Limits, Store};
 use bpffs_pinner::sys::Context;
 use bpffs_pinner::sys::path::ensure_directory;
 use bpffs_pinner::volume::Publisher;
@@ -97,7 +97,9 @@ fn run(config: Config) -> Result<(), Failure> {
             .call("chown", || directory.display().to_string())?;
     }
     allow_descriptors();
-    let sources = Sources { pin_roots: config.pin_roots, store: Store::open_or_mount(config.store_dir)? };
+    let limits =
+        Limits { maps: config.created_maps_max, memory: config.created_memory_max, workspaces: config.workspaces_max };
+    let sources = Sources { pin_roots: config.pin_roots, store: Store::open_or_mount(config.store_dir, limits)? };
     let publisher = Publisher::new(config.kubelet_dir, sources, Composer::new()?);
     let service = Service::new(publisher, features);
     let runtime =

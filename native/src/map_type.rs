@@ -77,13 +77,24 @@ const TYPES: &[MapType] = &[
     handed_out(33, "arena"),
 ];
 
+/// Elements are allocated one by one.
+pub const NO_PREALLOC: u32 = 1 << 0;
+/// Each CPU has an LRU list of its own.
+pub const NO_COMMON_LRU: u32 = 1 << 1;
+/// Programs only read it.
+pub const RDONLY_PROG: u32 = 1 << 7;
+/// Processes can map its values.
+pub const MMAPABLE: u32 = 1 << 10;
+/// As the inner map of an array of maps, it says nothing of how many elements the others have.
+pub const INNER_MAP: u32 = 1 << 12;
+
 const FLAGS: &[(&str, u32)] = &[
-    ("BPF_F_NO_PREALLOC", 1 << 0),
-    ("BPF_F_NO_COMMON_LRU", 1 << 1),
+    ("BPF_F_NO_PREALLOC", NO_PREALLOC),
+    ("BPF_F_NO_COMMON_LRU", NO_COMMON_LRU),
     ("BPF_F_ZERO_SEED", 1 << 6),
-    ("BPF_F_RDONLY_PROG", 1 << 7),
+    ("BPF_F_RDONLY_PROG", RDONLY_PROG),
     ("BPF_F_WRONLY_PROG", 1 << 8),
-    ("BPF_F_MMAPABLE", 1 << 10),
+    ("BPF_F_MMAPABLE", MMAPABLE),
 ];
 
 /// The name of a type, or `type N` for one that is not known here.
@@ -133,6 +144,13 @@ fn names(wanted: impl Fn(&MapType) -> bool) -> String {
 #[must_use]
 pub fn is_for_networks(kind: u32) -> bool {
     matches!(name(kind).as_ref(), "devmap" | "devmap_hash" | "sockmap" | "sockhash" | "xskmap")
+}
+
+/// How many elements a map of this type may have that the pinner makes, where the kernel would make more. It makes per-CPU
+/// values one by one, a microsecond each and longer with many CPUs, and whoever gives up waiting does not stop it.
+#[must_use]
+pub fn most_entries(kind: u32) -> u32 {
+    if matches!(name(kind).as_ref(), "percpu_array" | "percpu_hash" | "lru_percpu_hash") { 1 << 24 } else { u32::MAX }
 }
 
 /// The bit of a `BPF_F_…` name, if a created map may have it.

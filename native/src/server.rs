@@ -211,6 +211,14 @@ impl Pinner for Service {
             .await
     }
 
+    async fn get_budget(
+        &self,
+        _: Request<api::GetBudgetRequest>,
+    ) -> std::result::Result<Response<api::GetBudgetResponse>, Status> {
+        let work = |publisher: &Publisher, (), _: &dyn Fn() -> bool| answer::budget(&publisher.sources.store);
+        self.call("GetBudget", Subject::default(), |_| Ok(()), work).await
+    }
+
     async fn get_node(
         &self,
         _: Request<api::GetNodeRequest>,

@@ -1,5 +1,7 @@
 import type { MapDefinition } from './map-definition.ts';
 
+// The pinner has the same rule (native/src/map_memory.rs); test/integration/map-memory.test.ts holds the two together.
+
 /** Of struct bpf_map and what a type adds to it; a little more than any kernel's. */
 const HEAD = 1024;
 const PAGE = 4096;
@@ -41,7 +43,7 @@ export function mapMemoryBytes(definition: MapDefinition, cpus = 1): number {
     case 'ringbuf':
     case 'user_ringbuf':
       // Three pages of its own, and the list of the pages, data twice.
-      return HEAD + entries + 3 * PAGE + (3 + (2 * entries) / PAGE) * POINTER;
+      return HEAD + entries + 3 * PAGE + 3 * POINTER + Math.ceil((2 * entries * POINTER) / PAGE);
     case 'sockhash':
       return HEAD + 16 * powerOfTwo(entries) + entries * (64 + key);
     case 'devmap_hash':

@@ -79,8 +79,9 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
   const observe = async () => {
     authority.observe();
     try {
-      const { volumes } = await pinner.listVolumes({ deadline: Date.now() + PROBE_TIMEOUT_MS });
-      metrics.pinnerSeen(volumes.length);
+      const limits = { deadline: Date.now() + PROBE_TIMEOUT_MS };
+      const [{ volumes }, budget] = await Promise.all([pinner.listVolumes(limits), pinner.getBudget(limits)]);
+      metrics.pinnerSeen({ volumes: volumes.length, budget });
     } catch {
       metrics.pinnerSeen(undefined);
     }

@@ -3,6 +3,7 @@ import {
   type DescribeMapResponse,
   type DescribeVolumeRequest,
   type DescribeVolumeResponse,
+  type GetBudgetResponse,
   type GetNodeResponse,
   type GetVolumeStatsRequest,
   type GetVolumeStatsResponse,
@@ -31,6 +32,7 @@ export interface Pinner {
   listKeptVolumes(limits: CallLimits): Promise<ListKeptVolumesResponse>;
   releaseVolume(request: ReleaseVolumeRequest, limits: CallLimits): Promise<void>;
   describeMap(request: DescribeMapRequest, limits: CallLimits): Promise<DescribeMapResponse>;
+  getBudget(limits: CallLimits): Promise<GetBudgetResponse>;
   getNode(limits: CallLimits): Promise<GetNodeResponse>;
   close(): void;
 }
@@ -52,6 +54,7 @@ export function createPinner(socket: string): Pinner {
       await client.call(PinnerService.releaseVolume, request, limits);
     },
     describeMap: (request, limits) => client.call(PinnerService.describeMap, request, limits),
+    getBudget: (limits) => client.call(PinnerService.getBudget, {}, limits),
     getNode: (limits) => client.call(PinnerService.getNode, {}, limits),
     close: client.close,
   };

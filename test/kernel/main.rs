@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod beyond;
+mod budget;
 mod calls;
 mod describe_volume;
 mod isolation;

@@ -14,7 +14,7 @@ use rustix::thread::CapabilitySet;
 use tonic::{Code, Status};
 
 use crate::sources_pinned::assert_unusable;
-use crate::support::node::Node;
+use crate::support::node::{NO_LIMITS, Node};
 use crate::support::user::User;
 use crate::support::wanted::{Wanted, created, defined};
 use crate::support::{map, skipped};
@@ -90,7 +90,6 @@ fn what_the_kernel_refuses() {
         ("ringbuf", (0, 0, 5), &[], "the kernel refuses a ringbuf"),
         ("lpm_trie", (8, 8, 16), &[], "the kernel refuses a lpm_trie"),
         ("hash", (4, 8, 16), &["BPF_F_MMAPABLE"], "flags 0x400"),
-        ("hash", (4, 8, u32::MAX), &[], "the kernel refuses a hash"),
     ] {
         let source = defined(definition("kept", kind, sizes, flags));
         let wanted = Wanted::new("volume", &node.target("pod")).read("kept", source);
@@ -193,7 +192,7 @@ fn network_maps_are_made_without_the_flag_since_6_9() {
 #[test]
 fn a_type_that_takes_another_capability_says_which() {
     let node = Node::without_pinner();
-    let store = Store::open_or_mount(node.store.clone()).unwrap();
+    let store = Store::open_or_mount(node.store.clone(), NO_LIMITS).unwrap();
     let sources = Sources { pin_roots: Vec::new(), store };
     let user = User::root_with(CapabilitySet::BPF | CapabilitySet::DAC_OVERRIDE);
     for sample in SAMPLES {

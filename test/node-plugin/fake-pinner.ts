@@ -167,6 +167,11 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
       if (id === undefined) throw { code: Code.UNAVAILABLE, details: 'nothing is pinned there yet' };
       return { map: description(id) };
     }),
+    getBudget: handle('GetBudget', () => ({
+      createdMaps: { used: 1, limit: 1024 },
+      createdMemoryBytes: { used: MAP_BYTES, limit: 2 ** 30 },
+      workspaces: { used: workspaces.size, limit: 256 },
+    })),
     getNode: handle('GetNode', () => ({ kernelRelease: '6.12.0', version: '0.1.0', features: [] })),
   };
   server.addService(PinnerService, implementation);

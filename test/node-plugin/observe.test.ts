@@ -126,6 +126,12 @@ test('metrics', async () => {
     'bpffs_csi_calls_in_flight 0',
     'bpffs_volumes 1',
     'bpffs_pinner_up 1',
+    'bpffs_created_maps 1',
+    'bpffs_created_maps_limit 1024',
+    'bpffs_created_memory_bytes 4096',
+    'bpffs_created_memory_limit_bytes 1073741824',
+    'bpffs_workspaces 0',
+    'bpffs_workspaces_limit 256',
     'bpffs_denials_total{verb="write",reason="maxAccess"} 1',
     'bpffs_denials_total{verb="write",reason="grant"} 1',
     'bpffs_file_reload_success{file="catalog"} 1',
@@ -136,7 +142,7 @@ test('metrics', async () => {
   await pinner.stop();
   const without = await (await fetch(`${http}/metrics`)).text();
   assert.match(without, /^bpffs_pinner_up 0$/m);
-  assert.doesNotMatch(without, /^bpffs_volumes /m);
+  assert.doesNotMatch(without, /^bpffs_(volumes|created|workspaces)/m);
   assert.equal((await fetch(`${http}/other`)).status, 404);
   assert.equal((await fetch(`${http}/metrics`, { method: 'POST' })).status, 405);
 });

@@ -135,13 +135,8 @@ impl Created {
             (false, Some(_)) => return invalid(INNER, format_args!("{:?} holds no maps", created.r#type)),
         };
         let flags = flags("source.created.flags", &created.flags)?;
-        let shape = Shape {
-            kind,
-            key_size: created.key_size,
-            value_size: created.value_size,
-            max_entries: created.max_entries,
-            flags,
-        };
+        let api::CreatedMap { key_size, value_size, max_entries, .. } = created;
+        let shape = Shape { kind, key_size, value_size, max_entries, flags }.checked("source.created")?;
         Ok(Self { volume_id, name, shape, inner })
     }
 }
@@ -155,7 +150,16 @@ impl Shape {
         };
         let flags = flags("source.created.inner.flags", &inner.flags)?;
         let api::InnerMap { key_size, value_size, max_entries, .. } = *inner;
-        Ok(Self { kind, key_size, value_size, max_entries, flags })
+        Self { kind, key_size, value_size, max_entries, flags }.checked("source.created.inner")
+    }
+
+    fn checked(self, field: &str) -> Result<Self> {
+        let most = map_type::most_entries(self.kind);
+        if self.max_entries > most {
+            let (field, kind, is) = (format!("{field}.max_entries"), map_type::name(self.kind), self.max_entries);
+            return invalid(&field, format_args!("must be at most {most} for type {kind}, is {is}"));
+        }
+        Ok(self)
     }
 }
 

@@ -6,7 +6,8 @@ use rustix::io::Errno;
 
 use super::{IfAbsent, Map, map};
 use crate::error::{Error, Result};
-use crate::map_type;
+use crate::map_memory::rounded_entries;
+use crate::map_type::{self, RDONLY_PROG};
 use crate::request::{Created, Shape};
 use crate::store::Store;
 use crate::sys;
@@ -31,6 +32,7 @@ pub fn open(store: &Store, wanted: &Created, if_absent: IfAbsent) -> Result<Map>
         if if_absent == IfAbsent::Fail {
             return Err(Error::NotYet("it is made when a volume with it is first published".to_owned()));
         }
+        let _room = store.reserve(wanted)?;
         let fresh = create(wanted)?;
         if store.keep_map(volume_id, &wanted.name, fresh.as_fd())? {
             return map(fresh);
@@ -49,7 +51,7 @@ fn find(store: &Store, wanted: &Created) -> Result<Option<Map>> {
 }
 
 fn check_definition(store: &Store, found: Map, wanted: &Created) -> Result<Map> {
-    let differences = differences(&found.info, &wanted.shape)?;
+    let differences = differences(&found.info, &wanted.shape, store.cpus());
     if differences.is_empty() {
         return Ok(found);
     }
@@ -61,16 +63,14 @@ fn check_definition(store: &Store, found: Map, wanted: &Created) -> Result<Map> 
 }
 
 /// What the maps in a map of maps are cannot be seen from outside, and is not compared.
-fn differences(found: &MapInfo, wanted: &Shape) -> Result<Vec<String>> {
+fn differences(found: &MapInfo, wanted: &Shape, cpus: u64) -> Vec<String> {
     // Above these the kernel adds flags of its own.
     const ASKABLE: u32 = (1 << 11) - 1;
     let is_kind = found.kind == wanted.kind;
-    // Asked only where it matters: the answer takes a map.
-    let may_be_rounded = is_kind && found.max_entries != wanted.max_entries;
-    let is_rounded = may_be_rounded && found.max_entries == rounded(wanted)?;
+    let is_rounded = is_kind && u128::from(found.max_entries) == rounded_entries(wanted, cpus.into());
     let entries = if is_rounded { wanted.max_entries } else { found.max_entries };
     // Programs never write to a devmap, and the kernel says so by BPF_F_RDONLY_PROG.
-    let added = if map_type::name(found.kind).starts_with("devmap") { 1 << 7 } else { 0 };
+    let added = if map_type::name(found.kind).starts_with("devmap") { RDONLY_PROG } else { 0 };
     let mut differences = Vec::new();
     if !is_kind {
         differences.push(format!("type {}, not {}", map_type::name(found.kind), map_type::name(wanted.kind)));
@@ -85,19 +85,7 @@ fn differences(found: &MapInfo, wanted: &Shape) -> Result<Vec<String>> {
             differences.push(format!("{field} {found}, not {wanted}"));
         }
     }
-    Ok(differences)
-}
-
-/// With an LRU list for each CPU, the kernel rounds up to a multiple of their number: to that it rounds one entry.
-fn rounded(shape: &Shape) -> Result<u32> {
-    const NO_COMMON_LRU: u32 = 1 << 1;
-    if shape.flags & NO_COMMON_LRU == 0 {
-        return Ok(shape.max_entries);
-    }
-    let one = MapDefinition { max_entries: 1, ..definition(shape, "one") };
-    let one = bpf::create_map(one).map_err(|error| refused(shape, error))?;
-    let cpus = bpf::map_info(one.as_fd())?.max_entries;
-    Ok(shape.max_entries.checked_next_multiple_of(cpus).unwrap_or(shape.max_entries))
+    differences
 }
 
 fn create(wanted: &Created) -> Result<OwnedFd> {

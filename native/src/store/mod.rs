@@ -8,6 +8,7 @@
 //! As everywhere, what is there is all that is known: a directory is made with the first thing in it, and one that was left
 //! empty by a kill is used, or released, like any other.
 
+mod budget;
 mod maps;
 mod release;
 mod workspace;
@@ -19,10 +20,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags};
 
+pub use budget::{Limits, Usage};
+
+use self::budget::Budget;
 use crate::error::{Error, Result};
 use crate::sys::mount::{self, BPF_MAGIC};
 use crate::sys::path::{Entry, ensure_directory, ensure_entry, entries, open_beneath, open_entry, open_subdirectory};
-use crate::sys::{self, Context};
+use crate::sys::{self, Context, possible_cpus};
 
 /// The directory of the maps that belong to the node.
 const CREATED: &CStr = c"created";
@@ -36,6 +40,7 @@ pub struct Store {
     pub directory: PathBuf,
     /// Held while something of a volume is made or given up.
     changing: Mutex<()>,
+    budget: Budget,
 }
 
 /// What is kept of a persistent volume.
@@ -57,7 +62,7 @@ impl Store {
     ///
     /// # Errors
     /// When directory or mount cannot be made.
-    pub fn open_or_mount(directory: PathBuf) -> sys::Result<Self> {
+    pub fn open_or_mount(directory: PathBuf, limits: Limits) -> sys::Result<Self> {
         ensure_directory(&directory)?;
         let place = open_beneath(&directory, "".as_ref())?;
         if mount::file_system(place.as_fd())?.magic != BPF_MAGIC {
@@ -68,7 +73,7 @@ impl Store {
         for name in [CREATED, VOLUMES] {
             ensure_entry(root.as_fd(), name)?;
         }
-        Ok(Self { directory, changing: Mutex::default() })
+        Ok(Self { directory, changing: Mutex::default(), budget: Budget::new(limits, possible_cpus()?) })
     }
 
     /// Looks for what is kept of a volume.

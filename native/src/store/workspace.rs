@@ -38,7 +38,10 @@ impl Store {
         match self.kept(volume_id)? {
             Kept::Workspace(root) => Ok(root),
             Kept::Maps(_) => Err(kept_as(volume_id, "a volume with maps", "a workspace")),
-            Kept::Nothing => Ok(self.mount_workspace(volume_id, composer)?),
+            Kept::Nothing => {
+                self.check_workspaces()?;
+                Ok(self.mount_workspace(volume_id, composer)?)
+            }
         }
     }
 

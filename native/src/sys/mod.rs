@@ -62,6 +62,24 @@ pub fn last_errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
+/// The CPUs that this kernel makes room for, there or not.
+///
+/// # Errors
+/// When `/sys` is not there.
+pub fn possible_cpus() -> Result<u64> {
+    const PATH: &str = "/sys/devices/system/cpu/possible";
+    let list = std::fs::read_to_string(PATH).call("read", || PATH.to_owned())?;
+    cpus(&list).ok_or(Errno::INVAL).call("read", || PATH.to_owned())
+}
+
+/// `0-3,8`: <https://docs.kernel.org/admin-guide/cputopology.html>
+fn cpus(list: &str) -> Option<u64> {
+    list.trim().split(',').try_fold(0, |sum, range| {
+        let (from, to) = range.split_once('-').unwrap_or((range, range));
+        Some(sum + to.parse::<u64>().ok()?.checked_sub(from.parse().ok()?)? + 1)
+    })
+}
+
 /// `EPERM (Operation not permitted)`: the symbol to search for and the words to read.
 fn errno_name(errno: Errno) -> String {
     let text = std::io::Error::from(errno).to_string();
@@ -105,6 +123,15 @@ mod tests {
         let failed = Err::<(), _>(Errno::PERM).call("bpf(OBJ_PIN)", || "flows".to_owned());
         let text = failed.map_err(|error| error.to_string());
         assert_eq!(text, Err("bpf(OBJ_PIN) flows: EPERM (Operation not permitted)".to_owned()));
+    }
+
+    #[test]
+    fn a_list_of_cpus_is_counted() {
+        for (list, count) in
+            [("0\n", Some(1)), ("0-1\n", Some(2)), ("0-3,8,10-11\n", Some(7)), ("", None), ("3-1", None)]
+        {
+            assert_eq!(cpus(list), count, "{list:?}");
+        }
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Publisher {
                     None => Err(Error::NotYet(String::new())),
                 };
                 match (resolved, &mut there) {
-                    (Err(Error::NotYet(_) | Error::Unusable(_)), Some(there)) if volume.renew => {
+                    (Err(Error::NotYet(_) | Error::Unusable(_) | Error::Exhausted(_)), Some(there)) if volume.renew => {
                         maps.extend(there.keep(file)?);
                     }
                     (resolved, _) => {

@@ -105,6 +105,11 @@ impl Client {
         Ok(answer.into_inner().map.unwrap())
     }
 
+    pub fn budget(&self) -> api::GetBudgetResponse {
+        let answer = self.run(|mut pinner| async move { pinner.get_budget(api::GetBudgetRequest {}).await });
+        answer.unwrap().into_inner()
+    }
+
     pub fn node(&self) -> Result<api::GetNodeResponse, Status> {
         let answer = self.run(|mut pinner| async move { pinner.get_node(api::GetNodeRequest {}).await })?;
         Ok(answer.into_inner())

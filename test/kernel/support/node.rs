@@ -15,7 +15,7 @@ use bpffs_pinner::api::pinner_server::PinnerServer;
 use bpffs_pinner::probe::probe;
 use bpffs_pinner::server::Service;
 use bpffs_pinner::source::Sources;
-use bpffs_pinner::store::Store;
+use bpffs_pinner::store::{Limits, Store};
 use bpffs_pinner::volume::Publisher;
 use bpffs_pinner::volume::compose::Composer;
 use rustix::mount::{MountPropagationFlags, mount_change};
@@ -27,6 +27,9 @@ use tonic::transport::Server;
 
 use super::client::Client;
 use super::{map, mounts, skipped, wanted};
+
+/// As good as none.
+pub const NO_LIMITS: Limits = Limits { maps: 1 << 20, memory: 1 << 40, workspaces: 1 << 20 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -105,7 +108,7 @@ impl Node {
 
     /// What the service is made of, for tests that drive it without one.
     pub fn publisher(&self, composer: Composer) -> Publisher {
-        let store = Store::open_or_mount(self.store.clone()).unwrap();
+        let store = Store::open_or_mount(self.store.clone(), NO_LIMITS).unwrap();
         let sources = Sources { pin_roots: vec![self.pins.clone()], store };
         Publisher::new(self.kubelet.clone(), sources, composer)
     }
