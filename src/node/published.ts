@@ -1,7 +1,7 @@
 import type { PublishRequest } from './publish-request.ts';
 
 /**
- * What was asked for the volumes of this node, by target path: what only the request says, not the kernel. Empty after a
+ * What was asked for the volumes of this node, by target path, whichever way that leads to the kubelet's directory: what only the request says, not the kernel. Empty after a
  * restart; the kubelet fills it again when it repeats its requests (requiresRepublish).
  */
 export interface Published {
@@ -14,8 +14,13 @@ export interface Published {
 export function createPublished(): Published {
   const requests = new Map<string, PublishRequest>();
   return {
-    add: (request) => void requests.set(request.targetPath, request),
-    remove: (targetPath) => void requests.delete(targetPath),
-    at: (targetPath) => requests.get(targetPath),
+    add: (request) => void requests.set(inKubeletDirectory(request.targetPath), request),
+    remove: (targetPath) => void requests.delete(inKubeletDirectory(targetPath)),
+    at: (targetPath) => requests.get(inKubeletDirectory(targetPath)),
   };
+}
+
+/** The kubelet names its directory as it was told to, and the pinner as it is without symbolic links. */
+function inKubeletDirectory(targetPath: string): string {
+  return /\/pods\/[^/]+\/volumes\/[^/]+\/[^/]+\/mount$/.exec(targetPath)?.[0] ?? targetPath;
 }

@@ -1,4 +1,4 @@
-import { readFile, stat, statfs } from 'node:fs/promises';
+import { readFile, realpath, stat, statfs } from 'node:fs/promises';
 import type { Check } from '../doctor.ts';
 
 /** f_type of a bpffs: BPF_FS_MAGIC in include/uapi/linux/magic.h. */
@@ -28,7 +28,8 @@ async function kubeletDirCheck(path: string): Promise<Check> {
     () => false,
   );
   if (!isDirectory) return { state: 'fail', what, found: 'no such directory: set --kubelet-dir' };
-  const mount = mountOf(path, await readFile('/proc/self/mountinfo', 'utf8'));
+  // The mount table names no symbolic link.
+  const mount = mountOf(await realpath(path), await readFile('/proc/self/mountinfo', 'utf8'));
   if (mount?.isShared) return { state: 'ok', what, found: `lies on the shared mount ${mount.point}` };
   const remedy = `mount --bind ${path} ${path} && mount --make-rshared ${path}`;
   return { state: 'warn', what, found: `lies on a private mount: containers will not see volumes; ${remedy}` };

@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { PublishRequest } from './publish-request.ts';
+import { createPublished } from './published.ts';
+
+const request = (targetPath: string) => ({ type: 'workspace', volumeId: 'v', targetPath }) as PublishRequest;
+const volume = 'pods/0d6c/volumes/kubernetes.io~csi/maps/mount';
+
+test("a target is the same by way of a link to the kubelet's directory", () => {
+  const published = createPublished();
+  const there = request(`/var/lib/kubelet/${volume}`);
+  published.add(there);
+  assert.equal(published.at(`/mnt/data/kubelet/${volume}`), there);
+  assert.equal(published.at(`/mnt/data/kubelet/${volume.replace('maps', 'more')}`), undefined);
+  published.remove(`/mnt/data/kubelet/${volume}`);
+  assert.equal(published.at(`/var/lib/kubelet/${volume}`), undefined);
+});
+
+test('a target of another shape is the same by its path alone', () => {
+  const published = createPublished();
+  published.add(request('/tmp/csi/mount'));
+  assert.equal(published.at('/tmp/csi/mount')?.targetPath, '/tmp/csi/mount');
+  assert.equal(published.at('/var/csi/mount'), undefined);
+});
