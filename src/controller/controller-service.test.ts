@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { CallError, Code } from '../errors.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { type CreateVolumeRequest, VolumeCapability_AccessMode_Mode as Mode } from '../rpc/generated/csi.ts';
-import { createVolumeLock } from '../rpc/volume-lock.ts';
+import { createLock } from '../rpc/lock.ts';
 import type { Volume } from '../volumes/volume.ts';
 import type { VolumeStore } from '../volumes/volume-store.ts';
 import { createControllerService } from './controller-service.ts';
@@ -50,7 +50,7 @@ test('one operation on a volume at a time; others, and other volumes, do not wai
   const { promise, resolve: release } = Promise.withResolvers<void>();
   const service = createControllerService({
     volumes: createSlowStore(promise),
-    lock: createVolumeLock(),
+    lock: createLock(),
     defaultNode: 'node-1',
   });
   const create = async (name: string) => await service.createVolume({ ...REQUEST, name }, CALL);
@@ -91,7 +91,7 @@ test('what was made for a node that was given up is made anew for another, unles
     },
     isUnused: async () => isUnused,
   };
-  const service = createControllerService({ volumes, lock: createVolumeLock(), defaultNode: undefined });
+  const service = createControllerService({ volumes, lock: createLock(), defaultNode: undefined });
   const create = async (node: string) => {
     const accessibilityRequirements = { requisite: on(node), preferred: [] };
     const { volume } = await service.createVolume({ ...REQUEST, accessibilityRequirements }, CALL);

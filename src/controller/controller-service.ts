@@ -1,7 +1,7 @@
 import { invalidArgument, notFound, quote, resourceExhausted } from '../errors.ts';
 import type { Handlers } from '../rpc/adapter.ts';
 import { ControllerServiceCapability_RPC_Type as Capability, type ControllerService } from '../rpc/generated/csi.ts';
-import type { VolumeLock } from '../rpc/volume-lock.ts';
+import type { Lock } from '../rpc/lock.ts';
 import type { Volume } from '../volumes/volume.ts';
 import { nameInVolumeId, objectName } from '../volumes/volume-id.ts';
 import type { VolumeStore } from '../volumes/volume-store.ts';
@@ -14,7 +14,7 @@ import { validate } from './validate.ts';
 /** What the Controller service stands on. */
 export interface ControllerServiceParts {
   readonly volumes: VolumeStore;
-  readonly lock: VolumeLock;
+  readonly lock: Lock;
   /** The node for a volume that lives in one, when the caller knows no topology. */
   readonly defaultNode: string | undefined;
 }
@@ -43,7 +43,7 @@ export function createControllerService(parts: ControllerServiceParts): Handlers
   return {
     createVolume(request) {
       const asked = parseCreateRequest(request);
-      return lock.run(objectName(asked.volumeName), async () => {
+      return lock.run(`volume ${objectName(asked.volumeName)}`, async () => {
         const spec = toVolumeSpec(asked, defaultNode);
         let volume = await volumes.create(spec);
         requireCompatible(volume, asked);
@@ -58,7 +58,7 @@ export function createControllerService(parts: ControllerServiceParts): Handlers
     async deleteVolume({ volumeId }) {
       if (volumeId === '') throw invalidArgument('volume_id', 'required');
       const name = nameInVolumeId(volumeId);
-      if (name !== undefined) await lock.run(name, () => volumes.delete(volumeId));
+      if (name !== undefined) await lock.run(`volume ${name}`, () => volumes.delete(volumeId));
       return {};
     },
 

@@ -7,8 +7,8 @@ import type { Logger } from '../logger.ts';
 import { type ControllerMetrics, createControllerMetrics } from '../metrics.ts';
 import { adapt } from '../rpc/adapter.ts';
 import { ControllerService, IdentityService } from '../rpc/generated/csi.ts';
+import { createLock } from '../rpc/lock.ts';
 import { listen } from '../rpc/server.ts';
-import { createVolumeLock } from '../rpc/volume-lock.ts';
 import { runService, type Service } from '../service.ts';
 import { version } from '../version.ts';
 import type { VolumeListing, VolumeStore } from '../volumes/volume-store.ts';
@@ -29,7 +29,7 @@ export async function startController(config: ControllerConfig, log: Logger): Pr
   const store = stack.adopt(await openStore(config, log, metrics), (opened) => opened.close());
   const { volumes, readiness } = store;
   const { defaultNode } = config;
-  const controller = createControllerService({ volumes, lock: createVolumeLock(), defaultNode });
+  const controller = createControllerService({ volumes, lock: createLock(), defaultNode });
   const identity = createIdentityService(config.driverName, readiness);
 
   const services = [adapt(IdentityService, identity, log, metrics), adapt(ControllerService, controller, log, metrics)];

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { unavailable } from '../errors.ts';
-import { createVolumeLock } from '../rpc/volume-lock.ts';
 import { type KeptVolumesParts, startReleasing } from './kept-volumes.ts';
 
 /** A node that keeps volumes a and b, of which nothing can be found out. */
@@ -19,7 +18,6 @@ function startReleasingNothing() {
       listKeptVolumes: async () => ({ volumeIds: ['a', 'b'] }),
       releaseVolume: async () => assert.fail('released a volume that may live'),
     },
-    lock: createVolumeLock(),
     log: { info: assert.fail, warn: (fields: { readonly error: string }) => void warnings.push(fields.error) },
   };
   return { state, warnings, ...startReleasing(parts, 1) };

@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CallError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { Pinner } from '../pinner/pinner.ts';
-import type { VolumeLock } from '../rpc/volume-lock.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
 
 /** A call to the pinner for this may take so long. */
@@ -12,7 +11,6 @@ const CALL_TIMEOUT_MS = 10_000;
 export interface KeptVolumesParts {
   readonly volumes: Pick<VolumeReader, 'get'>;
   readonly pinner: Pick<Pinner, 'listKeptVolumes' | 'releaseVolume'>;
-  readonly lock: VolumeLock;
   readonly log: Pick<Logger, 'info' | 'warn'>;
 }
 
@@ -37,7 +35,7 @@ export function startReleasing(parts: KeptVolumesParts, intervalMs: number): { s
 type Told = ReadonlyMap<string, string>;
 
 async function releaseDeleted(
-  { volumes, pinner, lock, log }: KeptVolumesParts,
+  { volumes, pinner, log }: KeptVolumesParts,
   told: Told,
   signal: AbortSignal,
 ): Promise<Told> {
@@ -54,7 +52,7 @@ async function releaseDeleted(
     if (signal.aborted) break;
     try {
       if ((await volumes.get(volumeId)) !== undefined) continue;
-      await lock.run(volumeId, () => pinner.releaseVolume({ volumeId }, limits()));
+      await pinner.releaseVolume({ volumeId }, limits());
       log.info({ volumeId }, 'released what was kept of a deleted volume');
     } catch (thrown) {
       const error = CallError.from(thrown).message;

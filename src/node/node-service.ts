@@ -7,16 +7,16 @@ import {
   VolumeUsage_Unit as Unit,
 } from '../rpc/generated/csi.ts';
 import type { Limiter } from '../rpc/limiter.ts';
-import type { VolumeLock } from '../rpc/volume-lock.ts';
+import type { Lock } from '../rpc/lock.ts';
 import { onNode } from '../volumes/topology.ts';
 import { type PublishParts, publish } from './publish.ts';
 import { volumeHealth } from './volume-health.ts';
-import { parseVolumeReference } from './volume-reference.ts';
+import { parseVolumeReference, type VolumeReference } from './volume-reference.ts';
 
 /** What the Node service stands on. */
 export interface NodeServiceParts extends PublishParts {
   readonly limiter: Limiter;
-  readonly lock: VolumeLock;
+  readonly lock: Lock;
 }
 
 const CAPABILITIES = [
@@ -33,14 +33,15 @@ const CAPABILITIES = [
 export function createNodeService(parts: NodeServiceParts): Handlers<NodeService> {
   const { nodeId, pinner, published, limiter, lock } = parts;
 
-  // The lock first: a second operation on a volume learns at once that it has to come again, and takes no place in the queue.
-  const onVolume = <T>(volumeId: string, { signal }: Call, work: () => Promise<T>) =>
-    lock.run(volumeId, () => limiter.run(signal, work));
+  // By target: the pods of a claim come and go at the same time. The lock first: a second operation on a target learns at once that
+  // it has to come again, and takes no place in the queue.
+  const atTarget = <T>({ targetPath }: VolumeReference, { signal }: Call, work: () => Promise<T>) =>
+    lock.run(targetPath, () => limiter.run(signal, work));
 
   return {
     nodePublishVolume(request, call) {
       const volume = parseVolumeReference(request);
-      return onVolume(volume.volumeId, call, async () => {
+      return atTarget(volume, call, async () => {
         await publish(volume, request, parts, call);
         return {};
       });
@@ -48,21 +49,23 @@ export function createNodeService(parts: NodeServiceParts): Handlers<NodeService
 
     nodeUnpublishVolume(request, call) {
       const volume = parseVolumeReference(request);
-      return onVolume(volume.volumeId, call, async () => {
+      return atTarget(volume, call, async () => {
         await pinner.unpublishVolume(volume, call);
         published.remove(volume.targetPath);
         return {};
       });
     },
 
+    // Only what is used: no map grows beyond what it was made for, and the memory that it takes says nothing of a claim's size. A total
+    // that is nearly used would be taken for a volume that fills up. CSI leaves total and available out as 0, and so does the kubelet.
     nodeGetVolumeStats({ volumeId, volumePath: targetPath }, call) {
       if (volumeId === '') throw invalidArgument('volume_id', 'required');
       if (targetPath === '') throw invalidArgument('volume_path', 'required');
       if (!isPlainPath(targetPath)) throw notFound(`no volume can be at ${quote(targetPath)}`);
       return limiter.run(call.signal, async () => {
         const { maps, memoryBytes } = await pinner.getVolumeStats({ volumeId, targetPath }, call);
-        const full = (unit: Unit, used: number) => ({ unit, used, total: used, available: 0 });
-        return { usage: [full(Unit.INODES, maps), full(Unit.BYTES, memoryBytes)] };
+        const used = (unit: Unit, used: number) => ({ unit, used, total: 0, available: 0 });
+        return { usage: [used(Unit.INODES, maps), used(Unit.BYTES, memoryBytes)] };
       });
     },
 

@@ -10,8 +10,8 @@ import { createPinner } from '../pinner/pinner.ts';
 import { adapt } from '../rpc/adapter.ts';
 import { IdentityService, NodeService } from '../rpc/generated/csi.ts';
 import { createLimiter } from '../rpc/limiter.ts';
+import { createLock } from '../rpc/lock.ts';
 import { listen, type RpcServer } from '../rpc/server.ts';
-import { createVolumeLock } from '../rpc/volume-lock.ts';
 import { runService, type Service } from '../service.ts';
 import { version } from '../version.ts';
 import type { Authority } from './authority.ts';
@@ -46,9 +46,8 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
   const pinner = stack.adopt(createPinner(config.pinnerEndpoint), (client) => client.close());
   const kept = async () => (await pinner.listKeptVolumes({ deadline: Date.now() + KEPT_TIMEOUT_MS })).volumeIds;
   const authority = stack.adopt(await openAuthority(config, kept, log, metrics), (opened) => opened.close());
-  const lock = createVolumeLock();
   if (authority.volumes !== undefined) {
-    const releasing = startReleasing({ volumes: authority.volumes, pinner, lock, log }, RELEASE_INTERVAL_MS);
+    const releasing = startReleasing({ volumes: authority.volumes, pinner, log }, RELEASE_INTERVAL_MS);
     stack.defer(() => releasing.stop());
   }
   const node = createNodeService({
@@ -57,7 +56,7 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
     published: createPublished(),
     pinner,
     limiter: createLimiter(config.maxCalls, config.maxQueuedCalls),
-    lock,
+    lock: createLock(),
     metrics,
   });
   const readiness: Readiness = async (limits) => {

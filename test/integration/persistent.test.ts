@@ -69,6 +69,16 @@ test('two pods share a volume: one writes, the other, readOnly, cannot', async (
   });
 });
 
+test('thirty pods of one claim begin at once, and end at once', async () => {
+  await withNode(async (node) => {
+    const volume = await claim(node, 'many', SHARED);
+    const pods = Array.from({ length: 30 }, () => claimant(volume));
+    await Promise.all(pods.map((each) => node.kubelet.publish(each)));
+    await Promise.all(pods.map((each) => node.kubelet.unpublish(each)));
+    assert.deepEqual(await mountsBeneath(join(node.kubeletDirectory, 'pods')), []);
+  });
+});
+
 test('a volume is released when it is deleted, also by a node that was away, and no other is', async () => {
   await withNode(async (node) => {
     const [first, second, third] = [

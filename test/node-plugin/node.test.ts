@@ -65,14 +65,47 @@ test('the stats of a volume are its maps and their memory', async () => {
   const stats = (volumeId: string, volumePath: string) =>
     call(node, node.nodeGetVolumeStats, { volumeId, volumePath, stagingTargetPath: '' });
   assert.deepEqual((await stats('csi-stats', volumePath)).response?.usage, [
-    { unit: Unit.INODES, used: 2, total: 2, available: 0 },
-    { unit: Unit.BYTES, used: 2 * MAP_BYTES, total: 2 * MAP_BYTES, available: 0 },
+    { unit: Unit.INODES, used: 2, total: 0, available: 0 },
+    { unit: Unit.BYTES, used: 2 * MAP_BYTES, total: 0, available: 0 },
   ]);
   assert.equal((await stats('', volumePath)).message, 'volume_id: required');
   assert.equal((await stats('csi-stats', '')).message, 'volume_path: required');
   assert.equal((await stats('csi-stats', '/not/there')).code, 'NOT_FOUND');
   assert.equal((await stats('csi-stats', 'not/there')).code, 'NOT_FOUND');
 });
+
+test('alerts for volumes that fill up are silent', async () => {
+  const { node } = harness;
+  const request = publishRequest((r) => {
+    r.volumeId = 'csi-alerts';
+    r.targetPath = '/var/lib/kubelet/alerts';
+  });
+  await call(node, node.nodePublishVolume, request);
+  const { volumeId, targetPath: volumePath } = request;
+  const { response } = await call(node, node.nodeGetVolumeStats, { volumeId, volumePath, stagingTargetPath: '' });
+  const usage = response?.usage ?? [];
+  assert.equal(usage.length, 2);
+  for (const figures of usage) {
+    assert(figures.used > 0);
+    assert.equal(fillsUp(figures, 0.03), false);
+    assert.equal(fillsUp(figures, 0.15), false);
+  }
+  // A map that is all there from the start would be an alarm for ever, if it were the volume's size.
+  assert.equal(fillsUp({ used: 4096, total: 4096, available: 0 }, 0.03), true);
+});
+
+/**
+ * KubePersistentVolumeFillingUp on bytes, KubePersistentVolumeInodesFillingUp on inodes: both go by these figures alone, which the
+ * kubelet hands on as they are, 0 where CSI has none. 0 / 0 is NaN in PromQL as it is here, and below nothing.
+ * https://github.com/kubernetes-monitoring/kubernetes-mixin/blob/version-1.4.1/alerts/storage_alerts.libsonnet
+ * https://github.com/kubernetes/kubernetes/blob/v1.36.0/pkg/volume/csi/csi_client.go (nodeGetVolumeStatsV1)
+ */
+function fillsUp(
+  { used, total, available }: { readonly used: number; readonly total: number; readonly available: number },
+  threshold: number,
+): boolean {
+  return available / total < threshold && used > 0;
+}
 
 test('says who and what it is', async () => {
   const { identity, node } = harness;

@@ -22,7 +22,7 @@ function hold({ pinner }: Harness): () => void {
 const inFlight = async ({ http }: Harness) =>
   Number(/^bpffs_csi_calls_in_flight (\d+)$/m.exec(await (await fetch(`${http}/metrics`)).text())?.[1]);
 
-test('a second operation on a volume is ABORTED, one on another volume is not', async () => {
+test('a second operation on a target is ABORTED, one on another target is not, be it the same volume', async () => {
   await using harness = await startHarness();
   const { node } = harness;
   const release = hold(harness);
@@ -30,10 +30,10 @@ test('a second operation on a volume is ABORTED, one on another volume is not', 
   await until('the first call is in work', async () => (await inFlight(harness)) === 1);
   const again = await publish(harness, 1);
   assert.equal(again.code, 'ABORTED');
-  assert.equal(again.message, 'another operation on volume csi-1 is in work; try again');
+  assert.equal(again.message, 'another operation on /var/lib/kubelet/1 is in work; try again');
   const unpublish = await call(node, node.nodeUnpublishVolume, { volumeId: 'csi-1', targetPath: '/var/lib/kubelet/1' });
   assert.equal(unpublish.code, 'ABORTED');
-  const other = await call(node, node.nodeUnpublishVolume, { volumeId: 'csi-2', targetPath: '/var/lib/kubelet/2' });
+  const other = await call(node, node.nodeUnpublishVolume, { volumeId: 'csi-1', targetPath: '/var/lib/kubelet/2' });
   assert.equal(other.code, 'OK');
   release();
   assert.equal((await first).code, 'OK');
