@@ -17,8 +17,16 @@ export interface Authority {
    * a request says of its pod may be the pod's own word; UNAVAILABLE while nobody can tell.
    */
   requireTrusted(): void;
-  /** The pod, if it is the one that the request says. Throws UNAUTHENTICATED when it is another, UNAVAILABLE when nobody can tell. */
-  identify(pod: PodIdentity, credentials: PodCredentials, signal: AbortSignal): Promise<PodIdentity>;
+  /**
+   * Whether pods have to prove who they are. Otherwise whoever may speak to the socket is believed, also when it says nothing: then
+   * there may be volumes without a pod, or without a claim.
+   */
+  readonly proves: boolean;
+  /**
+   * The pod, if it is the one that the request says; `pod`: undefined where it says none. Throws UNAUTHENTICATED when it is another,
+   * or where it has to be said, and UNAVAILABLE when nobody can tell.
+   */
+  identify<P extends PodIdentity | undefined>(pod: P, credentials: PodCredentials, signal: AbortSignal): Promise<P>;
   /** Tells whoever looks at the pod. Returns at once and never throws. */
   tell(pod: PodIdentity, reason: EventReason, note: string): void;
   /** Throws, and says why, as long as nothing can be decided. */

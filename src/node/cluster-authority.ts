@@ -4,6 +4,7 @@ import { createTokenVerifier } from '../access/pod-identity-verifier.ts';
 import { createBpfman } from '../catalog/bpfman.ts';
 import { followClusterCatalog } from '../catalog/cluster-catalog.ts';
 import type { ClusterConfig } from '../cluster-flags.ts';
+import { unauthenticated } from '../errors.ts';
 import { createKubernetesClient } from '../kubernetes/client.ts';
 import { connect } from '../kubernetes/connect.ts';
 import { followCsiDriver } from '../kubernetes/csi-driver.ts';
@@ -72,7 +73,16 @@ export function openClusterAuthority(
     resolveSource: createSourceResolver({ nodeId, volumes, kept, bpfman }),
     volumes,
     requireTrusted: csiDriver.requireGood,
-    identify: async (pod, credentials, signal) => verifier.verify(pod, podToken(credentials, driverName), signal),
+    proves: true,
+    async identify(pod, credentials, signal) {
+      if (pod === undefined) {
+        throw unauthenticated(
+          'the kubelet did not say whose volume it is; the CSIDriver object needs podInfoOnMount: true',
+        );
+      }
+      await verifier.verify(pod, podToken(credentials, driverName), signal);
+      return pod;
+    },
     tell: events.tell,
     requireReady() {
       csiDriver.requireGood();

@@ -3,6 +3,7 @@ import { failedPrecondition, notFound, permissionDenied } from '../errors.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { Access as MapAccess, type VolumeMap } from '../rpc/generated/pinner.ts';
 import type { NewMap, VolumeSpec } from '../volumes/volume.ts';
+import type { PodCredentials } from './authority.ts';
 import type { PublishParts } from './publish.ts';
 import type { PublishOutcome } from './publish-maps.ts';
 import type { PersistentRequest } from './publish-request.ts';
@@ -11,9 +12,11 @@ import { requestDigest } from './request-digest.ts';
 /** Publishes what this node keeps of a volume: its maps, or its workspace. */
 export async function publishPersistent(
   request: PersistentRequest,
+  credentials: PodCredentials,
   parts: PublishParts,
   call: Call,
 ): Promise<PublishOutcome> {
+  await parts.authority.identify(request.pod, credentials, call.signal);
   const { volumeId, targetPath, gid, singleTarget, readOnly } = request;
   const { content, userNamespace } = await findVolume(request, parts);
   if (content.type === 'shared') {
@@ -50,7 +53,7 @@ export function toSharedMaps(volumeId: string, newMaps: readonly NewMap[], acces
  */
 async function findVolume(
   { volumeId, type, pod }: PersistentRequest,
-  { authority: { volumes }, nodeId }: PublishParts,
+  { authority: { volumes, proves }, nodeId }: PublishParts,
 ): Promise<VolumeSpec> {
   if (volumes === undefined) {
     throw failedPrecondition(`this node plugin was started without --volumes, which a volume of type ${type} takes`);
@@ -63,6 +66,11 @@ async function findVolume(
   }
   const { content, nodeName, claim } = volume.spec;
   if (content.type !== type) throw failedPrecondition(`volume ${volumeId} has type ${content.type}, not ${type}`);
+  if (claim === undefined && proves) {
+    throw failedPrecondition(
+      `volume ${volumeId} does not say for which claim it was made, so that nobody can tell whose it is: external-provisioner has to run with --extra-create-metadata, and the claim has to be made anew`,
+    );
+  }
   if (claim !== undefined && claim.namespace !== pod?.namespace) {
     const whose = pod === undefined ? 'nobody says of which this one is' : `pod ${pod.podName} is in ${pod.namespace}`;
     throw permissionDenied(

@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Decision } from '../access/access.ts';
 import { parseBpfMap } from '../catalog/cluster-bpf-map.ts';
-import { CallError, Code, failedPrecondition, faultIn, notFound } from '../errors.ts';
+import { CallError, Code, failedPrecondition, faultIn, notFound, unauthenticated } from '../errors.ts';
 import { createNodeMetrics } from '../metrics.ts';
 import type { Pinner } from '../pinner/pinner.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { VolumeCapability_AccessMode_Mode as Mode, type NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
 import { PublishVolumeResponse_Outcome as Outcome, type VolumeMap } from '../rpc/generated/pinner.ts';
+import type { Volume, VolumeSpec } from '../volumes/volume.ts';
 import type { Authority } from './authority.ts';
 import type { ResolveSource } from './map-look.ts';
 import { createSourceResolver } from './map-source.ts';
@@ -52,12 +53,19 @@ interface NodeState {
   /** Thrown while nobody can tell what a request's word is worth. */
   readonly untrusted?: CallError;
   readonly resolveSource?: ResolveSource;
+  /** Thrown where the pod is another than the request says. */
+  readonly impostor?: CallError;
+  /** Whether pods prove who they are. */
+  readonly proves?: boolean;
+  /** The persistent volume. */
+  readonly volume?: Volume;
   /** What the pinner says to these files. */
   readonly refuses?: (maps: readonly VolumeMap[]) => boolean;
 }
 
 /** A cluster whose object "limits" is of no use to this version of the driver. */
-function startNode({ isRunning, granted, untrusted, resolveSource, refuses }: NodeState) {
+function startNode(state: NodeState) {
+  const { isRunning, granted, untrusted, resolveSource, refuses, impostor, proves = true, volume } = state;
   const maps = new Map([
     ['flows', bpfMap('flows', { source: { pinned: { path: '/sys/fs/bpf/flows' } } })],
     ['limits', bpfMap('limits', { source: { future: {} }, fileName: 'l', maxAccess: 'ReadWrite' })],
@@ -74,7 +82,12 @@ function startNode({ isRunning, granted, untrusted, resolveSource, refuses }: No
     requireTrusted() {
       if (untrusted !== undefined) throw untrusted;
     },
-    identify: async () => pod,
+    proves,
+    async identify(said) {
+      if (impostor !== undefined) throw impostor;
+      return said;
+    },
+    volumes: { get: async () => volume, list: async () => ({ volumes: [], damaged: [] }) },
   };
   const pinner: Partial<Pinner> = {
     async describeVolume() {
@@ -132,6 +145,47 @@ test('a new pod is refused a map whose object cannot be used', async () => {
     'bpffs_map_refusals_total{reason="sourceUnusable",pod="new"} 1',
   ]);
   assert.deepEqual(notes, {});
+});
+
+test('a volume of any type is for the pod that proves to be the one, and for no other', async () => {
+  const impostor = unauthenticated("the service account token is another's");
+  for (const type of ['maps', 'shared', 'workspace']) {
+    const volumeContext = { ...request.volumeContext, type, 'csi.storage.k8s.io/ephemeral': 'false' };
+    if (type !== 'maps') Reflect.deleteProperty(volumeContext, 'maps');
+    const asked = { ...request, volumeId: 'pvc-1-00000000', volumeContext };
+    const node = startNode({ isRunning: false, granted: ['flows'], impostor });
+    await assert.rejects(
+      node.publish(asked),
+      refusal(Code.UNAUTHENTICATED, /^the service account token is another's$/),
+    );
+    assert.deepEqual(node.published, []);
+    const running = startNode({ isRunning: true, granted: ['flows'], impostor });
+    await assert.rejects(running.publish(asked), refusal(Code.UNAVAILABLE, /another's$/));
+    assert.deepEqual(running.published, []);
+  }
+});
+
+test('where pods prove who they are, a volume says for which claim it was made', async () => {
+  const spec: VolumeSpec = {
+    volumeName: 'pvc-1',
+    content: { type: 'shared', newMaps: [] },
+    userNamespace: false,
+    accessModes: [],
+    capacityBytes: 0,
+    nodeName: nodeId,
+    claim: undefined,
+  };
+  const volume: Volume = { id: shared.volumeId, createdAt: new Date(), binding: undefined, spec };
+  const cluster = startNode({ isRunning: false, granted: [], volume });
+  const anybodys = refusal(
+    Code.FAILED_PRECONDITION,
+    /does not say for which claim it was made.*--extra-create-metadata/,
+  );
+  await assert.rejects(cluster.publish(shared), anybodys);
+  assert.deepEqual(cluster.published, []);
+  const machine = startNode({ isRunning: false, granted: [], volume, proves: false });
+  await machine.publish(shared);
+  assert.equal(machine.published.length, 1);
 });
 
 const shared = { ...request, volumeId: 'pvc-1-00000000', volumeContext: { type: 'shared' } };

@@ -42,7 +42,7 @@ export async function publish(
     const { changes, failure } =
       wanted.type === 'maps'
         ? await publishMaps(wanted, request, target, parts, call)
-        : await publishPersistent(wanted, parts, call);
+        : await publishPersistent(wanted, request, parts, call);
     parts.published.add(wanted);
     tell(wanted, changes, parts);
     if (failure !== undefined) throw failure;
