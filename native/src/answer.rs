@@ -1,19 +1,16 @@
 //! What the API answers, put together from what volumes and sources say.
 
 use std::os::fd::AsFd;
-use std::path::Path;
-
-use rustix::io::Errno;
 
 use crate::api;
 use crate::api::publish_volume_response::Outcome as Published;
 use crate::error::{Error, Result};
+use crate::kubelet::Target;
 use crate::map_type;
 use crate::request::Source;
 use crate::source::{IfAbsent, Map};
 use crate::store::Store;
 use crate::sys::bpf;
-use crate::sys::path::Place;
 use crate::volume::{self, Change, ChangeKind, Found, Layout, Mounted, Outcome, Publisher};
 
 /// A workspace has as many maps as its owner likes; an answer has not.
@@ -46,9 +43,9 @@ fn change(change: &Change) -> api::FileChange {
 ///
 /// # Errors
 /// [`Error::NotFound`] when it is not there.
-pub fn stats(publisher: &Publisher, id: &str, target: &Path) -> Result<api::GetVolumeStatsResponse> {
+pub fn stats(publisher: &Publisher, id: &str, target: &Target) -> Result<api::GetVolumeStatsResponse> {
     let mut stats = api::GetVolumeStatsResponse::default();
-    find(publisher, id, target)?.1.walk(&mut |_, file| {
+    find(publisher, id, target)?.walk(&mut |_, file| {
         stats.maps += 1;
         stats.memory_bytes += bpf::map_memory(file.map.fd.as_fd())?;
         Ok(())
@@ -60,8 +57,8 @@ pub fn stats(publisher: &Publisher, id: &str, target: &Path) -> Result<api::GetV
 ///
 /// # Errors
 /// [`Error::NotFound`] when it is not there.
-pub fn volume(publisher: &Publisher, id: &str, target: &Path) -> Result<api::DescribeVolumeResponse> {
-    let (place, mounted) = find(publisher, id, target)?;
+pub fn volume(publisher: &Publisher, id: &str, target: &Target) -> Result<api::DescribeVolumeResponse> {
+    let mounted = find(publisher, id, target)?;
     let mut files = Vec::new();
     mounted.walk(&mut |path, file| {
         if files.len() < FILES_MAX {
@@ -72,17 +69,18 @@ pub fn volume(publisher: &Publisher, id: &str, target: &Path) -> Result<api::Des
         Ok(())
     })?;
     let workspace = mounted.layout == Layout::Workspace;
-    Ok(api::DescribeVolumeResponse { workspace, files, generations: volume::generations(&mounted, &place)? })
+    Ok(api::DescribeVolumeResponse { workspace, files, generations: volume::generations(&mounted)? })
 }
 
-fn find(publisher: &Publisher, id: &str, target: &Path) -> Result<(Place, Mounted)> {
-    let absent = || Error::NotFound(format!("volume {id} is not published at {}", target.display()));
-    let place = Place::open(&publisher.kubelet_directory, target).map_err(|error| match error.errno {
-        Errno::NOENT | Errno::NOTDIR | Errno::LOOP => absent(),
-        _ => error.into(),
-    })?;
+fn find(publisher: &Publisher, id: &str, target: &Target) -> Result<Mounted> {
+    let absent = || Error::NotFound(format!("volume {id} is not published at {}", target.path().display()));
+    let place = match publisher.kubelet.place(target) {
+        Ok(place) => place.ok_or_else(absent)?,
+        Err(Error::InvalidArgument(_)) => return Err(absent()),
+        Err(error) => return Err(error),
+    };
     match volume::observe(&place, &publisher.sources.store)? {
-        Found::Volume(mounted) if mounted.is(id) => Ok((place, mounted)),
+        Found::Volume(mounted) if mounted.is(id) => Ok(mounted),
         _ => Err(absent()),
     }
 }
@@ -92,10 +90,10 @@ fn find(publisher: &Publisher, id: &str, target: &Path) -> Result<(Place, Mounte
 /// # Errors
 /// When the mount table cannot be read.
 pub fn volumes(publisher: &Publisher) -> Result<api::ListVolumesResponse> {
-    let volumes = volume::list(&publisher.kubelet_directory, &publisher.sources.store)?;
+    let volumes = volume::list(&publisher.kubelet, &publisher.sources.store)?;
     let volumes = volumes.into_iter().map(|listed| api::Volume {
         volume_id: listed.volume_id,
-        target_path: listed.target.to_string_lossy().into_owned(),
+        target_path: listed.target.path().to_string_lossy().into_owned(),
     });
     Ok(api::ListVolumesResponse { volumes: volumes.collect() })
 }

@@ -16,9 +16,12 @@ pub struct Config {
     /// The only uid that is answered: the node plugin's
     #[arg(long, env = "PINNER_PEER_UID", default_value_t = 65532)]
     pub peer_uid: u32,
-    /// Directory beneath which all volumes lie
+    /// The kubelet's own directory; volumes are published where the kubelet has them, in `pods` beneath it
     #[arg(long, env = "PINNER_KUBELET_DIR", default_value = "/var/lib/kubelet")]
     pub kubelet_dir: PathBuf,
+    /// Touch a volume only where the kubelet's `vol_data.json` beside the target names this driver, and the volume
+    #[arg(long, env = "PINNER_DRIVER_NAME")]
+    pub driver_name: Option<String>,
     /// Directory for the maps that the pinner makes; a bpffs is mounted there unless it lies on one
     #[arg(long, env = "PINNER_STORE_DIR", default_value = "/run/csi-driver-bpffs/store")]
     pub store_dir: PathBuf,
@@ -96,8 +99,12 @@ impl Config {
                 return Err(format!("{flag}: {} exists and is no directory", path.display()));
             }
         }
-        if !self.kubelet_dir.is_dir() {
-            return Err(format!("--kubelet-dir: {} is no directory", self.kubelet_dir.display()));
+        let pods = self.kubelet_dir.join("pods");
+        if !pods.is_dir() {
+            return Err(format!("--kubelet-dir: {} is no directory; give the kubelet's --root-dir", pods.display()));
+        }
+        if self.driver_name.as_ref().is_some_and(String::is_empty) {
+            return Err("--driver-name: is empty; leave it out, and the kubelet's word is not asked for".to_owned());
         }
         if !self.socket.parent().is_some_and(Path::is_dir) {
             return Err(format!("--socket: the directory of {} does not exist", self.socket.display()));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! main ── config, privileges, probe ─▶ listen ─▶ server ─▶ request (checked) ─▶ volume ─▶ source ─▶ store
-//!                                                                                  └────────┴─────────┴──▶ sys
+//!                                                                 └─▶ kubelet ◀─┘  └────────┴─────────┴──▶ sys
 //! ```
 //!
 //! It knows maps and mounts; who may have which map is decided before it is asked.
@@ -11,6 +11,7 @@ pub mod answer;
 pub mod call;
 pub mod config;
 pub mod error;
+pub mod kubelet;
 pub mod listen;
 pub mod map_memory;
 pub mod map_type;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bpffs_pinner::api::pinner_server::PinnerServer;
 use bpffs_pinner::config::{Command, Config};
+use bpffs_pinner::kubelet::Kubelet;
 use bpffs_pinner::probe::probe;
 use bpffs_pinner::server::{Service, only_peer};
 use bpffs_pinner::source::Sources;
@@ -100,7 +101,8 @@ fn run(config: Config) -> Result<(), Failure> {
     let limits =
         Limits { maps: config.created_maps_max, memory: config.created_memory_max, workspaces: config.workspaces_max };
     let sources = Sources { pin_roots: config.pin_roots, store: Store::open_or_mount(config.store_dir, limits)? };
-    let publisher = Publisher::new(config.kubelet_dir, sources, Composer::new()?);
+    let kubelet = Kubelet::open(&config.kubelet_dir, config.driver_name)?;
+    let publisher = Publisher::new(kubelet, sources, Composer::new()?);
     let service = Service::new(publisher, features);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(KERNEL_THREADS).build()?;

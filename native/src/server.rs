@@ -1,6 +1,5 @@
 //! The gRPC service: one check of the caller, one kernel transaction on a thread of its own, one log line.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,6 +10,7 @@ use tonic::{Request, Response, Status};
 use crate::api::pinner_server::Pinner;
 use crate::call::{Subject, Targets, Waiting, log};
 use crate::error::{Error, Result};
+use crate::kubelet::{Kubelet, Target};
 use crate::probe::Feature;
 use crate::request::{Source, Volume, Workspace, kept_volume_id, target_path, volume_id};
 use crate::volume::Publisher;
@@ -48,8 +48,8 @@ impl Service {
         Self { publisher: Arc::new(publisher), targets: Targets::default(), features, unable }
     }
 
-    fn kubelet_directory(&self) -> &Path {
-        &self.publisher.kubelet_directory
+    fn kubelet(&self) -> &Kubelet {
+        &self.publisher.kubelet
     }
 
     /// # Errors
@@ -102,8 +102,8 @@ impl Pinner for Service {
         let subject = Subject { volume_id: request.volume_id.clone(), target_path: request.target_path.clone() };
         let parse = |service: &Self| {
             service.check_able()?;
-            let volume = Volume::parse(request, service.kubelet_directory())?;
-            Ok((service.targets.claim(&volume.target)?, volume))
+            let volume = Volume::parse(request, service.kubelet())?;
+            Ok((service.targets.claim(volume.target.path())?, volume))
         };
         self.call("PublishVolume", subject, parse, |publisher, (_claim, volume), is_cancelled| {
             publisher.publish(&volume, is_cancelled).map(answer::published)
@@ -119,8 +119,8 @@ impl Pinner for Service {
         let subject = Subject { volume_id: request.volume_id.clone(), target_path: request.target_path.clone() };
         let parse = |service: &Self| {
             service.check_able()?;
-            let workspace = Workspace::parse(request, service.kubelet_directory())?;
-            Ok((service.targets.claim(&workspace.target)?, workspace))
+            let workspace = Workspace::parse(request, service.kubelet())?;
+            Ok((service.targets.claim(workspace.target.path())?, workspace))
         };
         self.call("PublishWorkspace", subject, parse, |publisher, (_claim, workspace), is_cancelled| {
             publisher.publish_workspace(&workspace, is_cancelled).map(answer::published)
@@ -136,8 +136,8 @@ impl Pinner for Service {
         let subject = Subject { volume_id: id.clone(), target_path: target.clone() };
         let parse = |service: &Self| {
             let id = volume_id(id)?;
-            let target = target_path(target, service.kubelet_directory())?;
-            Ok((service.targets.claim(&target)?, id, target))
+            let target = target_path(&target, service.kubelet())?;
+            Ok((service.targets.claim(target.path())?, id, target))
         };
         self.call("UnpublishVolume", subject, parse, |publisher, (_claim, id, target), _| {
             publisher.unpublish(&id, &target).map(|()| api::UnpublishVolumeResponse {})
@@ -151,8 +151,8 @@ impl Pinner for Service {
     ) -> std::result::Result<Response<api::GetVolumeStatsResponse>, Status> {
         let api::GetVolumeStatsRequest { volume_id: id, target_path: target } = request.into_inner();
         let subject = Subject { volume_id: id.clone(), target_path: target.clone() };
-        let parse = |service: &Self| Ok((volume_id(id)?, target_path(target, service.kubelet_directory())?));
-        let work = |publisher: &Publisher, (id, target): (String, PathBuf), _: &dyn Fn() -> bool| {
+        let parse = |service: &Self| Ok((volume_id(id)?, target_path(&target, service.kubelet())?));
+        let work = |publisher: &Publisher, (id, target): (String, Target), _: &dyn Fn() -> bool| {
             answer::stats(publisher, &id, &target)
         };
         self.call("GetVolumeStats", subject, parse, work).await
@@ -164,8 +164,8 @@ impl Pinner for Service {
     ) -> std::result::Result<Response<api::DescribeVolumeResponse>, Status> {
         let api::DescribeVolumeRequest { volume_id: id, target_path: target } = request.into_inner();
         let subject = Subject { volume_id: id.clone(), target_path: target.clone() };
-        let parse = |service: &Self| Ok((volume_id(id)?, target_path(target, service.kubelet_directory())?));
-        let work = |publisher: &Publisher, (id, target): (String, PathBuf), _: &dyn Fn() -> bool| {
+        let parse = |service: &Self| Ok((volume_id(id)?, target_path(&target, service.kubelet())?));
+        let work = |publisher: &Publisher, (id, target): (String, Target), _: &dyn Fn() -> bool| {
             answer::volume(publisher, &id, &target)
         };
         self.call("DescribeVolume", subject, parse, work).await

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import {
   IdentityClient,
@@ -41,6 +42,30 @@ export interface Kubelet {
   close(): void;
 }
 
+/** The name of the driver that it keeps its volumes under. */
+export const DRIVER_NAME = 'csi.bpffs.dev';
+
+/**
+ * What the kubelet writes beside a target before it asks for the volume, and removes when that one is gone (saveVolumeData).
+ * https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/volume/csi/csi_mounter.go
+ */
+export function volumeDataOf(volumeHandle: string, isPersistent: boolean): string {
+  const volumeLifecycleMode = isPersistent ? 'Persistent' : 'Ephemeral';
+  return JSON.stringify({ driverName: DRIVER_NAME, volumeHandle, volumeLifecycleMode });
+}
+
+/** Where that is. */
+export function volumeData(targetPath: string): string {
+  return join(dirname(targetPath), 'vol_data.json');
+}
+
+/** Removes what lies around a target (removeMountDir); what the driver left there stays, to be seen. */
+async function tidy(targetPath: string): Promise<void> {
+  if (existsSync(targetPath)) return;
+  await rm(volumeData(targetPath), { force: true });
+  await rmdir(dirname(targetPath)).catch(() => {});
+}
+
 /** `socket`: the node plugin's; `directory`: the kubelet's own, where pods' volumes lie. */
 export function createKubelet(socket: string, directory: string): Kubelet {
   const identity = createCsiClient(IdentityClient, socket);
@@ -63,6 +88,7 @@ export function createKubelet(socket: string, directory: string): Kubelet {
     async publish(pod, change) {
       const targetPath = volumePath(pod);
       await mkdir(dirname(targetPath), { recursive: true });
+      await writeFile(volumeData(targetPath), volumeDataOf(volumeId(pod), pod.persistentVolume !== undefined));
       const request: NodePublishVolumeRequest = {
         volumeId: volumeId(pod),
         publishContext: {},
@@ -87,10 +113,17 @@ export function createKubelet(socket: string, directory: string): Kubelet {
         },
       };
       change?.(request);
-      await call(node, node.nodePublishVolume, request);
+      try {
+        await call(node, node.nodePublishVolume, request);
+      } catch (error) {
+        await tidy(targetPath);
+        throw error;
+      }
     },
     async unpublish(pod) {
-      await call(node, node.nodeUnpublishVolume, { volumeId: volumeId(pod), targetPath: volumePath(pod) });
+      const targetPath = volumePath(pod);
+      await call(node, node.nodeUnpublishVolume, { volumeId: volumeId(pod), targetPath });
+      await tidy(targetPath);
     },
     stats: (pod) =>
       call(node, node.nodeGetVolumeStats, {

@@ -4,7 +4,7 @@ import { chmod, mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { CallError } from '../errors.ts';
-import { createKubelet, type Kubelet } from './kubelet.ts';
+import { createKubelet, DRIVER_NAME, type Kubelet } from './kubelet.ts';
 import { createProvisioner, type Provisioner } from './provisioner.ts';
 
 /** What a local node is made from. */
@@ -17,6 +17,8 @@ export interface LocalNodeOptions {
   readonly catalog: string;
   /** YAML with RBAC objects. */
   readonly grants: string;
+  /** The pinner asks for the kubelet's word, as it does in a cluster: it touches only what `LocalNode.kubelet` has. */
+  readonly vouched?: boolean;
 }
 
 /**
@@ -98,6 +100,7 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
     run(logs.pinner.fd, join(root, 'dist', 'bpffs-pinner'), [
       ...['--socket', pinnerSocket, '--peer-uid', '0', '--kubelet-dir', kubeletDirectory],
       ...['--store-dir', storeDirectory, '--pin-root', pins],
+      ...(options.vouched ? ['--driver-name', DRIVER_NAME] : []),
     ]);
   const runUnprivileged = (log: number, args: readonly string[]) =>
     run(log, 'setpriv', [

@@ -4,7 +4,7 @@
 //
 // Each figure stands beside its floor from the same run: an empty call of the same server, or the same system calls in a bare
 // loop. Machines differ and are noisy; compare the ratios.
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { type LocalNode, startLocalNode } from '../../src/cli/local-node.ts';
@@ -52,14 +52,13 @@ function mapList(maps: number, access: Access): string {
 }
 
 /** Maps in the pins of this node: map0, map1 … */
-async function createMaps(node: LocalNode, directory: string, maps: number): Promise<void> {
+async function createMaps(node: LocalNode, maps: number): Promise<void> {
   const program = join(root, 'dist', 'map');
   for (let map = 0; map < maps; map++) await execa(program, ['create', join(node.pins, `map${map}`)]);
-  await mkdir(join(directory, 'kubelet', 'load'));
 }
 
 async function load<Kind extends string>(node: LocalNode, args: readonly string[]): Promise<Measured<Kind>> {
-  const target = ['--target-dir', join(node.kubeletDirectory, 'load')];
+  const target = ['--target-dir', join(node.kubeletDirectory, 'pods')];
   const { stdout } = await execa(join(root, 'test/bench/bin/load'), [
     ...['--socket', node.csiSocket, '--json'],
     ...(args.includes('empty') ? [] : target),
@@ -172,7 +171,7 @@ async function withNode(maps: number, measure: (node: LocalNode, directory: stri
     const node = await startLocalNode({ root, directory, catalog: catalog(maps), grants: GRANTS });
     try {
       await node.ready();
-      await createMaps(node, directory, maps);
+      await createMaps(node, maps);
       await measure(node, directory);
     } finally {
       await node.stop();

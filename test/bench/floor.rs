@@ -199,7 +199,7 @@ async fn connect(socket: PathBuf) -> std::result::Result<PinnerClient<Channel>, 
 async fn rpc_loop(options: &Options, caller: usize) -> std::result::Result<Times, Box<dyn std::error::Error>> {
     let mut client = connect(options.socket.clone()).await?;
     // The pinner looks at a pod's other volumes: each caller is a pod of its own.
-    let parent = options.kubelet_dir.join(format!("rpc{caller}/volume"));
+    let parent = options.kubelet_dir.join(format!("pods/rpc{caller}/volumes/kubernetes.io~csi/volume"));
     let _ = std::fs::create_dir_all(&parent);
     let (volume_id, target_path) = (format!("rpc-{caller}"), parent.join("mount").display().to_string());
     let maps = (0..options.maps).map(|map| {

@@ -1,7 +1,8 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { PodIdentity } from '../../src/access/access.ts';
 import { call, createCsiClient } from '../../src/cli/csi-client.ts';
+import { volumeData, volumeDataOf } from '../../src/cli/kubelet.ts';
 import { NodeClient } from '../../src/rpc/generated/csi.ts';
 import { publishRequest } from '../node-plugin/harness.ts';
 import { targets } from './node-state.ts';
@@ -28,11 +29,15 @@ export function openDirect(): Direct {
   const volumeId = `csi-${'d'.repeat(64)}`;
   // What the kubelet makes around a volume, it takes away again, and may do so here too.
   const tidy = (pod: PodIdentity) =>
-    cluster.run('rmdir', '--parents', '--ignore-fail-on-non-empty', dirname(targetOf(pod))).catch(() => {});
+    cluster
+      .run('rm', '--force', volumeData(targetOf(pod)))
+      .then(() => cluster.run('rmdir', '--parents', '--ignore-fail-on-non-empty', dirname(targetOf(pod))))
+      .catch(() => {});
   return {
     async publish(pod, maps, token) {
       const targetPath = targetOf(pod);
       await mkdir(cluster.node.path(dirname(targetPath)), { recursive: true });
+      await writeFile(cluster.node.path(volumeData(targetPath)), volumeDataOf(volumeId, false));
       const request = publishRequest((r) => {
         r.volumeId = volumeId;
         r.targetPath = targetPath;

@@ -11,6 +11,7 @@ test("the doctor follows a link to the kubelet's directory", async (t) => {
   const data = join(directory, 'data');
   await mkdir(data);
   await execa('mount', ['-t', 'tmpfs', 'none', data]);
+  await mkdir(join(data, 'pods'));
   t.after(async () => {
     await execa('umount', [data]);
     await rm(directory, { recursive: true });

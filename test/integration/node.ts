@@ -124,7 +124,7 @@ async function unmountBeneath(directory: string): Promise<void> {
 export async function withNode(use: (node: LocalNode, directory: string) => Promise<void>): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'csi-driver-bpffs-test-'));
   try {
-    const node = await startLocalNode({ root, directory, catalog: CATALOG, grants: GRANTS });
+    const node = await startLocalNode({ root, directory, catalog: CATALOG, grants: GRANTS, vouched: true });
     try {
       await node.ready();
       await execa(mapProgram, ['create', join(node.pins, 'flows')]);

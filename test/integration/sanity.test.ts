@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { execa } from 'execa';
 import { withNode } from './node.ts';
+import { serveAsKubelet } from './sanity-kubelet.ts';
 
 /** Of csi-sanity 5.6.0: all but those for attaching, staging, snapshots, growing, modifying, groups and capacity. */
 const RUN = 38;
@@ -28,20 +29,17 @@ for (const [type, parameters] of Object.entries(CLASSES)) {
     await withNode(async ({ csiSocket, controllerSocket, kubeletDirectory }, directory) => {
       const [parametersFile, report] = [join(directory, 'parameters.yaml'), join(directory, 'report.json')];
       await writeFile(parametersFile, parameters);
+      const kubelet = await serveAsKubelet(join(directory, 'kubelet.sock'), csiSocket, kubeletDirectory);
       const { stdout } = await execa(
         'test/conformance/bin/csi-sanity',
         [
-          ...['--csi.endpoint', csiSocket, '--csi.controllerendpoint', controllerSocket],
-          ...[
-            '--csi.mountdir',
-            join(kubeletDirectory, 'sanity'),
-            '--csi.stagingdir',
-            join(kubeletDirectory, 'staging'),
-          ],
+          ...['--csi.endpoint', kubelet.socket, '--csi.controllerendpoint', controllerSocket],
+          ...['--csi.mountdir', join(directory, 'sanity'), '--csi.stagingdir', join(directory, 'staging')],
           ...['--csi.testvolumeparameters', parametersFile, '--ginkgo.no-color', '--ginkgo.json-report', report],
         ],
         { reject: false },
       );
+      kubelet.close();
       const [{ SpecReports: all }] = JSON.parse(await readFile(report, 'utf8')) as [{ SpecReports: readonly Spec[] }];
       const specs = all.filter(({ LeafNodeType }) => LeafNodeType === 'It');
       const count = (state: string) => specs.filter(({ State }) => State === state).length;

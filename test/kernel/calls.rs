@@ -105,7 +105,7 @@ fn cancellation_is_looked_at_before_each_step() {
     let (_flows, flows) = node.map("flows", 1);
     let publisher = node.publisher(Composer::new().unwrap());
     let wanted = Wanted::new("volume", &node.target("pod")).write("flows", flows);
-    let volume = || Volume::parse(wanted.request(), &node.kubelet).unwrap();
+    let volume = || Volume::parse(wanted.request(), &publisher.kubelet).unwrap();
     let looks = std::cell::Cell::new(0);
     let cancelled_at = |look| {
         looks.set(0);
@@ -116,7 +116,7 @@ fn cancellation_is_looked_at_before_each_step() {
     publisher.publish(&volume(), &|| never(&looks)).unwrap();
     let steps = looks.get();
     assert!(steps >= 3, "{steps} looks: before resolving, building and attaching");
-    publisher.unpublish("volume", &wanted.target()).unwrap();
+    publisher.unpublish("volume", &volume().target).unwrap();
 
     for step in 0..steps {
         let cancelled = cancelled_at(step);

@@ -106,7 +106,11 @@ fn what_is_not_there(node: &Node) {
     assert_refused(node.describe_volume("volume", &target), Code::NotFound, &[absent]);
     crate::support::mounts::bpffs(&target);
     assert_refused(node.describe_volume("volume", &target), Code::NotFound, &[absent]);
-    assert_refused(node.describe_volume("volume", &node.kubelet.join("gone/mount")), Code::NotFound, &[absent]);
+    assert_refused(
+        node.describe_volume("volume", &node.kubelet.join("pods/gone/volumes/kubernetes.io~csi/maps/mount")),
+        Code::NotFound,
+        &[absent],
+    );
     assert_refused(node.describe_volume("", &target), Code::InvalidArgument, &["volume_id: "]);
     assert_refused(node.describe_volume("volume", &node.root), Code::InvalidArgument, &["target_path: "]);
 }

@@ -33,6 +33,7 @@ mod support;
 mod swap;
 mod target;
 mod unpublish;
+mod vouched;
 mod workspace;
 mod workspace_closed;
 mod workspace_view;

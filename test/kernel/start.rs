@@ -60,6 +60,8 @@ fn bad_configuration_is_one_line_that_names_the_flag() {
         ("--kubelet-dir", "/etc/"),
         ("--kubelet-dir", missing),
         ("--kubelet-dir", file),
+        ("--kubelet-dir", "/proc"),
+        ("--driver-name", ""),
         ("--store-dir", "store"),
         ("--store-dir", file),
         ("--pin-root", "/sys//fs"),

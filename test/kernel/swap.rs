@@ -113,8 +113,7 @@ fn there_is_a_complete_one_at_every_moment(node: &Node) {
 
 /// What a container with `mountPropagation: HostToContainer` sees: its bind of the volume is a slave of the host's.
 fn a_running_container_that_follows_mounts_sees_each_generation(node: &Node) {
-    mounts::tmpfs(&node.kubelet);
-    mount_change(&node.kubelet, MountPropagationFlags::SHARED).unwrap();
+    mount_change(&node.root, MountPropagationFlags::SHARED).unwrap();
     let wanted = publish(node);
     let view = node.root.join("view");
     fs::create_dir(&view).unwrap();
@@ -168,7 +167,7 @@ fn several_generations_are_unpublished_at_once() {
     }
     // As on a kernel that cannot slide one beneath another: each generation lies on the one before.
     for _ in 0..3 {
-        stack_another(&node, &wanted);
+        stack_another(&wanted);
     }
     assert!(mounts::at(&wanted.target()).len() >= 4);
     assert_eq!(node.list().len(), 1);
@@ -180,11 +179,11 @@ fn several_generations_are_unpublished_at_once() {
 }
 
 /// Copies the generation at the top, and mounts the copy on it.
-fn stack_another(node: &Node, wanted: &Wanted) {
+fn stack_another(wanted: &Wanted) {
     use bpffs_pinner::sys::{mount, path};
-    let place = path::Place::open(&node.kubelet, &wanted.target()).unwrap();
-    let copy = mount::clone_tree(place.parent.as_fd(), &place.name).unwrap();
-    mount::attach(copy.as_fd(), place.parent.as_fd(), &place.name).unwrap();
+    let target = path::open_beneath(&wanted.target(), "".as_ref()).unwrap();
+    let copy = mount::clone_tree(target.as_fd(), c"").unwrap();
+    mount::attach(copy.as_fd(), target.as_fd(), c"").unwrap();
 }
 
 #[test]

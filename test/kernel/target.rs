@@ -7,6 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use bpffs_pinner::api::Access;
+use bpffs_pinner::api::publish_volume_response::Outcome;
 use bpffs_pinner::sys::mount;
 use tonic::Code;
 
@@ -31,41 +32,68 @@ fn assert_untouched(node: &Node, what: &str, target: &str, publish: (Code, &str)
 fn a_path_that_leads_elsewhere(node: &Node) {
     const INVALID: Code = Code::InvalidArgument;
     let kubelet = node.kubelet.to_str().unwrap();
+    let pods = format!("{kubelet}/pods");
+    let volumes = |pod: &str| format!("{pods}/{pod}/volumes/kubernetes.io~csi");
     let outside = node.root.join("outside");
-    fs::create_dir_all(outside.join("pod")).unwrap();
-    fs::create_dir(node.kubelet.join("pod")).unwrap();
-    fs::write(node.kubelet.join("file"), "content").unwrap();
-    symlink(&outside, node.kubelet.join("out")).unwrap();
-    symlink("pod", node.kubelet.join("in")).unwrap();
-    symlink("nowhere", node.kubelet.join("dangling")).unwrap();
+    fs::create_dir_all(outside.join("pods/pod/volumes/kubernetes.io~csi/maps")).unwrap();
+    fs::create_dir_all(node.pod("pod", "maps").parent().unwrap()).unwrap();
+    fs::create_dir_all(format!("{pods}/pod/volumes/kubernetes.io~empty-dir/maps")).unwrap();
+    fs::write(format!("{}/file", volumes("pod")), "content").unwrap();
+    symlink(outside.join("pods/pod"), format!("{pods}/out")).unwrap();
+    symlink("maps", format!("{}/in", volumes("pod"))).unwrap();
+    symlink("nowhere", format!("{}/dangling", volumes("pod"))).unwrap();
 
+    let outside = outside.join("pods/pod/volumes/kubernetes.io~csi/maps/mount").to_str().unwrap().to_owned();
+    let not_there = "/pods/<pod>/volumes/kubernetes.io~csi/<volume>/mount";
+    let maps = format!("{}/maps", volumes("pod"));
     for (what, target, part) in [
-        ("outside", outside.join("pod/mount").to_str().unwrap().to_owned(), "is not beneath the kubelet's directory"),
-        ("a namesake", format!("{kubelet}2/mount"), "is not beneath the kubelet's directory"),
+        ("outside", outside, "is not beneath the kubelet's directory"),
+        ("a namesake", format!("{kubelet}2/pods/pod/volumes/kubernetes.io~csi/maps/mount"), "is not beneath the"),
         ("the directory", kubelet.to_owned(), "is not beneath the kubelet's directory"),
+        ("of a volume", maps.clone(), not_there),
+        ("another name", format!("{maps}/mount2"), not_there),
+        ("deeper", format!("{maps}/mount/mount"), not_there),
+        ("another kind", format!("{pods}/pod/volumes/kubernetes.io~empty-dir/maps/mount"), not_there),
+        ("of a plugin", format!("{kubelet}/plugins/pod/volumes/kubernetes.io~csi/maps/mount"), not_there),
+        ("of a pod", format!("{pods}/pod/mount"), not_there),
         ("dots", format!("{kubelet}/../outside/pod/mount"), "\"..\""),
-        ("dots back", format!("{kubelet}/pod/../pod/mount"), "\"..\""),
-        ("dots last", format!("{kubelet}/pod/.."), "\"..\""),
-        ("a dot", format!("{kubelet}/./pod/mount"), "\".\""),
-        ("two slashes", format!("{kubelet}//pod/mount"), "empty elements"),
-        ("a slash last", format!("{kubelet}/pod/mount/"), "empty elements"),
-        ("relative", "pod/mount".to_owned(), "must be absolute"),
+        ("dots back", format!("{maps}/../maps/mount"), "\"..\""),
+        ("dots last", format!("{maps}/.."), "\"..\""),
+        ("a dot", format!("{kubelet}/./pods/pod/volumes/kubernetes.io~csi/maps/mount"), "\".\""),
+        ("two slashes", format!("{kubelet}//pods/pod/volumes/kubernetes.io~csi/maps/mount"), "empty elements"),
+        ("a slash last", format!("{maps}/mount/"), "empty elements"),
+        ("relative", "pods/pod/volumes/kubernetes.io~csi/maps/mount".to_owned(), "must be absolute"),
         ("empty", String::new(), "must be absolute"),
-        ("a NUL", format!("{kubelet}/pod/mo\0unt"), "must be absolute"),
+        ("a NUL", format!("{maps}/mo\0unt"), "must be absolute"),
         ("too long", format!("{kubelet}/{}mount", "x/".repeat(2100)), "at most 4095 bytes"),
-        ("too long a name", format!("{kubelet}/pod/{}", "x".repeat(256)), "at most 255 bytes"),
-        ("too long a parent", format!("{kubelet}/{}/mount", "x".repeat(256)), "at most 255 bytes"),
+        ("too long a name", format!("{maps}/{}", "x".repeat(256)), "at most 255 bytes"),
+        ("too long a parent", format!("{}/{}/mount", volumes("pod"), "x".repeat(256)), "at most 255 bytes"),
     ] {
         let expected = (INVALID, part);
         assert_untouched(node, what, &target, expected, Some(expected));
     }
 
     let (publish, unpublish) = ((INVALID, "symbolic link"), Some((INVALID, "symbolic link")));
-    assert_untouched(node, "link outside", &format!("{kubelet}/out/pod/mount"), publish, unpublish);
-    assert_untouched(node, "link inside", &format!("{kubelet}/in/mount"), publish, unpublish);
-    assert_untouched(node, "dangling link", &format!("{kubelet}/dangling/mount"), publish, unpublish);
-    assert_untouched(node, "no parent", &format!("{kubelet}/gone/mount"), (INVALID, "does not exist"), None);
-    assert_untouched(node, "file above", &format!("{kubelet}/file/mount"), (INVALID, "does not exist"), unpublish);
+    assert_untouched(node, "link outside", &format!("{}/maps/mount", volumes("out")), publish, unpublish);
+    assert_untouched(node, "link inside", &format!("{}/in/mount", volumes("pod")), publish, unpublish);
+    assert_untouched(node, "dangling link", &format!("{}/dangling/mount", volumes("pod")), publish, unpublish);
+    let gone = format!("{}/gone/mount", volumes("pod"));
+    assert_untouched(node, "no parent", &gone, (INVALID, "does not exist"), None);
+    assert_untouched(node, "file above", &format!("{}/file/mount", volumes("pod")), publish, unpublish);
+}
+
+/// What is mounted there is somebody's volume, or an administrator's, and what lies in it is not the kubelet's.
+fn nothing_inside_a_mount_is_touched(node: &Node) {
+    for above in ["", "/volumes", "/volumes/kubernetes.io~csi", "/volumes/kubernetes.io~csi/maps"] {
+        let pod = node.kubelet.join(format!("pods/pod{}", above.len()));
+        let mounted = PathBuf::from(format!("{}{above}", pod.display()));
+        fs::create_dir_all(&mounted).unwrap();
+        mounts::tmpfs(&mounted);
+        let target = pod.join("volumes/kubernetes.io~csi/maps/mount");
+        fs::create_dir_all(&target).unwrap();
+        let expected = (Code::InvalidArgument, "inside something that is mounted");
+        assert_untouched(node, &format!("mount {}", above.len()), target.to_str().unwrap(), expected, Some(expected));
+    }
 }
 
 /// What is there, how it is made, and what the refusal says.
@@ -145,7 +173,7 @@ fn attach(mount: &OwnedFd, target: &Path) {
     mount::attach(mount.as_fd(), rustix::fs::CWD, &target).unwrap();
 }
 
-both_ways!(a_path_that_leads_elsewhere, something_else_at_the_target);
+both_ways!(a_path_that_leads_elsewhere, nothing_inside_a_mount_is_touched, something_else_at_the_target);
 
 /// A volume of the same shape as ours, but for the name of its source.
 #[test]
@@ -219,4 +247,32 @@ fn malformed_requests_name_the_field() {
     assert_refused(node.stats("volume", &outside), Code::InvalidArgument, &["target_path: "]);
     assert!(!target.exists());
     assert_eq!(mounts::beneath(&node.kubelet), []);
+}
+
+/// Where the kubelet's directory is a link, requests may name it either way, and answers name it as the kubelet does.
+#[test]
+fn the_kubelets_directory_may_be_a_link() {
+    let mut node = Node::without_pinner();
+    let resolved = node.root.join("data");
+    fs::rename(&node.kubelet, &resolved).unwrap();
+    symlink(&resolved, &node.kubelet).unwrap();
+    node.start_pinner(&[]);
+    let (_flows, flows) = node.map("flows", 1);
+    let wanted = Wanted::new("volume", &node.target("pod")).read("flows", flows).single_target();
+    assert_eq!(node.publish(&wanted).unwrap(), Outcome::Created);
+    let same = resolved.join(wanted.target().strip_prefix(&node.kubelet).unwrap());
+    let mut resolved = wanted.clone();
+    same.to_str().unwrap().clone_into(&mut resolved.0.target_path);
+    assert_eq!(node.publish(&resolved).unwrap(), Outcome::Unchanged);
+    assert_eq!(node.stats("volume", &same).unwrap().maps, 1);
+    let listed: Vec<_> = node.list().into_iter().map(|(_, target)| target).collect();
+    assert_eq!(listed, [wanted.target()]);
+    if node.shows_sources("a second target beneath a link") {
+        let mut second = wanted.clone();
+        node.target("another").to_str().unwrap().clone_into(&mut second.0.target_path);
+        let first = wanted.target();
+        assert_refused(node.publish(&second), Code::FailedPrecondition, &["one target", first.to_str().unwrap()]);
+    }
+    node.unpublish("volume", &same).unwrap();
+    assert!(!wanted.target().exists());
 }

@@ -29,7 +29,7 @@ fn what_is_gone_already_is_success(node: &Node) {
     fs::create_dir(&target).unwrap();
     node.unpublish("volume", &target).unwrap();
     assert!(!target.exists());
-    node.unpublish("volume", &node.kubelet.join("pods/gone/volumes/mount")).unwrap();
+    node.unpublish("volume", &node.kubelet.join("pods/gone/volumes/kubernetes.io~csi/volume/mount")).unwrap();
 }
 
 fn another_volume_is_left_alone(node: &Node) {

@@ -346,7 +346,10 @@ fn malformed_requests_name_the_field() {
         (id("a/b"), "volume_id: '/'"),
         (target("pods/mount"), "target_path: "),
         (target(outside.to_str().unwrap()), "is not beneath the kubelet's directory"),
-        (target(node.kubelet.join("gone/mount").to_str().unwrap()), "the parent directory of"),
+        (
+            target(node.kubelet.join("pods/gone/volumes/kubernetes.io~csi/pv/mount").to_str().unwrap()),
+            "the parent directory of",
+        ),
         (Workspace(good.0.clone()).gid(u32::MAX), "gid: 4294967295"),
     ] {
         for wanted in [Workspace(wanted.0.clone()).read_only(), wanted] {

@@ -81,7 +81,6 @@ fn listings_stay_covered_whatever_their_owner_tries(node: &Node) {
 
 /// Mounts that share events would be unmounted together: the covers of the store's, and of all other pods'.
 fn unpublishing_uncovers_no_other_pods(node: &Node) {
-    mounts::tmpfs(&node.kubelet);
     mount_change(&node.root, MountPropagationFlags::SHARED | MountPropagationFlags::REC).unwrap();
     let Some(first) = publish(node, "first") else { return };
     let second = publish(node, "second").unwrap();

@@ -5,12 +5,12 @@ mod source;
 
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use self::check::invalid;
 use crate::api;
 use crate::error::Result;
-use crate::sys::path::beneath;
+use crate::kubelet::{Kubelet, Target};
 
 pub use self::source::{Created, Loaded, Shape, Source, WorkspaceMap};
 
@@ -22,8 +22,8 @@ pub const MAPS_MAX: usize = 256;
 pub struct Volume {
     /// `[A-Za-z0-9._-]`.
     pub id: String,
-    /// Canonical and beneath the kubelet's directory.
-    pub target: PathBuf,
+    /// Where it shall be.
+    pub target: Target,
     /// File names are unique among those with a source.
     pub maps: Vec<VolumeMap>,
     /// Who owns it beside root; `None`: it is open to all who reach it.
@@ -43,8 +43,8 @@ pub struct Volume {
 pub struct Workspace {
     /// As [`kept_volume_id`] allows.
     pub id: String,
-    /// Canonical and beneath the kubelet's directory.
-    pub target: PathBuf,
+    /// Where it shall be.
+    pub target: Target,
     /// Who owns it beside root; `None`: it is open to all who reach it.
     pub gid: Option<u32>,
     /// A volume with the maps that are pinned in it, in place of itself.
@@ -85,19 +85,13 @@ pub fn kept_volume_id(field: &str, id: String) -> Result<String> {
     Ok(id)
 }
 
-/// Checks a target path against the kubelet's directory; links in it are found when it is opened.
+/// Checks a target path: one of those that the kubelet has. Links in it are found when it is opened.
 ///
 /// # Errors
 /// [`crate::error::Error::InvalidArgument`] naming the field.
-pub fn target_path(path: String, kubelet_directory: &Path) -> Result<PathBuf> {
-    const FIELD: &str = "target_path";
-    check::absolute_path(FIELD, &path)?;
-    let path = PathBuf::from(path);
-    if beneath(kubelet_directory, &path).is_none() {
-        let (path, root) = (path.display(), kubelet_directory.display());
-        return invalid(FIELD, format_args!("{path} is not beneath the kubelet's directory {root}"));
-    }
-    Ok(path)
+pub fn target_path(path: &str, kubelet: &Kubelet) -> Result<Target> {
+    check::absolute_path("target_path", path)?;
+    kubelet.target(Path::new(path))
 }
 
 impl Volume {
@@ -105,13 +99,13 @@ impl Volume {
     ///
     /// # Errors
     /// [`crate::error::Error::InvalidArgument`] naming the field.
-    pub fn parse(request: api::PublishVolumeRequest, kubelet_directory: &Path) -> Result<Self> {
+    pub fn parse(request: api::PublishVolumeRequest, kubelet: &Kubelet) -> Result<Self> {
         if request.maps.len() > MAPS_MAX || (request.maps.is_empty() && !request.renew) {
             return invalid("maps", format_args!("must have 1 to {MAPS_MAX} entries, has {}", request.maps.len()));
         }
         let gid = group(request.gid)?;
         let id = volume_id(request.volume_id)?;
-        let target = target_path(request.target_path, kubelet_directory)?;
+        let target = target_path(&request.target_path, kubelet)?;
         let maps =
             request.maps.into_iter().map(|map| VolumeMap::parse(map, request.renew)).collect::<Result<Vec<_>>>()?;
         let digest = Some(request.request).filter(|digest| !digest.is_empty());
@@ -147,10 +141,10 @@ impl Workspace {
     ///
     /// # Errors
     /// [`crate::error::Error::InvalidArgument`] naming the field.
-    pub fn parse(request: api::PublishWorkspaceRequest, kubelet_directory: &Path) -> Result<Self> {
+    pub fn parse(request: api::PublishWorkspaceRequest, kubelet: &Kubelet) -> Result<Self> {
         let gid = group(request.gid)?;
         let id = kept_volume_id("volume_id", request.volume_id)?;
-        let target = target_path(request.target_path, kubelet_directory)?;
+        let target = target_path(&request.target_path, kubelet)?;
         Ok(Self { id, target, gid, read_only: request.read_only, single_target: request.single_target })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::os::fd::AsFd;
 
+use rustix::fs::OFlags;
+
 use super::Map;
 use super::pinned::map_at;
 use crate::error::{Error, Result};
@@ -27,5 +29,5 @@ pub fn open(store: &Store, wanted: &WorkspaceMap) -> Result<Map> {
     };
     let shown = format!("{:?} in workspace {volume_id:?}", path.display().to_string());
     let absent = || format!("nothing is pinned at {shown} yet: start the pod that pins it there");
-    map_at(open_within(root.as_fd(), path), &shown, absent)
+    map_at(open_within(root.as_fd(), path, OFlags::PATH), &shown, absent)
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -42,44 +42,34 @@ pub fn beneath<'a>(root: &Path, path: &'a Path) -> Option<&'a Path> {
 /// # Errors
 /// `ELOOP` for a symbolic link, `ENOENT`, `ENOTDIR`.
 pub fn open_beneath(root: &Path, relative: &Path) -> Result<OwnedFd> {
-    open_place(root, relative, OFlags::empty())
-}
-
-fn open_place(root: &Path, relative: &Path, kind: OFlags) -> Result<OwnedFd> {
-    let directory = open_root(root)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(root, flags, Mode::empty()).call("open", || root.display().to_string())?;
     if relative.as_os_str().is_empty() {
         return Ok(directory);
     }
-    resolve(directory.as_fd(), relative, kind, ResolveFlags::empty())
+    resolve(directory.as_fd(), relative, OFlags::PATH, ResolveFlags::empty())
         .call("openat2", || root.join(relative).display().to_string())
 }
 
-fn open_root(root: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::open(root, flags, Mode::empty()).call("open", || root.display().to_string())
-}
-
-/// As [`open_beneath`], from a directory that is open, and never across a mount.
+/// Opens `relative` with these flags from a directory that is open, following no link and never across a mount.
 ///
 /// # Errors
 /// As [`open_beneath`]; `EXDEV` where something is mounted on the way.
-pub fn open_within(directory: BorrowedFd<'_>, relative: &Path) -> Result<OwnedFd> {
-    resolve(directory, relative, OFlags::empty(), ResolveFlags::NO_XDEV)
-        .call("openat2", || relative.display().to_string())
+pub fn open_within(directory: BorrowedFd<'_>, relative: &Path, flags: OFlags) -> Result<OwnedFd> {
+    resolve(directory, relative, flags, ResolveFlags::NO_XDEV).call("openat2", || relative.display().to_string())
 }
 
 fn resolve(
     directory: BorrowedFd<'_>,
     relative: &Path,
-    kind: OFlags,
+    flags: OFlags,
     more: ResolveFlags,
 ) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | more;
     // openat2 answers EAGAIN when a rename or mount raced with "beneath"; the manual says to try again.
     loop {
         // With O_NOFOLLOW a link at the end would be opened as itself, in place of ELOOP.
-        let place = OFlags::PATH | OFlags::CLOEXEC | kind;
-        match rustix::fs::openat2(directory, relative, place, Mode::empty(), resolve) {
+        match rustix::fs::openat2(directory, relative, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
             Err(Errno::AGAIN) => {}
             opened => return opened,
         }
@@ -156,31 +146,6 @@ pub fn ensure_entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
 /// Whatever `mkdir(2)` says.
 pub fn ensure_directory(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).call("mkdir", || path.display().to_string())
-}
-
-/// Where a target lies: its parent, open, and its own name.
-#[derive(Debug)]
-pub struct Place {
-    /// The directory that holds it.
-    pub parent: OwnedFd,
-    /// The last element.
-    pub name: CString,
-    /// The whole path, for messages.
-    pub path: PathBuf,
-}
-
-impl Place {
-    /// Opens the parent of `path`, which has to be canonical and beneath `root`.
-    ///
-    /// # Errors
-    /// As [`open_beneath`]; `EXDEV` when `path` does not lie beneath `root`.
-    pub fn open(root: &Path, path: &Path) -> Result<Self> {
-        let outside = || Err(Errno::XDEV).call("open", || path.display().to_string());
-        let Some(relative) = beneath(root, path) else { return outside() };
-        let (Some(parent), Some(name)) = (relative.parent(), relative.file_name()) else { return outside() };
-        let Ok(name) = CString::new(name.as_encoded_bytes()) else { return outside() };
-        Ok(Self { parent: open_place(root, parent, OFlags::DIRECTORY)?, name, path: path.to_owned() })
-    }
 }
 
 #[cfg(test)]

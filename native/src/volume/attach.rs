@@ -11,7 +11,7 @@ use super::observe::Mounted;
 use super::publish::Publisher;
 use super::{list, siblings};
 use crate::error::{Error, Result};
-use crate::sys::path::Place;
+use crate::kubelet::{MOUNT, Place};
 use crate::sys::{Context, mount};
 
 /// What a pod gets by a volume.
@@ -56,9 +56,9 @@ impl Publisher {
         match &terms.gives {
             Gives::WritableMaps => {}
             Gives::ReadOnlyMaps(maps) => {
-                siblings::no_workspace_beside(place, &self.kubelet_directory, store, maps)?;
+                siblings::no_workspace_beside(place, store, maps)?;
             }
-            Gives::Workspace => siblings::no_read_only_map_beside(place, &self.kubelet_directory, store)?,
+            Gives::Workspace => siblings::no_read_only_map_beside(place, store)?,
         }
         last()?;
         match over {
@@ -68,12 +68,12 @@ impl Publisher {
     }
 
     fn refuse_second_target(&self, volume_id: &str, place: &Place) -> Result<()> {
-        let published = list::list(&self.kubelet_directory, &self.sources.store)?;
-        match published.iter().find(|other| other.volume_id == volume_id && other.target != place.path) {
+        let published = list::list(&self.kubelet, &self.sources.store)?;
+        match published.iter().find(|other| other.volume_id == volume_id && other.target.path() != place.path) {
             None => Ok(()),
             Some(other) => Err(Error::Unusable(format!(
                 "volume {volume_id:?} may be at one target at a time, and is published at {}: end the pod that has it",
-                other.target.display()
+                other.target.path().display()
             ))),
         }
     }
@@ -81,13 +81,13 @@ impl Publisher {
 
 /// Puts a complete tree where nothing is mounted; a directory that was made for it goes again when that fails.
 fn attach_first(tree: &OwnedFd, place: &Place) -> crate::sys::Result<()> {
-    let is_new = match rustix::fs::mkdirat(&place.parent, &place.name, Mode::from_raw_mode(0o750)) {
+    let is_new = match rustix::fs::mkdirat(&place.parent, MOUNT, Mode::from_raw_mode(0o750)) {
         Err(Errno::EXIST) => false,
         made => made.call("mkdir", || place.path.display().to_string()).map(|()| true)?,
     };
-    let attached = mount::attach(tree.as_fd(), place.parent.as_fd(), &place.name);
+    let attached = mount::attach(tree.as_fd(), place.parent.as_fd(), MOUNT);
     if attached.is_err() && is_new {
-        let _ = rustix::fs::unlinkat(&place.parent, &place.name, AtFlags::REMOVEDIR);
+        let _ = rustix::fs::unlinkat(&place.parent, MOUNT, AtFlags::REMOVEDIR);
     }
     attached
 }

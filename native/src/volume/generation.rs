@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::observe::Mounted;
 use super::{SOURCE_PREFIX, list, table};
-use crate::sys::path::Place;
+use crate::kubelet::{MOUNT, Place};
 use crate::sys::statmount::{self, MountStatus};
 use crate::sys::{Result, mount};
 
@@ -19,22 +19,27 @@ use crate::sys::{Result, mount};
 pub fn swap(tree: &OwnedFd, mounted: &Mounted, place: &Place) -> Result<()> {
     let is_covering = covered(mounted).is_some_and(|covered| covered > 0);
     if is_covering && mount::attach_beneath(tree.as_fd(), mounted.root.as_fd()).is_ok() {
-        return mount::detach(place.parent.as_fd(), &place.name);
+        return mount::detach(place.parent.as_fd(), MOUNT);
     }
-    mount::attach(tree.as_fd(), place.parent.as_fd(), &place.name)
+    mount::attach(tree.as_fd(), place.parent.as_fd(), MOUNT)
 }
 
-/// How many generations there are at a target, from the whole mount table on kernels that say it no other way.
+/// How many generations there are of a volume, from the whole mount table on kernels that say it no other way.
 ///
 /// # Errors
 /// When `/proc` is not there.
-pub fn count(mounted: &Mounted, place: &Place) -> Result<u32> {
+pub fn count(mounted: &Mounted) -> Result<u32> {
     if let Some(covered) = covered(mounted) {
         return Ok(covered + 1);
     }
-    let rows = table::read()?.into_iter();
-    let here = rows.filter_map(|row| list::volume(row, &[])).filter(|listed| listed.target == place.path).count();
-    Ok(u32::try_from(here).unwrap_or(u32::MAX).max(1))
+    let rows = table::read()?;
+    let mut count = 0;
+    let mut next = table::find(&rows, mounted.root.as_fd())?;
+    while let Some(row) = next.filter(|row| list::volume_id(row, &[]).is_some()) {
+        count += 1;
+        next = rows.iter().find(|beneath| beneath.id == row.parent);
+    }
+    Ok(count.max(1))
 }
 
 /// How many generations the volume at the top is mounted on; `None` before Linux 6.8. Where the kernel tells no source, what

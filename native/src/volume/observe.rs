@@ -11,9 +11,10 @@ use super::mark::Marks;
 use super::walk::{Cut, Limits, PinnedMap, walk};
 use super::whose::workspace_id;
 use crate::error;
+use crate::kubelet::{MOUNT, Place};
 use crate::store::Store;
 use crate::sys::mount::{self, BPF_MAGIC, TMPFS_MAGIC};
-use crate::sys::path::{Place, open_entry};
+use crate::sys::path::open_entry;
 use crate::sys::{Context, Result, statmount};
 
 /// A volume is the pinner's own work, and all of it is looked at.
@@ -71,7 +72,7 @@ pub struct Mounted {
 /// # Errors
 /// Whatever the kernel says unexpectedly.
 pub fn observe(place: &Place, store: &Store) -> Result<Found> {
-    let Some(entry) = open_entry(place.parent.as_fd(), &place.name)? else { return Ok(Found::Nothing) };
+    let Some(entry) = open_entry(place.parent.as_fd(), MOUNT)? else { return Ok(Found::Nothing) };
     let object = || place.path.display().to_string();
     let wanted = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::UID | StatxFlags::GID | Marks::WANTED;
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;

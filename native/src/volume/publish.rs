@@ -1,10 +1,7 @@
 //! Publishing a volume with maps: observe, resolve, build, attach.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-
-use rustix::io::Errno;
 
 use super::Modes;
 use super::attach::{Gives, Terms};
@@ -15,9 +12,10 @@ use super::mark::Mark;
 use super::observe::{Found, Layout, Mounted, observe};
 use super::renew::{Resolved, There};
 use crate::error::{Error, Result};
-use crate::request::{Source, Volume, VolumeMap};
+use crate::kubelet::{Kubelet, Lifecycle, Place, Target};
+use crate::request::{Created, Source, Volume, VolumeMap};
 use crate::source::{IfAbsent, Sources};
-use crate::sys::path::{Place, entries};
+use crate::sys::path::entries;
 
 /// What publishing did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +31,8 @@ pub enum Outcome {
 /// All that publishing needs.
 #[derive(Debug)]
 pub struct Publisher {
-    /// Beneath it all targets lie.
-    pub kubelet_directory: PathBuf,
+    /// Who says where volumes are.
+    pub kubelet: Kubelet,
     /// Where maps are looked for.
     pub sources: Sources,
     /// How trees are put together.
@@ -44,10 +42,10 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// One for all targets beneath a directory.
+    /// One for all volumes that a kubelet has.
     #[must_use]
-    pub fn new(kubelet_directory: PathBuf, sources: Sources, composer: Composer) -> Self {
-        Self { kubelet_directory, sources, composer, attaching: Mutex::default() }
+    pub fn new(kubelet: Kubelet, sources: Sources, composer: Composer) -> Self {
+        Self { kubelet, sources, composer, attaching: Mutex::default() }
     }
 
     /// Makes the volume at its target unless it is there just so.
@@ -58,7 +56,8 @@ impl Publisher {
     /// As the API's `PublishVolume`.
     pub fn publish(&self, volume: &Volume, is_cancelled: &dyn Fn() -> bool) -> Result<Outcome> {
         let proceed = || if is_cancelled() { Err(Error::Cancelled) } else { Ok(()) };
-        let place = self.open_place(&volume.target)?;
+        let (place, lifecycle) = self.open_place(&volume.target, &volume.id)?;
+        lifecycle.map_or(Ok(()), |lifecycle| check_kept(volume, lifecycle))?;
         let mounted = self.mounted(&place)?;
         let mut there = match &mounted {
             Some(mounted) => Some(same_request(mounted, volume, &place)?),
@@ -82,15 +81,15 @@ impl Publisher {
         Ok(changes.map_or(Outcome::Created, Outcome::Replaced))
     }
 
-    pub(super) fn open_place(&self, target: &Path) -> Result<Place> {
-        let shown = target.display();
-        Place::open(&self.kubelet_directory, target).map_err(|error| match error.errno {
-            Errno::LOOP => Error::InvalidArgument(format!("target_path: {shown} has a symbolic link in it")),
-            Errno::NOENT | Errno::NOTDIR => {
-                Error::InvalidArgument(format!("target_path: the parent directory of {shown} does not exist"))
-            }
-            _ => error.into(),
-        })
+    /// The place for a volume, and what the kubelet says of it where it is asked.
+    pub(super) fn open_place(&self, target: &Target, volume_id: &str) -> Result<(Place, Option<Lifecycle>)> {
+        let absent = || {
+            let shown = target.path().display();
+            Error::InvalidArgument(format!("target_path: the parent directory of {shown} does not exist"))
+        };
+        let place = self.kubelet.place(target)?.ok_or_else(absent)?;
+        let lifecycle = self.kubelet.vouched(&place, volume_id)?;
+        Ok((place, lifecycle))
     }
 
     /// The volume at a place; `None` where one can be put.
@@ -143,6 +142,20 @@ impl Publisher {
         let plan = Plan { volume_id, request, files: &files, gid: *gid, user_namespace: *user_namespace };
         Ok(build(&plan, &self.composer)?)
     }
+}
+
+/// Refuses maps that are kept for another volume, and any that are kept for one that ends with its pod.
+fn check_kept(volume: &Volume, lifecycle: Lifecycle) -> Result<()> {
+    for map in &volume.maps {
+        let Some(Source::Created(Created { volume_id: Some(keeper), .. })) = &map.source else { continue };
+        if lifecycle == Lifecycle::Ephemeral {
+            return Err(Error::Unusable(format!("map {:?}: nothing can be kept for an inline volume", map.name)));
+        }
+        if *keeper != volume.id {
+            return Err(Error::Unusable(format!("map {:?}: it is kept for another volume, {keeper:?}", map.name)));
+        }
+    }
+    Ok(())
 }
 
 fn occupied(place: &Place, what: &str) -> Error {

@@ -14,16 +14,17 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxAttributes, StatxFlags};
 use super::observe::{Found, Layout, Mounted, observe};
 use super::whose::{may_have_maps, workspace_id};
 use crate::error::{Error, Result};
+use crate::kubelet::{MOUNT, Place};
 use crate::store::{Device, Store};
 use crate::sys::Context;
-use crate::sys::path::{Place, beneath, entries, open_entry, open_subdirectory};
+use crate::sys::path::{entries, open_entry, open_subdirectory};
 
 /// Refuses read-only maps at `place` beside a workspace.
 ///
 /// # Errors
 /// [`Error::Unusable`] naming the workspace.
-pub fn no_workspace_beside(place: &Place, kubelet_directory: &Path, store: &Store, maps: &[String]) -> Result<()> {
-    let workspace = find(place, kubelet_directory, |sibling| {
+pub fn no_workspace_beside(place: &Place, store: &Store, maps: &[String]) -> Result<()> {
+    let workspace = find(place, |sibling| {
         Ok(workspace_id(sibling.root.as_fd(), sibling.device, store)?.map(|id| (id, sibling.place.path.clone())))
     })?;
     let Some((id, path)) = workspace else { return Ok(()) };
@@ -38,8 +39,8 @@ pub fn no_workspace_beside(place: &Place, kubelet_directory: &Path, store: &Stor
 ///
 /// # Errors
 /// [`Error::Unusable`] naming volume and map.
-pub fn no_read_only_map_beside(place: &Place, kubelet_directory: &Path, store: &Store) -> Result<()> {
-    let read_only = find(place, kubelet_directory, |sibling| {
+pub fn no_read_only_map_beside(place: &Place, store: &Store) -> Result<()> {
+    let read_only = find(place, |sibling| {
         if !may_have_maps(sibling.root.as_fd())? {
             return Ok(None);
         }
@@ -67,10 +68,9 @@ struct Sibling {
     device: Device,
 }
 
-fn find<T>(place: &Place, kubelet_directory: &Path, look: impl Fn(&Sibling) -> Result<Option<T>>) -> Result<Option<T>> {
-    // Directly in the kubelet's directory there are none, and above it nothing is looked at.
-    let own = beneath(kubelet_directory, &place.path).and_then(Path::parent).and_then(Path::file_name);
-    let (Some(own), Some(pod_path)) = (own, place.path.parent().and_then(Path::parent)) else { return Ok(None) };
+fn find<T>(place: &Place, look: impl Fn(&Sibling) -> Result<Option<T>>) -> Result<Option<T>> {
+    let Some(pod_path) = place.path.ancestors().nth(2) else { return Ok(None) };
+    let own = place.path.parent().and_then(Path::file_name).unwrap_or_default();
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let pod = rustix::fs::openat(&place.parent, c"..", flags, Mode::empty())
         .call("openat", || pod_path.display().to_string())?;
@@ -81,9 +81,8 @@ fn find<T>(place: &Place, kubelet_directory: &Path, look: impl Fn(&Sibling) -> R
             continue;
         }
         let Some(parent) = open_subdirectory(pod.as_fd(), &entry.name)? else { continue };
-        let path = pod_path.join(OsStr::from_bytes(entry.name.as_bytes()));
-        let path = path.join(place.path.file_name().unwrap_or_default());
-        if let Some(sibling) = mounted_at(Place { parent, name: place.name.clone(), path })?
+        let path = pod_path.join(OsStr::from_bytes(entry.name.as_bytes())).join("mount");
+        if let Some(sibling) = mounted_at(Place { parent, path })?
             && let Some(found) = look(&sibling)?
         {
             return Ok(Some(found));
@@ -94,7 +93,7 @@ fn find<T>(place: &Place, kubelet_directory: &Path, look: impl Fn(&Sibling) -> R
 
 /// What is mounted on a directory; `None` when nothing is that may be ours.
 fn mounted_at(place: Place) -> Result<Option<Sibling>> {
-    let Some(root) = open_entry(place.parent.as_fd(), &place.name)? else { return Ok(None) };
+    let Some(root) = open_entry(place.parent.as_fd(), MOUNT)? else { return Ok(None) };
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     let stat =
         rustix::fs::statx(&root, c"", flags, StatxFlags::TYPE).call("statx", || place.path.display().to_string())?;

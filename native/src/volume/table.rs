@@ -20,7 +20,9 @@ const TABLE: &str = "/proc/thread-self/mountinfo";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// As statx(2) gives it for anything on the mount.
-    id: u64,
+    pub id: u64,
+    /// The mount that it is mounted on.
+    pub parent: u64,
     /// The filesystem.
     pub device: Device,
     /// Whether it shows the whole filesystem, and not a directory or file of it.
@@ -67,7 +69,8 @@ pub(super) fn row(line: &[u8]) -> Option<Row> {
     let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
     let mut fields = line.split(|&byte| byte == b' ');
     let id = text(fields.next()?).parse().ok()?;
-    let device = text(fields.nth(1)?);
+    let parent = text(fields.next()?).parse().ok()?;
+    let device = text(fields.next()?);
     let (major, minor) = device.split_once(':')?;
     let root = fields.next()?;
     let target = fields.next()?;
@@ -77,6 +80,7 @@ pub(super) fn row(line: &[u8]) -> Option<Row> {
     let is_read_only = fields.next()?.split(|&byte| byte == b',').any(|option| option == b"ro");
     Some(Row {
         id,
+        parent,
         device: (major.parse().ok()?, minor.parse().ok()?),
         is_whole: root == b"/",
         target: PathBuf::from(unescape(target)),

@@ -13,10 +13,10 @@ use super::observe::{Layout, Mounted};
 use super::publish::{Outcome, Publisher, otherwise, same_volume};
 use super::walk::{Cut, Limits, walk};
 use crate::error::{Error, Result};
+use crate::kubelet::{Lifecycle, Place};
 use crate::map_type::check_handed_out;
 use crate::request::{MAPS_MAX, Workspace};
 use crate::source::Map;
-use crate::sys::path::Place;
 use crate::sys::{self, Context};
 
 /// How far a workspace is searched for maps.
@@ -31,7 +31,10 @@ impl Publisher {
     /// As the API's `PublishWorkspace`.
     pub fn publish_workspace(&self, workspace: &Workspace, is_cancelled: &dyn Fn() -> bool) -> Result<Outcome> {
         let proceed = || if is_cancelled() { Err(Error::Cancelled) } else { Ok(()) };
-        let place = self.open_place(&workspace.target)?;
+        let (place, lifecycle) = self.open_place(&workspace.target, &workspace.id)?;
+        if lifecycle == Some(Lifecycle::Ephemeral) {
+            return Err(Error::Unusable("an inline volume cannot be a workspace".to_owned()));
+        }
         let mounted = self.mounted(&place)?;
         let layout = if workspace.read_only { Layout::Pins } else { Layout::Workspace };
         if let Some(mounted) = &mounted {

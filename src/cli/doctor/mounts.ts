@@ -1,4 +1,5 @@
 import { readFile, realpath, stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Check } from '../doctor.ts';
 
 /** f_type of a bpffs: BPF_FS_MAGIC in include/uapi/linux/magic.h. */
@@ -21,17 +22,18 @@ async function pinRootCheck(path: string): Promise<Check> {
   return { state: 'warn', what, found: `is no bpf filesystem: maps of "pinned" sources cannot be there; ${remedy}` };
 }
 
-async function kubeletDirCheck(path: string): Promise<Check> {
-  const what = `kubelet at ${path}`;
+async function kubeletDirCheck(kubeletDir: string): Promise<Check> {
+  const what = `kubelet at ${kubeletDir}`;
+  const path = join(kubeletDir, 'pods');
   const isDirectory = await stat(path).then(
     (found) => found.isDirectory(),
     () => false,
   );
-  if (!isDirectory) return { state: 'fail', what, found: 'no such directory: set --kubelet-dir' };
+  if (!isDirectory) return { state: 'fail', what, found: `no directory ${path}: set --kubelet-dir` };
   // The mount table names no symbolic link.
   const mount = mountOf(await realpath(path), await readFile('/proc/self/mountinfo', 'utf8'));
   if (mount?.isShared) return { state: 'ok', what, found: `lies on the shared mount ${mount.point}` };
-  const remedy = `mount --bind ${path} ${path} && mount --make-rshared ${path}`;
+  const remedy = `mount --bind ${kubeletDir} ${kubeletDir} && mount --make-rshared ${kubeletDir}`;
   return { state: 'warn', what, found: `lies on a private mount: containers will not see volumes; ${remedy}` };
 }
 

@@ -64,7 +64,7 @@ func parseConfig(args []string, usage io.Writer) (*config, error) {
 	flags.IntVar(&cfg.leave, "leave", 0, "publish `n` volumes and leave them; if one fails, --remove takes away those before it")
 	flags.IntVar(&cfg.remove, "remove", 0, "unpublish the `n` volumes that --leave left")
 	flags.IntVar(&cfg.first, "first", 0, "number of the first volume (default 0, and 1000000 with --leave and --remove)")
-	flags.StringVar(&cfg.targetDir, "target-dir", "", "existing `directory`; volumes are published at <directory>/<number>/load/mount")
+	flags.StringVar(&cfg.targetDir, "target-dir", "", "existing `directory`; volumes are published at <directory>/<number>/volumes/kubernetes.io~csi/load/mount")
 	flags.StringVar(&cfg.idPrefix, "volume-id-prefix", "csi-", "volume ids are this and 64 hexadecimal digits")
 	flags.Var(pairs(cfg.context), "context", "`key=value` of the volume context; repeatable")
 	flags.BoolVar(&cfg.podInfo, "pod-info", true, "add the kubelet's csi.storage.k8s.io/… keys, where --context does not give them")

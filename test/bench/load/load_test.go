@@ -122,7 +122,7 @@ func TestLeaveAndRemove(t *testing.T) {
 	if status != 0 || parseReport(t, stdout).Calls["publish"].Count != 7 {
 		t.Fatalf("status %d: %s%s", status, stdout, stderr)
 	}
-	if left, _ := filepath.Glob(dir + "/*/load/mount"); len(left) != 7 {
+	if left, _ := filepath.Glob(dir + "/*/volumes/kubernetes.io~csi/load/mount"); len(left) != 7 {
 		t.Errorf("left: %v", left)
 	}
 	// Pairs beside them are other volumes.

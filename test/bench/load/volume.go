@@ -34,7 +34,7 @@ func (v volume) pod() string {
 }
 
 func (v volume) parent() string {
-	return filepath.Join(v.pod(), "load")
+	return filepath.Join(v.pod(), "volumes", "kubernetes.io~csi", "load")
 }
 
 func (v volume) target() string {
@@ -83,7 +83,7 @@ func (v volume) makeParent() error {
 // removeParent does what the kubelet does after it has unpublished: some plugins leave the target directory behind. It
 // removes empty directories only, so a volume that is still there stays, and is the error.
 func (v volume) removeParent() error {
-	for _, directory := range []string{v.target(), v.parent(), v.pod()} {
+	for directory := v.target(); directory != v.cfg.targetDir; directory = filepath.Dir(directory) {
 		if err := os.Remove(directory); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("left behind: %w", err)
 		}

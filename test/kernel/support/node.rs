@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use bpffs_pinner::api;
 use bpffs_pinner::api::pinner_server::PinnerServer;
+use bpffs_pinner::kubelet::Kubelet;
 use bpffs_pinner::probe::probe;
 use bpffs_pinner::server::Service;
 use bpffs_pinner::source::Sources;
@@ -98,8 +99,8 @@ impl Node {
         let root = directory.path().canonicalize().unwrap();
         mounts::tmpfs(&root);
         let [kubelet, pins, store] = ["kubelet", "pins", "store"].map(|name| root.join(name));
-        for directory in [&kubelet, &pins, &store] {
-            fs::create_dir(directory).unwrap();
+        for directory in [&kubelet.join("pods"), &pins, &store] {
+            fs::create_dir_all(directory).unwrap();
         }
         mounts::bpffs(&pins);
         let socket = root.join("pinner.sock");
@@ -110,7 +111,7 @@ impl Node {
     pub fn publisher(&self, composer: Composer) -> Publisher {
         let store = Store::open_or_mount(self.store.clone(), NO_LIMITS).unwrap();
         let sources = Sources { pin_roots: vec![self.pins.clone()], store };
-        Publisher::new(self.kubelet.clone(), sources, composer)
+        Publisher::new(Kubelet::open(&self.kubelet, None).unwrap(), sources, composer)
     }
 
     /// The command that starts the pinner here, answering root.
@@ -190,11 +191,9 @@ impl Node {
         shows
     }
 
-    /// A target path whose parent exists.
+    /// The target path of a pod's only volume. Its parent exists.
     pub fn target(&self, pod: &str) -> PathBuf {
-        let parent = self.kubelet.join("pods").join(pod);
-        fs::create_dir_all(&parent).unwrap();
-        parent.join("mount")
+        self.pod(pod, "volume")
     }
 
     /// The target path of a pod's volume, as the kubelet would have it. Its parent exists.

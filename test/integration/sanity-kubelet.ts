@@ -1,0 +1,80 @@
+import { existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import {
+  Client,
+  credentials,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type sendUnaryData,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { volumeData, volumeDataOf } from '../../src/cli/kubelet.ts';
+import { IdentityService, NodeService } from '../../src/rpc/generated/csi.ts';
+
+/** A request of csi-sanity, as far as it names a place. */
+interface Placed {
+  readonly volumeId: string;
+  targetPath?: string;
+  volumePath?: string;
+  volumePublishPath?: string;
+}
+
+/**
+ * Stands between csi-sanity and the driver. csi-sanity publishes at `target` and `other_target` in a directory of its own, and the
+ * driver only where a kubelet would: each is a volume of one pod here, and a link at the place that csi-sanity looks at.
+ */
+export async function serveAsKubelet(socket: string, csiSocket: string, kubeletDirectory: string) {
+  const client = new Client(`unix://${csiSocket}`, credentials.createInsecure());
+  const server = new Server();
+
+  function placed(path: string): string {
+    if (!path.endsWith('target')) return path;
+    return join(kubeletDirectory, 'pods/sanity/volumes/kubernetes.io~csi', basename(path), 'mount');
+  }
+  function asKubelet(name: string, request: Placed): Placed {
+    const asked = request.targetPath;
+    for (const field of ['targetPath', 'volumePath', 'volumePublishPath'] as const) {
+      const path = request[field];
+      if (path) request[field] = placed(path);
+    }
+    if (name === 'nodePublishVolume' && request.targetPath !== asked) {
+      mkdirSync(dirname(request.targetPath ?? ''), { recursive: true });
+      writeFileSync(volumeData(request.targetPath ?? ''), volumeDataOf(request.volumeId, true));
+    }
+    return request;
+  }
+  /** Lets csi-sanity see at the place of its own whether something is at the target. */
+  function show(asked: string, target: string): void {
+    rmSync(asked, { force: true });
+    if (existsSync(target)) symlinkSync(target, asked);
+  }
+
+  for (const service of [IdentityService, NodeService]) {
+    const implementation: UntypedServiceImplementation = {};
+    for (const [name, method] of Object.entries(service)) {
+      implementation[name] = (call: ServerUnaryCall<Placed, unknown>, reply: sendUnaryData<unknown>) => {
+        const asked = call.request.targetPath;
+        const request = asKubelet(name, call.request);
+        const { requestSerialize, responseDeserialize } = method;
+        client.makeUnaryRequest(method.path, requestSerialize, responseDeserialize, request, (error, answer) => {
+          if (asked && request.targetPath && request.targetPath !== asked) show(asked, request.targetPath);
+          reply(error, answer ?? null);
+        });
+      };
+    }
+    server.addService(service, implementation);
+  }
+  await new Promise<void>((resolve, reject) =>
+    server.bindAsync(`unix://${socket}`, ServerCredentials.createInsecure(), (error) =>
+      error === null ? resolve() : reject(error),
+    ),
+  );
+  return {
+    socket,
+    close() {
+      client.close();
+      server.forceShutdown();
+    },
+  };
+}
