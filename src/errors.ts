@@ -1,17 +1,18 @@
 import { status as Code } from '@grpc/grpc-js';
+import { statusText } from './text.ts';
 
 export { Code };
 
 /**
  * The only error that leaves the driver: a gRPC code, and a text for the person who has to act on it, who reads it in the
- * pod's events.
+ * pod's events. Whatever the text quotes, it can be seen and is not too long for a status.
  */
 export class CallError extends Error {
   override readonly name = 'CallError';
   readonly code: Code;
 
   constructor(code: Code, message: string, options?: ErrorOptions) {
-    super(message, options);
+    super(statusText(message), options);
     this.code = code;
   }
 
@@ -96,14 +97,9 @@ export class BadConfiguration extends Error {
   readonly problems: readonly string[];
 
   constructor(problems: readonly string[]) {
-    super(problems.join('\n'));
-    this.problems = problems;
+    super(problems.map(statusText).join('\n'));
+    this.problems = problems.map(statusText);
   }
-}
-
-/** User input for an error text: quoted, and cut where it is too long to help. */
-export function quote(text: string): string {
-  return JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}…` : text);
 }
 
 function isStatus(error: unknown): error is { readonly code: Code; readonly details: string } {

@@ -1,4 +1,5 @@
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
+import { logged } from './text.ts';
 
 export type { Logger };
 
@@ -8,7 +9,7 @@ export type LogLevel = (typeof logLevels)[number];
 
 /**
  * JSON lines with the keys that the pinner's log has too: `timestamp` (ISO 8601), `level` (upper case), `message`, and what
- * the line is about. Each line is written before the call that logs it returns, so none is lost when the process ends.
+ * the line is about, cut where it is too long. Each line is written before the call that logs it returns, so none is lost when the process ends.
  */
 export function createLogger(
   level: LogLevel,
@@ -20,7 +21,10 @@ export function createLogger(
       base: null,
       messageKey: 'message',
       timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
-      formatters: { level: (label) => ({ level: label.toUpperCase() }) },
+      formatters: {
+        level: (label) => ({ level: label.toUpperCase() }),
+        log: (fields) => logged(fields) as Record<string, unknown>,
+      },
     },
     stream,
   );

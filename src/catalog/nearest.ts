@@ -1,4 +1,5 @@
 import { distance } from 'fastest-levenshtein';
+import { quote } from '../text.ts';
 
 /**
  * At most three of `words` that somebody who wrote `word` may have meant, nearest first: those a few typing errors away, and
@@ -17,6 +18,6 @@ export function nearest(word: string, words: Iterable<string>): readonly string[
 
 /** `; did you mean "flows" or "flows-v2"?`, or nothing when no word is near. */
 export function didYouMean(word: string, words: Iterable<string>): string {
-  const near = nearest(word, words).map((name) => JSON.stringify(name));
+  const near = nearest(word, words).map(quote);
   return near.length === 0 ? '' : `; did you mean ${near.join(' or ')}?`;
 }

@@ -1,7 +1,8 @@
-import { invalidArgument, notFound, quote, resourceExhausted } from '../errors.ts';
+import { invalidArgument, notFound, resourceExhausted } from '../errors.ts';
 import type { Handlers } from '../rpc/adapter.ts';
 import { ControllerServiceCapability_RPC_Type as Capability, type ControllerService } from '../rpc/generated/csi.ts';
 import type { Lock } from '../rpc/lock.ts';
+import { quote } from '../text.ts';
 import type { Volume } from '../volumes/volume.ts';
 import { nameInVolumeId, objectName } from '../volumes/volume-id.ts';
 import type { VolumeStore } from '../volumes/volume-store.ts';

@@ -1,5 +1,6 @@
-import { aborted, internal, invalidArgument, quote } from '../errors.ts';
+import { aborted, internal, invalidArgument } from '../errors.ts';
 import type { ListVolumesRequest, ListVolumesResponse } from '../rpc/generated/csi.ts';
+import { quote } from '../text.ts';
 import { nameInVolumeId } from '../volumes/volume-id.ts';
 import type { VolumeListing } from '../volumes/volume-store.ts';
 import { toCsiVolume } from './csi-volume.ts';

@@ -1,5 +1,6 @@
 import { didYouMean } from '../catalog/nearest.ts';
-import { invalidArgument, quote } from '../errors.ts';
+import { invalidArgument } from '../errors.ts';
+import { quote } from '../text.ts';
 import { parseHostUsers } from '../volumes/host-users.ts';
 import { formatMapList, parseMapList } from '../volumes/map-list.ts';
 import { parseNewMaps } from '../volumes/new-maps.ts';

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { PodIdentity } from '../access/access.ts';
 import { CallError } from '../errors.ts';
+import { cut, visible } from '../text.ts';
 import { isAbsent } from './api-error.ts';
 import type { KubernetesClient } from './client.ts';
 
@@ -128,21 +129,13 @@ function toEvent({ pod, reason, note, last }: Told, { driverName, nodeName }: Po
     type: TYPES[reason],
     reason,
     regarding: { apiVersion: 'v1', kind: 'Pod', namespace, name: podName, uid: podUid },
-    note: cut(note),
+    note: cut(visible(note), LONGEST_NOTE),
   };
 }
 
 /** As much of it as leaves room in a name of 253 characters, and ends as a part of a name may. */
 function nameStart(podName: string): string {
   return podName.slice(0, 230).replace(/[-.]+$/, '');
-}
-
-function cut(note: string): string {
-  if (Buffer.byteLength(note) <= LONGEST_NOTE) return note;
-  // The cut may go through a character, which then becomes another of up to three bytes.
-  return `${Buffer.from(note)
-    .subarray(0, LONGEST_NOTE - 6)
-    .toString('utf8')}…`;
 }
 
 /** RFC 3339 with microseconds, as the API server has it. */

@@ -1,5 +1,5 @@
 import { isPlainPath } from '../catalog/names.ts';
-import { invalidArgument, notFound, quote } from '../errors.ts';
+import { invalidArgument, notFound } from '../errors.ts';
 import type { Call, Handlers } from '../rpc/adapter.ts';
 import {
   NodeServiceCapability_RPC_Type as Capability,
@@ -8,6 +8,7 @@ import {
 } from '../rpc/generated/csi.ts';
 import type { Limiter } from '../rpc/limiter.ts';
 import type { Lock } from '../rpc/lock.ts';
+import { quote } from '../text.ts';
 import { onNode } from '../volumes/topology.ts';
 import { type PublishParts, publish } from './publish.ts';
 import { volumeHealth } from './volume-health.ts';

@@ -1,7 +1,8 @@
 import type { PodIdentity } from '../access/access.ts';
 import { didYouMean } from '../catalog/nearest.ts';
-import { invalidArgument, quote } from '../errors.ts';
+import { invalidArgument } from '../errors.ts';
 import type { NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
+import { quote } from '../text.ts';
 import { parseHostUsers } from '../volumes/host-users.ts';
 import { type MapRequest, parseMapList } from '../volumes/map-list.ts';
 import { isReaderOnly, isSingleTarget, parseVolumeCapability } from '../volumes/volume-capability.ts';

@@ -1,5 +1,6 @@
 import type { EventReason } from '../kubernetes/events.ts';
 import { type FileChange, FileChange_Kind as Kind } from '../rpc/generated/pinner.ts';
+import { quote } from '../text.ts';
 import type { PublishRequest } from './publish-request.ts';
 
 /** What to tell of a running pod's volume. */
@@ -65,7 +66,7 @@ function volumeName(targetPath: string): string {
 }
 
 function list(paths: readonly string[]): string {
-  const named = paths.slice(0, MOST_NAMED).map((path) => `"${path}"`);
+  const named = paths.slice(0, MOST_NAMED).map(quote);
   if (paths.length > MOST_NAMED) named.push(`${paths.length - MOST_NAMED} more`);
   return named.join(', ');
 }

@@ -3,6 +3,7 @@ import { CallError, Code, notFound } from '../errors.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { VolumeHealthErrorType as Status, type VolumeHealth } from '../rpc/generated/csi.ts';
 import { type DescribeVolumeResponse, Access as MapAccess, type Source } from '../rpc/generated/pinner.ts';
+import { statusText } from '../text.ts';
 import type { PublishParts } from './publish.ts';
 import { toSharedMaps } from './publish-persistent.ts';
 import type { MapsRequest, PublishRequest } from './publish-request.ts';
@@ -47,7 +48,7 @@ export async function volumeHealth(
     healthStatuses: [...messages].map(([reason, texts]) => ({
       status: STATUS[reason],
       reason,
-      message: [...texts].join('; '),
+      message: statusText([...texts].join('; ')),
     })),
   };
 }

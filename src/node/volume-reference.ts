@@ -1,5 +1,6 @@
 import { isPlainPath } from '../catalog/names.ts';
-import { invalidArgument, quote } from '../errors.ts';
+import { invalidArgument } from '../errors.ts';
+import { quote } from '../text.ts';
 
 /** Which volume, and where: what every request about a volume says. */
 export interface VolumeReference {

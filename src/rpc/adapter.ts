@@ -79,8 +79,7 @@ async function serve(
     reply(null, await handle(request, current));
   } catch (error) {
     failure = CallError.from(error);
-    // grpc-js percent-encodes the text, and throws for half a character of UTF-16, which input that is quoted or cut may have.
-    reply({ code: failure.code, details: failure.message.toWellFormed() });
+    reply({ code: failure.code, details: failure.message });
   } finally {
     current.release();
   }

@@ -1,4 +1,5 @@
-import { invalidArgument, quote } from '../errors.ts';
+import { invalidArgument } from '../errors.ts';
+import { quote } from '../text.ts';
 
 /**
  * The attribute or parameter hostUsers, which repeats what the pod's spec says: are the pod's users the host's, or has it a

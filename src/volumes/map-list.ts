@@ -1,6 +1,7 @@
 import type { Verb } from '../access/access.ts';
 import { OBJECT_NAME } from '../catalog/names.ts';
-import { invalidArgument, quote } from '../errors.ts';
+import { invalidArgument } from '../errors.ts';
+import { quote } from '../text.ts';
 
 /** A map as a pod's author asks for it. */
 export interface MapRequest {

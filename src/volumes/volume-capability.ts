@@ -1,5 +1,6 @@
-import { invalidArgument, quote } from '../errors.ts';
+import { invalidArgument } from '../errors.ts';
 import { VolumeCapability_AccessMode_Mode as Mode, type VolumeCapability } from '../rpc/generated/csi.ts';
+import { quote } from '../text.ts';
 
 /** A CSI access mode that is supported: https://github.com/container-storage-interface/spec/blob/v1.13.0/spec.md#createvolume */
 export type AccessMode = (typeof accessModes)[number];

@@ -201,7 +201,7 @@ describe('refuses', () => {
       'half a character',
       { parameters: shared('- { name: events, "\\uD800": 1 }') },
       'INVALID_ARGUMENT',
-      /newMaps: .*\uFFFD/,
+      /newMaps: .*\\u\{d800\}: unknown key/,
     ],
     [
       'a size that the kernel refuses',

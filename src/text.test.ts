@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { BadConfiguration, CallError, Code, invalidArgument } from './errors.ts';
+import { createLogger } from './logger.ts';
+import { cut, LONGEST_STATUS, MOST_LOGGED, quote, visible } from './text.ts';
+
+/** Any text of 16-bit units, half characters too. */
+const anyText = fc.oneof(fc.string({ unit: 'binary', maxLength: 4000 }), utf16());
+
+function utf16(): fc.Arbitrary<string> {
+  return fc.array(fc.integer({ min: 0, max: 0xffff })).map((units) => String.fromCharCode(...units));
+}
+
+describe('what cannot be seen is escaped', () => {
+  const cases: readonly (readonly [what: string, text: string, shown: string])[] = [
+    ['a zero width space', 'flows,\u200blimits', 'flows,\\u{200b}limits'],
+    ['a right-to-left override', 'a\u202eb', 'a\\u{202e}b'],
+    ['an isolate', '\u2066a\u2069', '\\u{2066}a\\u{2069}'],
+    ['a space that does not break', 'a\u00a0b', 'a\\u{a0}b'],
+    ['a line separator', 'a\u2028b', 'a\\u{2028}b'],
+    ['a terminal sequence', '\u001b[2J', '\\u{1b}[2J'],
+    ['a new line', 'a\nb', 'a\\u{a}b'],
+    ['a soft hyphen', 'a\u00adb', 'a\\u{ad}b'],
+    ['a tag beyond 16 bits', 'a\u{e0041}b', 'a\\u{e0041}b'],
+    ['a filler that is a letter', 'a\u3164b', 'a\\u{3164}b'],
+    ['a variation selector', 'a\ufe0fb', 'a\\u{fe0f}b'],
+    ['half a character', 'a\ud800b', 'a\\u{d800}b'],
+    ['nothing', 'a b"ä🐝', 'a b"ä🐝'],
+  ];
+  for (const [what, text, shown] of cases) test(what, () => assert.equal(visible(text), shown));
+
+  test('in what is quoted, with the quotes', () => {
+    assert.equal(quote('a"\u200b\n'), '"a\\"\\u{200b}\\n"');
+    assert.equal(quote(`${'a'.repeat(64)}b`), `"${'a'.repeat(64)}…"`);
+  });
+
+  test('in every error and every line of the log', () => {
+    assert.equal(new CallError(Code.INTERNAL, 'a\u202eb').message, 'a\\u{202e}b');
+    assert.deepEqual(new BadConfiguration(['a\u202eb', 'c']).problems, ['a\\u{202e}b', 'c']);
+    const lines: string[] = [];
+    createLogger('info', { write: (line) => void lines.push(line) }).info({ stack: 'a\u202e\nb' }, 'call');
+    assert.equal(JSON.parse(lines[0] ?? '').stack, 'a\\u{202e}\nb');
+  });
+
+  test('of any text, and what is escaped stays as it is', () => {
+    fc.assert(
+      fc.property(anyText, (text) => {
+        const shown = visible(text);
+        assert.equal(visible(shown), shown);
+        assert(shown.isWellFormed());
+      }),
+    );
+  });
+});
+
+describe('a text has a bound', () => {
+  test('a status as it travels, whatever it says', () => {
+    fc.assert(
+      fc.property(anyText, (text) => {
+        const { message } = invalidArgument('volumeAttributes.maps', text);
+        assert(encodeURI(message).length <= LONGEST_STATUS);
+      }),
+    );
+    const { message } = invalidArgument('field', 'ä'.repeat(5000));
+    assert.match(message, /^field: ä+… and \d+ more characters$/);
+    const [, left] = /and (\d+) more/.exec(message) ?? [];
+    assert.equal(message.match(/ä/g)?.length, 5000 - Number(left));
+  });
+
+  test('one that fits is not touched', () => {
+    const longest = 'a'.repeat(LONGEST_STATUS);
+    assert.equal(new CallError(Code.INTERNAL, longest).message, longest);
+    assert.notEqual(new CallError(Code.INTERNAL, `${longest}a`).message, `${longest}a`);
+    assert.equal(cut('🐝'.repeat(256), 1024), '🐝'.repeat(256));
+  });
+
+  test('a line of the log, however deep', () => {
+    const lines: string[] = [];
+    const log = createLogger('info', { write: (line) => void lines.push(line) });
+    const long = 'x'.repeat(100_000);
+    log.info(
+      { volumeId: long, refused: [{ error: long }], problems: Array(10_000).fill('bad'), durationMs: 1 },
+      'call',
+    );
+    const line = JSON.parse(lines[0] ?? '');
+    assert((lines[0]?.length ?? 0) < 8192, `${lines[0]?.length}`);
+    assert.match(line.volumeId, /^x+… and \d+ more characters$/);
+    assert.match(line.refused[0].error, /^x+… and \d+ more characters$/);
+    assert.equal(line.problems.length, MOST_LOGGED + 1);
+    assert.equal(line.problems.at(-1), `… and ${10_000 - MOST_LOGGED} more`);
+    assert.equal(line.durationMs, 1);
+  });
+});

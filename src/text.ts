@@ -1,0 +1,63 @@
+/**
+ * Texts that others read: of errors, of the log, of events. What cannot be seen is written as an escape, because a text may quote what
+ * somebody wrote to mislead; and each has a bound, because what it quotes may be as long as its author likes.
+ */
+
+/** Bytes of a status's text as it travels, percent-encoded in an HTTP/2 header: all headers together may have 8 to 16 KiB. */
+export const LONGEST_STATUS = 2048;
+
+/** Bytes of a text in a line of the log. */
+export const LONGEST_LOGGED = 2048;
+
+/** Elements of a list in a line of the log. */
+export const MOST_LOGGED = 32;
+
+/** Characters of what an error text quotes. */
+const LONGEST_QUOTE = 64;
+
+/** Control characters, spaces that are not " ", what is drawn as nothing or turns the direction around, and half characters. */
+const INVISIBLE = /(?! )[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/gu;
+
+/** The text with what cannot be seen as `\u{200b}`, as the pinner writes it. */
+export function visible(text: string): string {
+  return text.replace(INVISIBLE, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
+}
+
+/** User input for an error text: quoted, and cut where it is too long to help. */
+export function quote(text: string): string {
+  const cut = text.length > LONGEST_QUOTE ? `${text.slice(0, LONGEST_QUOTE)}…` : text;
+  return visible(JSON.stringify(cut));
+}
+
+/** As much of the text as `most` bytes hold, and how much is left out. `size`: the bytes of a character; default: in UTF-8. */
+export function cut(text: string, most: number, size: (character: string) => number = Buffer.byteLength): string {
+  // No character takes more than twelve bytes, percent-encoded.
+  if (text.length * 12 <= most) return text;
+  const room = most - Buffer.byteLength(ENOUGH);
+  let [bytes, kept] = [0, 0];
+  for (const character of text) {
+    bytes += size(character);
+    if (bytes <= room) kept += character.length;
+    if (bytes > most) return `${text.slice(0, kept)}… and ${text.length - kept} more characters`;
+  }
+  return text;
+}
+
+/** Room for what `cut` adds, percent-encoded, whatever the number. */
+const ENOUGH = '%E2%80%A6%20and%201234567890%20more%20characters';
+
+/** A status's text. */
+export function statusText(text: string): string {
+  return cut(visible(text), LONGEST_STATUS, (character) => encodeURI(character).length);
+}
+
+/** What a line of the log says of one thing: texts and lists are cut, however deep they lie. */
+export function logged(value: unknown): unknown {
+  if (typeof value === 'string') return cut(value.split('\n').map(visible).join('\n'), LONGEST_LOGGED);
+  if (Array.isArray(value)) {
+    const all = value.slice(0, MOST_LOGGED).map(logged);
+    return value.length > MOST_LOGGED ? [...all, `… and ${value.length - MOST_LOGGED} more`] : all;
+  }
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, of]) => [key, logged(of)]));
+}
