@@ -11,6 +11,7 @@ import type { Lock } from '../rpc/lock.ts';
 import { quote } from '../text.ts';
 import { onNode } from '../volumes/topology.ts';
 import { type PublishParts, publish } from './publish.ts';
+import { staging } from './staging.ts';
 import { volumeHealth } from './volume-health.ts';
 import { parseVolumeReference, type VolumeReference } from './volume-reference.ts';
 
@@ -21,6 +22,7 @@ export interface NodeServiceParts extends PublishParts {
 }
 
 const CAPABILITIES = [
+  Capability.STAGE_UNSTAGE_VOLUME,
   Capability.VOLUME_MOUNT_GROUP,
   Capability.GET_VOLUME_STATS,
   Capability.GET_VOLUME_HEALTH,
@@ -40,6 +42,8 @@ export function createNodeService(parts: NodeServiceParts): Handlers<NodeService
     lock.run(targetPath, () => limiter.run(signal, work));
 
   return {
+    ...staging,
+
     nodePublishVolume(request, call) {
       const volume = parseVolumeReference(request);
       return atTarget(volume, call, async () => {

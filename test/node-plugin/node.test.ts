@@ -120,6 +120,7 @@ test('says who and what it is', async () => {
   assert.deepEqual(
     able.response?.capabilities.map(({ type }) => type?.value.type),
     [
+      Capability.STAGE_UNSTAGE_VOLUME,
       Capability.VOLUME_MOUNT_GROUP,
       Capability.GET_VOLUME_STATS,
       Capability.GET_VOLUME_HEALTH,
@@ -132,4 +133,27 @@ test('says who and what it is', async () => {
     maxVolumesPerNode: 0,
     accessibleTopology: { segments: { 'topology.csi.bpffs.dev/node': 'node-1' } },
   });
+});
+
+test('staging is offered, and is nothing', async () => {
+  const { node, pinner } = harness;
+  const before = [...pinner.volumes.keys()];
+  const { volumeCapability } = publishRequest();
+  const stage = {
+    ...{ volumeId: 'pvc-1-0a1b2c3d', stagingTargetPath: '/staging', volumeCapability },
+    ...{ publishContext: {}, secrets: {}, volumeContext: { type: 'workspace' } },
+  };
+  const { volumeId, stagingTargetPath } = stage;
+  assert.equal((await call(node, node.nodeStageVolume, stage)).code, 'OK');
+  assert.equal((await call(node, node.nodeUnstageVolume, { volumeId, stagingTargetPath })).code, 'OK');
+  assert.deepEqual([...pinner.volumes.keys()], before);
+  for (const [outcome, message] of [
+    [await call(node, node.nodeStageVolume, { ...stage, volumeId: '' }), 'volume_id: required'],
+    [await call(node, node.nodeStageVolume, { ...stage, stagingTargetPath: '' }), 'staging_target_path: required'],
+    [await call(node, node.nodeStageVolume, { ...stage, volumeCapability: undefined }), 'volume_capability: required'],
+    [await call(node, node.nodeUnstageVolume, { volumeId: '', stagingTargetPath }), 'volume_id: required'],
+    [await call(node, node.nodeUnstageVolume, { volumeId, stagingTargetPath: '' }), 'staging_target_path: required'],
+  ] as const) {
+    assert.deepEqual([outcome.code, outcome.message], ['INVALID_ARGUMENT', message]);
+  }
 });

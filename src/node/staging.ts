@@ -1,0 +1,27 @@
+import { invalidArgument } from '../errors.ts';
+import type { Handlers } from '../rpc/adapter.ts';
+import type { NodeService } from '../rpc/generated/csi.ts';
+
+/**
+ * Staging, which is nothing: a volume is made where its pod sees it. It is offered because the kubelet makes a directory for each
+ * persistent volume all the same (…/plugins/kubernetes.io/csi/<driver>/<hash>/globalmount), and removes only those that a driver has
+ * staged something in.
+ * https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/volume/csi/csi_attacher.go (MountDevice, UnmountDevice)
+ */
+export const staging: Pick<Handlers<NodeService>, 'nodeStageVolume' | 'nodeUnstageVolume'> = {
+  nodeStageVolume({ volumeId, stagingTargetPath, volumeCapability }) {
+    requireStaging(volumeId, stagingTargetPath);
+    if (volumeCapability === undefined) throw invalidArgument('volume_capability', 'required');
+    return {};
+  },
+
+  nodeUnstageVolume({ volumeId, stagingTargetPath }) {
+    requireStaging(volumeId, stagingTargetPath);
+    return {};
+  },
+};
+
+function requireStaging(volumeId: string, stagingTargetPath: string): void {
+  if (volumeId === '') throw invalidArgument('volume_id', 'required');
+  if (stagingTargetPath === '') throw invalidArgument('staging_target_path', 'required');
+}
