@@ -118,6 +118,22 @@ test('only the pinner is privileged, and only who talks to the API server has a 
   }
 });
 
+test('external-provisioner ends before the controller, gives up its lease, and looks for one every second', async () => {
+  const deployment = parseManifest(await render()).find(({ kind }) => kind === 'Deployment') ?? assert.fail();
+  const { initContainers, containers } = (deployment.spec as PodController).template.spec;
+  assert.deepEqual(
+    initContainers?.map(({ name, restartPolicy }) => [name, restartPolicy]),
+    [['controller', 'Always']],
+  );
+  const [provisioner] = containers;
+  for (const arg of [
+    '--leader-election',
+    '--feature-gates=ReleaseLeaderElectionOnExit=true',
+    '--leader-election-retry-period=1s',
+  ])
+    assert(provisioner?.args?.includes(arg), arg);
+});
+
 interface PodController {
   readonly template: {
     readonly spec: {
@@ -130,6 +146,8 @@ interface PodController {
 
 interface Container {
   readonly name: string;
+  readonly restartPolicy?: string;
+  readonly args?: readonly string[];
   readonly volumeMounts: readonly { readonly name: string }[];
   readonly securityContext: {
     readonly privileged?: boolean;

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { suite, test } from 'node:test';
+import { eventually } from '../cluster/eventually.ts';
 import { NAMESPACE } from '../deploy/helm.ts';
-import { gone, kept, removeClaim, volumeOf } from './claims.ts';
-import { claim, storageClass } from './objects.ts';
-import { claimed, pod } from './pods.ts';
+import { gone, kept, removeClaim, staged, volumeOf } from './claims.ts';
+import { account, bpfMap, claim, mapRole, roleBinding, serviceAccount, storageClass } from './objects.ts';
+import { claimed, inline, pod, ROOT } from './pods.ts';
 import { cluster } from './running.ts';
 import { useSpace } from './space.ts';
 
@@ -12,6 +14,7 @@ const { exec, read, start, stop } = space;
 
 const SHARED = { type: 'shared', newMaps: '- { name: counts, type: hash, keySize: 4, valueSize: 8, maxEntries: 64 }' };
 const CONTROLLER = 'deployment/csi-driver-bpffs-controller';
+const LEASE = 'csi-bpffs-dev';
 
 const get = async (object: string, path: string) => await space.kubectl('get', object, `--output=jsonpath=${path}`);
 
@@ -35,6 +38,7 @@ suite('a volume in the memory of a node', () => {
     assert.match(await space.kubectl('get', 'bpfvolumes'), new RegExp(`${volume.name} .*node-1`));
     assert((await kept()).includes(volume.id));
 
+    assert.deepEqual(await staged(), [createHash('sha256').update(volume.id).digest('hex')]);
     await stop('first');
     assert((await kept()).includes(volume.id));
     await removeClaim(space, 'waiting');
@@ -83,20 +87,71 @@ suite('a volume in the memory of a node', () => {
   });
 });
 
-test('of two controllers one works, and the other when that one ends', async () => {
+test('of two controllers one works, and the other when that one ends, to which it gives the lease', async () => {
   const name = `${space.name}-next`;
-  const leader = async () => {
-    const holder = ['lease', 'csi-bpffs-dev', `--namespace=${NAMESPACE}`, '--output=jsonpath={.spec.holderIdentity}'];
-    return await cluster.kubectl('get', ...holder);
-  };
-  const first = await leader();
+  const getLease = async () =>
+    JSON.parse(await cluster.kubectl('get', 'lease', LEASE, `--namespace=${NAMESPACE}`, '--output=json'));
+  const before = await getLease();
+  const first = before.spec.holderIdentity;
   await cluster.kubectl('delete', 'pod', first, `--namespace=${NAMESPACE}`, '--wait=false');
   await space.apply(storageClass(name, SHARED), claim('next', name), pod('next', { volume: claimed('next') }));
   await space.ready('next');
-  assert.notEqual(await leader(), first);
+  const second = (await getLease()).spec.holderIdentity;
+  assert.notEqual(second, first);
+  const holders: readonly string[] = (await leasesSince(before)).map(({ spec }) => spec.holderIdentity ?? '');
+  assert(holders.indexOf('') >= 0 && holders.indexOf('') < holders.indexOf(second), `${first} held: ${holders}`);
   await cluster.kubectl('rollout', 'status', CONTROLLER, `--namespace=${NAMESPACE}`, '--timeout=60s');
   await stop('next');
   await removeClaim(space, 'next');
+});
+
+/** What a lease was, each time that it was written since. */
+async function leasesSince({ metadata }: LeaseObject): Promise<readonly LeaseObject[]> {
+  const path = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases`;
+  const since = `watch=true&timeoutSeconds=1&fieldSelector=metadata.name%3D${LEASE}&resourceVersion=${metadata.resourceVersion}`;
+  const lines = (await cluster.kubectl('get', '--raw', `${path}?${since}`)).split('\n').filter(Boolean);
+  return lines.map((line) => JSON.parse(line).object);
+}
+
+interface LeaseObject {
+  readonly metadata: { readonly resourceVersion: string };
+  readonly spec: { readonly holderIdentity?: string };
+}
+
+suite('a volume that is retained', () => {
+  test('belongs to the claim that its PersistentVolume is bound to', async () => {
+    const name = `${space.name}-retained`;
+    const source = (claim: string) =>
+      bpfMap(name, { source: { workspace: { namespace: space.name, claim, path: 'flows' } }, fileName: 'flows' });
+    const reader = (podName: string) => pod(podName, { serviceAccount: 'app', volume: inline({ maps: name }) });
+    await space.apply(
+      ...[storageClass(name, { type: 'workspace' }, { reclaimPolicy: 'Retain' }), claim('old', name), source('old')],
+      ...[serviceAccount('app'), mapRole(name, { read: [name] }), roleBinding('app', name, account(space.name, 'app'))],
+    );
+    const container = { securityContext: { ...ROOT, capabilities: { add: ['BPF'] } } };
+    await start(pod('loader', { container, volume: claimed('old') }));
+    await exec('loader', 'map', 'create', '/maps/flows');
+    await exec('loader', 'map', 'write', '/maps/flows', '7', '42');
+    const volume = await volumeOf(space, 'old');
+    const status = () => get(`bpfvolume/${volume.name}`, '{.status.phase} {.status.claimRef.name}');
+    await eventually('it is bound', 10, async () => (await status()) === 'Bound old');
+    await start(reader('before'));
+    assert.equal(await read('before', '/maps/flows'), '7=42');
+    await stop('before', 'loader');
+
+    await space.kubectl('delete', 'pvc/old', '--timeout=30s');
+    await eventually('it is released', 10, async () => (await status()) === 'Released ');
+    // As https://kubernetes.io/docs/concepts/storage/persistent-volumes/#retain says.
+    await space.kubectl('patch', `pv/${volume.name}`, '--patch={"spec":{"claimRef":null}}');
+    const { spec, ...next } = claim('new', name) as { spec: object };
+    await space.apply({ ...next, spec: { ...spec, volumeName: volume.name } }, source('new'));
+    await eventually('it is bound', 30, async () => (await status()) === 'Bound new');
+    await start(reader('after'));
+    assert.equal(await read('after', '/maps/flows'), '7=42');
+    await stop('after');
+    await space.kubectl('patch', `pv/${volume.name}`, '--patch={"spec":{"persistentVolumeReclaimPolicy":"Delete"}}');
+    await removeClaim(space, 'new');
+  });
 });
 
 suite('while the controller is away', () => {
