@@ -2,10 +2,13 @@
 
 use std::os::fd::AsFd;
 
+use prost::Message;
+
 use crate::api;
 use crate::api::publish_volume_response::Outcome as Published;
 use crate::error::{Error, Result};
 use crate::kubelet::Target;
+use crate::limits::ANSWER;
 use crate::map_type;
 use crate::request::Source;
 use crate::source::{IfAbsent, Map};
@@ -16,6 +19,25 @@ use crate::volume::{self, Change, ChangeKind, Found, Layout, Mounted, Outcome, P
 /// A workspace has as many maps as its owner likes; an answer has not.
 const FILES_MAX: usize = 1024;
 
+/// Takes what an answer has room for: [`ANSWER`] bytes.
+struct Room(usize);
+
+impl Room {
+    fn takes(&mut self, item: &impl Message) -> bool {
+        // Before each item of a list stand its field and its length.
+        const FRAME: usize = 6;
+        self.0.checked_sub(item.encoded_len() + FRAME).map(|left| self.0 = left).is_some()
+    }
+
+    /// All of a list, of which a part would mislead.
+    fn all<T: Message>(mut self, what: &str, items: Vec<T>) -> Result<Vec<T>> {
+        if items.iter().all(|item| self.takes(item)) {
+            return Ok(items);
+        }
+        Err(Error::Exhausted(format!("{} {what} are more than an answer of {ANSWER} bytes can list", items.len())))
+    }
+}
+
 /// Says what a publish did.
 #[must_use]
 pub fn published(outcome: Outcome) -> api::PublishVolumeResponse {
@@ -24,7 +46,9 @@ pub fn published(outcome: Outcome) -> api::PublishVolumeResponse {
         Outcome::Unchanged => (Published::Unchanged, Vec::new()),
         Outcome::Replaced(changes) => (Published::Replaced, changes),
     };
-    api::PublishVolumeResponse { outcome: outcome.into(), changes: changes.iter().map(change).collect() }
+    let mut room = Room(ANSWER);
+    let told: Vec<_> = changes.iter().map(change).take_while(|change| room.takes(change)).collect();
+    api::PublishVolumeResponse { outcome: outcome.into(), changes: told }
 }
 
 fn change(change: &Change) -> api::FileChange {
@@ -59,17 +83,22 @@ pub fn stats(publisher: &Publisher, id: &str, target: &Target) -> Result<api::Ge
 /// [`Error::NotFound`] when it is not there.
 pub fn volume(publisher: &Publisher, id: &str, target: &Target) -> Result<api::DescribeVolumeResponse> {
     let mounted = find(publisher, id, target)?;
-    let mut files = Vec::new();
+    let (mut files, mut left_out, mut room) = (Vec::new(), 0, Room(ANSWER));
     mounted.walk(&mut |path, file| {
-        if files.len() < FILES_MAX {
+        if files.len() < FILES_MAX && left_out == 0 {
             let access = if file.writable { api::Access::ReadWrite } else { api::Access::ReadOnly };
             let path = path.to_string_lossy().into_owned();
-            files.push(api::VolumeFile { path, access: access.into(), map: Some(description(&file.map)?) });
+            let file = api::VolumeFile { path, access: access.into(), map: Some(description(&file.map)?) };
+            if room.takes(&file) {
+                files.push(file);
+                return Ok(());
+            }
         }
+        left_out += 1;
         Ok(())
     })?;
     let workspace = mounted.layout == Layout::Workspace;
-    Ok(api::DescribeVolumeResponse { workspace, files, generations: volume::generations(&mounted)? })
+    Ok(api::DescribeVolumeResponse { workspace, files, generations: volume::generations(&mounted)?, left_out })
 }
 
 fn find(publisher: &Publisher, id: &str, target: &Target) -> Result<Mounted> {
@@ -95,7 +124,16 @@ pub fn volumes(publisher: &Publisher) -> Result<api::ListVolumesResponse> {
         volume_id: listed.volume_id,
         target_path: listed.target.path().to_string_lossy().into_owned(),
     });
-    Ok(api::ListVolumesResponse { volumes: volumes.collect() })
+    Ok(api::ListVolumesResponse { volumes: Room(ANSWER).all("volumes", volumes.collect())? })
+}
+
+/// Lists the volumes of which something is kept.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn kept_volumes(publisher: &Publisher) -> Result<api::ListKeptVolumesResponse> {
+    let volume_ids = Room(ANSWER).all("kept volumes", publisher.sources.store.kept_volumes()?)?;
+    Ok(api::ListKeptVolumesResponse { volume_ids })
 }
 
 /// Looks a source up.

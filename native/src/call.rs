@@ -1,14 +1,17 @@
 //! What surrounds a call: its claim on a target, its cancellation, its line in the log.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 
 use crate::error::{Error, Result};
+use crate::limits::{PATH, QUOTE};
+use crate::text::{fit, list};
 
 /// The targets that calls work on.
 #[derive(Clone, Debug, Default)]
@@ -42,16 +45,8 @@ impl Drop for Claim {
 }
 
 /// Kept by who waits for a call; when it is dropped, the thread that works for the call learns that nobody does any more.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Waiting(Arc<AtomicBool>);
-
-impl Waiting {
-    /// Asks whether the call was given up, from another thread.
-    pub fn is_cancelled(&self) -> impl Fn() -> bool + Send + use<> {
-        let cancelled = Arc::clone(&self.0);
-        move || cancelled.load(Ordering::Relaxed)
-    }
-}
 
 impl Drop for Waiting {
     fn drop(&mut self) {
@@ -59,38 +54,145 @@ impl Drop for Waiting {
     }
 }
 
-/// What the log says of a call.
-#[derive(Clone, Debug, Default)]
-pub struct Subject {
-    /// Empty where the call is about none.
-    pub volume_id: String,
-    /// Empty where the call is about none.
-    pub target_path: String,
+/// The one line that the log has of a call, written when the call ends, or else when this is dropped: nobody waited any more.
+#[derive(Debug)]
+pub struct Line {
+    method: String,
+    start: Instant,
+    volume_id: String,
+    target_path: String,
+    maps: Option<String>,
+    outcome: Option<&'static str>,
+    level: tracing::Level,
+    is_given_up: Arc<AtomicBool>,
+    has_ended: bool,
 }
 
-/// Logs a call that has ended, in one line.
-pub fn log(method: &str, subject: &Subject, start: Instant, error: Option<&Status>) {
-    let duration_ms = (start.elapsed().as_secs_f64() * 1e6).round() / 1e3;
-    let code = code_name(error.map_or(Code::Ok, Status::code));
-    let reason = error.map(Status::message);
-    // A field without a value is left out.
-    let [volume_id, target_path] =
-        [&subject.volume_id, &subject.target_path].map(|text| Some(text.as_str()).filter(|text| !text.is_empty()));
-    macro_rules! line {
-        ($level:expr) => {
-            tracing::event!(
-                $level,
-                method,
-                code,
-                durationMs = duration_ms,
-                volumeId = volume_id,
-                targetPath = target_path,
-                error = reason,
-                "call"
-            )
-        };
+impl Line {
+    /// Starts the clock.
+    #[must_use]
+    pub fn new(method: &str) -> Self {
+        Self {
+            method: fit(method, QUOTE),
+            start: Instant::now(),
+            volume_id: String::new(),
+            target_path: String::new(),
+            maps: None,
+            outcome: None,
+            level: tracing::Level::INFO,
+            is_given_up: Arc::default(),
+            has_ended: false,
+        }
     }
-    if error.is_some() { line!(tracing::Level::WARN) } else { line!(tracing::Level::INFO) }
+
+    /// The line that the guard has begun for this request.
+    #[must_use]
+    pub fn of<T>(request: &mut Request<T>, method: &'static str) -> Self {
+        request
+            .extensions_mut()
+            .remove::<Pending>()
+            .and_then(|pending| pending.take())
+            .unwrap_or_else(|| Self::new(method))
+    }
+
+    /// Says what the call is about, as the request has it.
+    #[must_use]
+    pub fn about(mut self, volume_id: &str, target_path: &str) -> Self {
+        (self.volume_id, self.target_path) = (fit(volume_id, QUOTE), fit(target_path, PATH));
+        self
+    }
+
+    /// Says which maps were asked for.
+    pub fn asks_for<T: Display>(&mut self, maps: impl IntoIterator<Item = T>) {
+        self.maps = Some(list(maps));
+    }
+
+    /// Says what the call did.
+    pub fn did(&mut self, outcome: &'static str) {
+        self.outcome = Some(outcome);
+    }
+
+    /// For calls that come every few seconds and change nothing: logged at level debug if all is well.
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.level = tracing::Level::DEBUG;
+        self
+    }
+
+    /// To be kept for as long as somebody waits for the call.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        Waiting(Arc::clone(&self.is_given_up))
+    }
+
+    /// Whether nobody waits any more.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Relaxed)
+    }
+
+    /// Writes it.
+    pub fn end(mut self, error: Option<&Status>) {
+        self.write(error);
+    }
+
+    fn write(&mut self, error: Option<&Status>) {
+        self.has_ended = true;
+        let duration_ms = (self.start.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+        let code = code_name(error.map_or(Code::Ok, Status::code));
+        // A field without a value is left out.
+        let [volume_id, target_path] =
+            [&self.volume_id, &self.target_path].map(|text| Some(text.as_str()).filter(|text| !text.is_empty()));
+        macro_rules! line {
+            ($level:expr) => {
+                tracing::event!(
+                    $level,
+                    method = self.method,
+                    code,
+                    durationMs = duration_ms,
+                    volumeId = volume_id,
+                    targetPath = target_path,
+                    maps = self.maps,
+                    outcome = self.outcome,
+                    callerGone = self.is_given_up().then_some(true),
+                    error = error.map(Status::message),
+                    "call"
+                )
+            };
+        }
+        match (error.is_some(), self.level) {
+            (true, _) => line!(tracing::Level::WARN),
+            (false, tracing::Level::DEBUG) => line!(tracing::Level::DEBUG),
+            (false, _) => line!(tracing::Level::INFO),
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.is_given_up.store(true, Ordering::Relaxed);
+            self.write(Some(&Error::Cancelled.into()));
+        }
+    }
+}
+
+/// A line that waits for the service to take it, on the way there.
+#[derive(Clone, Debug)]
+pub struct Pending(Arc<Mutex<Option<Line>>>);
+
+impl Pending {
+    /// Puts a line where the service finds it.
+    #[must_use]
+    pub fn new(line: Line) -> Self {
+        Self(Arc::new(Mutex::new(Some(line))))
+    }
+
+    /// The line, unless it was taken.
+    #[must_use]
+    pub fn take(&self) -> Option<Line> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// As gRPC's documentation writes them, and the node plugin's log: <https://grpc.io/docs/guides/status-codes/>.
@@ -106,6 +208,9 @@ fn code_name(code: Code) -> &'static str {
         Code::Aborted => "ABORTED",
         Code::Internal => "INTERNAL",
         Code::Unavailable => "UNAVAILABLE",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
         // The others are never made here.
         _ => "UNKNOWN",
     }

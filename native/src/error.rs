@@ -3,7 +3,9 @@
 use rustix::io::Errno;
 use tonic::{Code, Status};
 
+use crate::limits::STATUS;
 use crate::sys;
+use crate::text::fit;
 
 /// A call that failed. Each text is whole: it names what it is about and, where someone can do something, what.
 #[derive(Debug)]
@@ -57,17 +59,18 @@ impl Error {
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        match error {
-            Error::InvalidArgument(text) => Status::invalid_argument(text),
-            Error::NotYet(text) => Status::unavailable(text),
-            Error::Unusable(text) | Error::NotOurs(text) => Status::failed_precondition(text),
-            Error::Occupied(text) => Status::already_exists(text),
-            Error::NotFound(text) => Status::not_found(text),
-            Error::Exhausted(text) => Status::resource_exhausted(text),
-            Error::Busy(text) => Status::aborted(text),
-            Error::Cancelled => Status::cancelled("the caller does not wait any more; nothing was attached"),
-            Error::Kernel(error) => Status::new(kernel_code(error.errno), error.to_string()),
-        }
+        let (code, text) = match error {
+            Error::InvalidArgument(text) => (Code::InvalidArgument, text),
+            Error::NotYet(text) => (Code::Unavailable, text),
+            Error::Unusable(text) | Error::NotOurs(text) => (Code::FailedPrecondition, text),
+            Error::Occupied(text) => (Code::AlreadyExists, text),
+            Error::NotFound(text) => (Code::NotFound, text),
+            Error::Busy(text) => (Code::Aborted, text),
+            Error::Exhausted(text) => (Code::ResourceExhausted, text),
+            Error::Cancelled => (Code::Cancelled, "the caller does not wait any more; nothing was attached".to_owned()),
+            Error::Kernel(error) => (kernel_code(error.errno), error.to_string()),
+        };
+        Self::new(code, fit(&text, STATUS))
     }
 }
 

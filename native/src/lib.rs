@@ -1,17 +1,23 @@
 //! The pinner of csi-driver-bpffs: builds and removes volumes of pinned BPF maps.
 //!
 //! ```text
-//! main ── config, privileges, probe ─▶ listen ─▶ server ─▶ request (checked) ─▶ volume ─▶ source ─▶ store
-//!                                                                 └─▶ kubelet ◀─┘  └────────┴─────────┴──▶ sys
+//! main ── config, privileges, probe ─▶ listen ─▶ transport ─▶ guard ─▶ server
+//!                                                                         │
+//!      ┌──────────────────────────────────────────────────────────────────┘
+//!      └─▶ request (checked) ─▶ volume ─▶ source ─▶ store
+//!               └─▶ kubelet ◀─┘  └────────┴─────────┴──▶ sys
 //! ```
 //!
 //! It knows maps and mounts; who may have which map is decided before it is asked.
 
+pub mod accept;
 pub mod answer;
 pub mod call;
 pub mod config;
 pub mod error;
+pub mod guard;
 pub mod kubelet;
+pub mod limits;
 pub mod listen;
 pub mod map_memory;
 pub mod map_type;
@@ -22,6 +28,8 @@ pub mod server;
 pub mod source;
 pub mod store;
 pub mod sys;
+pub mod text;
+pub mod transport;
 pub mod volume;
 
 /// The API, generated from `proto/pinner.proto`.

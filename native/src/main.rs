@@ -4,24 +4,21 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bpffs_pinner::api::pinner_server::PinnerServer;
 use bpffs_pinner::config::{Command, Config};
 use bpffs_pinner::kubelet::Kubelet;
 use bpffs_pinner::probe::probe;
-use bpffs_pinner::server::{Service, only_peer};
+use bpffs_pinner::server::Service;
 use bpffs_pinner::source::Sources;
 use bpffs_pinner::store::{Limits, Store};
 use bpffs_pinner::sys::Context;
 use bpffs_pinner::sys::path::ensure_directory;
 use bpffs_pinner::volume::Publisher;
 use bpffs_pinner::volume::compose::Composer;
-use bpffs_pinner::{listen, privileges};
+use bpffs_pinner::{listen, privileges, transport};
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::CapabilitySet;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_stream::wrappers::UnixListenerStream;
-use tonic::transport::Server;
 
 /// `EX_USAGE` of sysexits(3): starting again will not help before the configuration has changed.
 const EXIT_USAGE: u8 = 64;
@@ -131,9 +128,7 @@ async fn serve(service: Service, socket: &Path, peer_uid: u32) -> Result<(), Fai
         let _ = stopping.send(());
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), peerUid = peer_uid, "serving");
-    let server = Server::builder()
-        .add_service(PinnerServer::with_interceptor(service, only_peer(peer_uid)))
-        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), drain);
+    let server = transport::serve(service, listener, peer_uid, drain);
     tokio::select! {
         ended = server => Ok(ended?),
         () = async { let _ = stopped.await; tokio::time::sleep(DRAIN).await } => {

@@ -92,7 +92,7 @@ function startNode(state: NodeState) {
   const pinner: Partial<Pinner> = {
     async describeVolume() {
       if (!isRunning) throw notFound('no volume');
-      return { workspace: false, files: [], generations: 1 };
+      return { workspace: false, files: [], generations: 1, leftOut: 0 };
     },
     async publishVolume({ maps }) {
       if (refuses?.(maps)) throw failedPrecondition('not beside a workspace');

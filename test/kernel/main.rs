@@ -16,6 +16,7 @@ mod kept;
 mod kill;
 mod kill_kept;
 mod layout;
+mod limits;
 mod map_of_maps;
 mod marks;
 mod process;

@@ -18,8 +18,7 @@ fn it_answers_one_uid() {
     let node = Node::start_with(&["--peer-uid", "65532"]);
     fs::set_permissions(&node.socket, fs::Permissions::from_mode(0o666)).unwrap();
     let ask = |user: User| user.run(|| Client::new(&node.socket).node());
-    let root = User::root_with(CapabilitySet::DAC_OVERRIDE);
-    for user in [root, User::NOBODY, User::plain(65533)] {
+    for user in [User::NOBODY, User::plain(65533)] {
         let uid = format!("this is uid {}", user.uid);
         assert_refused(ask(user), Code::PermissionDenied, &["the pinner answers uid 65532 only", &uid]);
     }
@@ -37,6 +36,21 @@ fn it_answers_one_uid() {
     let stranger = User::NOBODY.run(|| Client::new(&node.socket).unpublish("volume", &wanted.target()));
     assert_refused(stranger, Code::PermissionDenied, &["this is uid 65534"]);
     assert!(wanted.target().join("flows").exists());
+}
+
+/// A liveness probe runs as root.
+#[test]
+fn root_may_ask_whether_it_is_there_and_nothing_else() {
+    let node = Node::start_with(&["--peer-uid", "65532"]);
+    node.node().unwrap();
+    let (_flows, flows) = node.map("flows", 1);
+    let wanted = Wanted::new("volume", &node.target("pod")).read("flows", flows.clone());
+    let refused = "the pinner answers uid 65532 only, this is uid 0";
+    assert_refused(node.publish(&wanted), Code::PermissionDenied, &[refused]);
+    assert_refused(node.unpublish("volume", &wanted.target()), Code::PermissionDenied, &[refused]);
+    assert_refused(node.describe(flows), Code::PermissionDenied, &[refused]);
+    assert_refused(node.release("volume"), Code::PermissionDenied, &[refused]);
+    assert!(!wanted.target().exists());
 }
 
 /// The lines of `/proc/PID/task/*/status` that say what a thread may do.

@@ -149,7 +149,12 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
         access,
         map: description(mapIds.inVolume.get(path) ?? mapId),
       }));
-      return { workspace: false, files: shown.filter(({ map }) => map.id !== 0), generations: pinner.generations };
+      return {
+        workspace: false,
+        files: shown.filter(({ map }) => map.id !== 0),
+        generations: pinner.generations,
+        leftOut: 0,
+      };
     }),
     listKeptVolumes: handle('ListKeptVolumes', () => ({ volumeIds: [...kept] })),
     releaseVolume: handle('ReleaseVolume', ({ volumeId }) => {

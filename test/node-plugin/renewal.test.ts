@@ -99,7 +99,7 @@ function startNode(world: () => World, hasWorkspace: boolean) {
   const pinner: Partial<Pinner> = {
     async describeVolume() {
       if (files === undefined) throw notFound('no volume');
-      return { workspace: false, files: [], generations: 1 };
+      return { workspace: false, files: [], generations: 1, leftOut: 0 };
     },
     async publishVolume(request) {
       const before = files;

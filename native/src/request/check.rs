@@ -4,6 +4,7 @@ use std::ffi::CString;
 
 use crate::error::{Error, Result};
 use crate::sys::path::is_canonical;
+use crate::text::Quoted;
 
 const NAME_MAX: usize = 128;
 const DIGEST_MAX: usize = 64;
@@ -63,10 +64,13 @@ pub fn absolute_path(field: &str, path: &str) -> Result<()> {
         return invalid(field, format_args!("must have at most {PATH_MAX} bytes, has {}", path.len()));
     }
     if !is_canonical(path) {
-        return invalid(field, format_args!("{path:?} must be absolute, without \".\", \"..\" or empty elements"));
+        return invalid(
+            field,
+            format_args!("{} must be absolute, without \".\", \"..\" or empty elements", Quoted(path)),
+        );
     }
     match path.split('/').find(|element| element.len() > ELEMENT_MAX) {
-        Some(long) => invalid(field, format_args!("{long:?} must have at most {ELEMENT_MAX} bytes")),
+        Some(long) => invalid(field, format_args!("{} must have at most {ELEMENT_MAX} bytes", Quoted(long))),
         None => Ok(()),
     }
 }
@@ -78,10 +82,11 @@ pub fn absolute_path(field: &str, path: &str) -> Result<()> {
 pub fn relative_path(field: &str, path: &str) -> Result<()> {
     absolute_path(field, &format!("/{path}")).or_else(|_| {
         let rule = "must be relative, without \".\", \"..\" or empty elements";
-        invalid(field, format_args!("{path:?} {rule}, with at most {PATH_MAX} bytes, {ELEMENT_MAX} in an element"))
+        let path = Quoted(path);
+        invalid(field, format_args!("{path} {rule}, with at most {PATH_MAX} bytes, {ELEMENT_MAX} in an element"))
     })?;
     if path.contains('.') {
-        return invalid(field, format_args!("'.' in {path:?} is not allowed: no pin has it in its name"));
+        return invalid(field, format_args!("'.' in {} is not allowed: no pin has it in its name", Quoted(path)));
     }
     Ok(())
 }

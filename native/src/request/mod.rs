@@ -5,6 +5,7 @@ mod source;
 
 use std::collections::HashMap;
 use std::ffi::CString;
+use std::fmt;
 use std::path::Path;
 
 use self::check::invalid;
@@ -152,6 +153,14 @@ impl Workspace {
 fn group(gid: Option<u32>) -> Result<Option<u32>> {
     // (gid_t)-1 means "leave it" to chown(2).
     if gid == Some(u32::MAX) { invalid("gid", "4294967295 is no group") } else { Ok(gid) }
+}
+
+/// As a pod asks for it: `flows`, `limits:rw`.
+impl fmt::Display for VolumeMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        f.write_str(if self.writable { ":rw" } else { "" })
+    }
 }
 
 impl VolumeMap {

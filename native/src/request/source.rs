@@ -8,6 +8,7 @@ use crate::api;
 use crate::error::Result;
 use crate::map_type;
 use crate::sys::bpf::NAME_LEN;
+use crate::text::Quoted;
 
 /// Where a map comes from.
 #[derive(Debug)]
@@ -97,7 +98,8 @@ impl Loaded {
         for (field, name) in [("source.loaded.map", &loaded.map), ("source.loaded.program", &loaded.program)] {
             if name.len() > NAME_LEN {
                 let kept = name.get(..NAME_LEN).unwrap_or_default();
-                return invalid(field, format_args!("the kernel keeps {NAME_LEN} characters of {name:?}: {kept:?}"));
+                let name = Quoted(name);
+                return invalid(field, format_args!("the kernel keeps {NAME_LEN} characters of {name}: {kept:?}"));
             }
         }
         if loaded.map.is_empty() {
@@ -105,7 +107,10 @@ impl Loaded {
         }
         let tag = loaded.program_tag.to_ascii_lowercase();
         if !tag.is_empty() && (tag.len() != 16 || !tag.bytes().all(|byte| byte.is_ascii_hexdigit())) {
-            return invalid("source.loaded.program_tag", format_args!("{tag:?} must have 16 hexadecimal digits"));
+            return invalid(
+                "source.loaded.program_tag",
+                format_args!("{} must have 16 hexadecimal digits", Quoted(&tag)),
+            );
         }
         let given = |text: String| (!text.is_empty()).then_some(text);
         let program_id = Some(loaded.program_id).filter(|&id| id != 0);
@@ -124,7 +129,7 @@ impl Created {
         let volume_id = volume_id.map(|id| super::kept_volume_id("source.created.volume_id", id)).transpose()?;
         let Some(kind) = map_type::creatable_by_name(&created.r#type) else {
             let known = map_type::creatable_names();
-            return invalid("source.created.type", format_args!("{:?} is none of {known}", created.r#type));
+            return invalid("source.created.type", format_args!("{} is none of {known}", Quoted(&created.r#type)));
         };
         let inner = match (map_type::holds_maps(kind), created.inner) {
             (false, None) => None,
@@ -146,7 +151,7 @@ impl Shape {
         let kind = map_type::creatable_by_name(&inner.r#type).filter(|&kind| !map_type::holds_maps(kind));
         let Some(kind) = kind else {
             let known = map_type::creatable_inner_names();
-            return invalid("source.created.inner.type", format_args!("{:?} is none of {known}", inner.r#type));
+            return invalid("source.created.inner.type", format_args!("{} is none of {known}", Quoted(&inner.r#type)));
         };
         let flags = flags("source.created.inner.flags", &inner.flags)?;
         let api::InnerMap { key_size, value_size, max_entries, .. } = *inner;
@@ -167,7 +172,7 @@ fn flags(field: &str, names: &[String]) -> Result<u32> {
     let mut flags = 0;
     for name in names {
         let Some(bit) = map_type::flag_by_name(name) else {
-            return invalid(field, format_args!("{name:?} is none of {}", map_type::flag_names()));
+            return invalid(field, format_args!("{} is none of {}", Quoted(name), map_type::flag_names()));
         };
         flags |= bit;
     }

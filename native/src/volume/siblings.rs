@@ -18,6 +18,7 @@ use crate::kubelet::{MOUNT, Place};
 use crate::store::{Device, Store};
 use crate::sys::Context;
 use crate::sys::path::{entries, open_entry, open_subdirectory};
+use crate::text::list;
 
 /// Refuses read-only maps at `place` beside a workspace.
 ///
@@ -28,7 +29,7 @@ pub fn no_workspace_beside(place: &Place, store: &Store, maps: &[String]) -> Res
         Ok(workspace_id(sibling.root.as_fd(), sibling.device, store)?.map(|id| (id, sibling.place.path.clone())))
     })?;
     let Some((id, path)) = workspace else { return Ok(()) };
-    let (maps, path) = (maps.join(", "), path.display());
+    let (maps, path) = (list(maps), path.display());
     Err(Error::Unusable(format!(
         "this pod has the workspace {id:?} ({path}), in which it could pin a read-only map anew and then write to it; ask \
          for all maps of this volume with :rw (now read-only: {maps}), or put workspace and maps into two pods"

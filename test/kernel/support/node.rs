@@ -11,20 +11,18 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bpffs_pinner::api;
-use bpffs_pinner::api::pinner_server::PinnerServer;
 use bpffs_pinner::kubelet::Kubelet;
 use bpffs_pinner::probe::probe;
 use bpffs_pinner::server::Service;
 use bpffs_pinner::source::Sources;
 use bpffs_pinner::store::{Limits, Store};
+use bpffs_pinner::transport;
 use bpffs_pinner::volume::Publisher;
 use bpffs_pinner::volume::compose::Composer;
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use tempfile::TempDir;
-use tokio_stream::wrappers::UnixListenerStream;
-use tonic::transport::Server;
 
 use super::client::Client;
 use super::{map, mounts, skipped, wanted};
@@ -74,13 +72,8 @@ impl Node {
         listener.set_nonblocking(true).unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let serve = async {
-            let listener = UnixListenerStream::new(tokio::net::UnixListener::from_std(listener).unwrap());
-            let stopped = async { drop(stopped.await) };
-            Server::builder()
-                .add_service(PinnerServer::new(service))
-                .serve_with_incoming_shutdown(listener, stopped)
-                .await
-                .unwrap();
+            let listener = tokio::net::UnixListener::from_std(listener).unwrap();
+            transport::serve(service, listener, 0, async { drop(stopped.await) }).await.unwrap();
         };
         let thread = std::thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(serve);
@@ -131,8 +124,14 @@ impl Node {
 
     /// Starts the pinner, and waits until it serves.
     pub fn start_pinner(&mut self, flags: &[&str]) {
+        let command = self.command(flags);
+        self.start_as(command);
+    }
+
+    /// As [`Node::start_pinner`], with a command of the test's own making.
+    pub fn start_as(&mut self, mut command: Command) {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
-        let mut child = self.command(flags).stderr(log).spawn().unwrap();
+        let mut child = command.stderr(log).spawn().unwrap();
         let start = Instant::now();
         while std::os::unix::net::UnixStream::connect(&self.socket).is_err() {
             if let Some(status) = child.try_wait().unwrap() {
@@ -145,8 +144,16 @@ impl Node {
         self.client = Some(Client::new(&self.socket));
     }
 
-    fn log(&self) -> PathBuf {
+    /// Where the pinner's log goes.
+    pub fn log(&self) -> PathBuf {
         self.root.join("pinner.log")
+    }
+
+    /// A figure of `/proc/PID/status` in KiB: `VmRSS`, `VmHWM`.
+    pub fn memory(&self, figure: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid().as_raw_nonzero())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':')).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
     }
 
     pub fn pid(&self) -> Pid {
