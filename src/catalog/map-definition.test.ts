@@ -45,6 +45,10 @@ describe('refuses', () => {
     ],
     [{ ...hash, type: 'percpu_hash', valueSize: 32_769 }, 'valueSize: must be 1 to 32768 for type percpu_hash'],
     [
+      { ...array, type: 'percpu_array', maxEntries: 1_000_000_000 },
+      'maxEntries: must be 1 to 16777216 for type percpu_array',
+    ],
+    [
       { ...hash, type: 'percpu_hash', keySize: 4_194_254 },
       'valueSize: keySize and valueSize together must be at most 4194255 for type percpu_hash',
     ],
@@ -81,7 +85,7 @@ describe('refuses', () => {
     ],
     [
       { ...array, valueSize: 4 << 20, maxEntries: 0xffffffff },
-      'maxEntries: 4294967295 elements are more than any node has memory for',
+      'maxEntries: 4294967295 elements would take more than the 64 GiB that the driver makes a map of',
     ],
     [{ ...hash, inner: array }, 'inner: type hash holds no maps'],
     [{ type: 'array_of_maps', maxEntries: 4 }, 'inner: required for type array_of_maps: what the maps in it look like'],

@@ -23,8 +23,8 @@ export interface MapDefinition {
   readonly inner?: Omit<MapDefinition, 'inner'>;
 }
 
-/** Bytes of one map: what x86-64 has addresses for (VMALLOC_SIZE). 256 such maps can be added up in a number. */
-const MOST_MEMORY = 2 ** 45;
+/** Bytes of one map: 64 GiB. What a node gives for all of them together is its pinner's to say (--created-memory-max). */
+const MOST_MEMORY = 2 ** 36;
 
 const types = Object.keys(MAP_TYPE_RULES) as MapType[];
 const innerTypes = types.filter((type) => !rulesOf(type).ofMaps);
@@ -93,7 +93,10 @@ function problemsOf(definition: MapDefinition): Problem[] {
     problems.push([['valueSize'], `keySize and valueSize together must be at most ${elementSize} for type ${type}`]);
   }
   if (problems.length === 0 && mapMemoryBytes(definition) > MOST_MEMORY) {
-    problems.push([['maxEntries'], `${maxEntries} elements are more than any node has memory for`]);
+    problems.push([
+      ['maxEntries'],
+      `${maxEntries} elements would take more than the 64 GiB that the driver makes a map of`,
+    ]);
   }
   for (const [index, flag] of flags.entries()) {
     if (rules.flags.includes(flag)) continue;

@@ -41,8 +41,11 @@ const fourOrEight: Numbers = { only: [4, 8] };
 const upTo = (most: number): Numbers => ({ least: 1, most });
 const anyNumber = upTo(UINT32_MAX);
 
-/** Per-CPU values: PCPU_MIN_UNIT_SIZE. Older kernels, which do not look, answer ENOMEM. */
-const perCpuValue = upTo(32 << 10);
+/**
+ * Per-CPU values: PCPU_MIN_UNIT_SIZE; older kernels, which do not look, answer ENOMEM. The kernel makes them one by one, a
+ * microsecond each, and whoever gives up waiting does not stop it: their number is the driver's own limit, the pinner's too.
+ */
+const perCpu = { valueSize: upTo(32 << 10), maxEntries: upTo(1 << 24) } as const;
 
 /**
  * htab_map_alloc_check and htab_map_alloc in kernel/bpf/hashtab.c. An element is allocated in one piece; 48 is its head
@@ -97,10 +100,10 @@ const sockets = {
 export const MAP_TYPE_RULES = {
   hash,
   array,
-  percpu_hash: { ...hash, valueSize: perCpuValue },
-  percpu_array: { ...array, valueSize: perCpuValue, flags: access },
+  percpu_hash: { ...hash, ...perCpu },
+  percpu_array: { ...array, ...perCpu, flags: access },
   lru_hash: lru,
-  lru_percpu_hash: { ...lru, valueSize: perCpuValue },
+  lru_percpu_hash: { ...lru, ...perCpu },
   /**
    * trie_alloc in kernel/bpf/lpm_trie.c: a key is the prefix's length and 1 to 256 bytes. 40 is a node's head
    * (struct lpm_trie_node), which newer kernels make smaller: those take 16 bytes more.

@@ -201,6 +201,12 @@ function definitionsOf(type: string, rules: MapTypeRules): readonly Candidate[] 
     candidates.push({ what: 'inner of maps', created: { ...good, inner: { ...good, inner: array } } });
     candidates.push({ what: 'inner of its own type', created: { ...good, inner: smallest(rules, type) } });
   }
+  // Of 64 GiB, at the least and at the most that an element has.
+  if (!('only' in rules.valueSize)) {
+    const large = { ...good, valueSize: rules.valueSize.most };
+    for (const maxEntries of [1000, 16_000, 17_000, 1 << 24])
+      candidates.push({ what: `${maxEntries} large`, created: { ...large, maxEntries } });
+  }
   if (rules.elementSize !== undefined && !('only' in rules.keySize)) {
     for (const value of [least(rules.valueSize)]) {
       for (const key of [rules.elementSize - value, rules.elementSize - value + 1]) {

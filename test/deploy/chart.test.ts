@@ -67,6 +67,18 @@ test('tokens come as secrets where the cluster knows that, or as one says', asyn
   }
 });
 
+test('what may be made on a node is told to the pinner as numbers', async () => {
+  const daemonSet = parseManifest(await render(EVERYTHING)).find(({ kind }) => kind === 'DaemonSet') ?? assert.fail();
+  const { template } = daemonSet.spec as PodController;
+  const { args } = template.spec.initContainers?.find(({ name }) => name === 'pinner') ?? assert.fail();
+  const expected = ['--created-maps-max=1000000', '--created-memory-max=4Gi', '--workspaces-max=0'];
+  assert.deepEqual(
+    args?.filter((arg) => arg.includes('-max=')),
+    expected,
+  );
+  await assert.rejects(render({ budget: { createdMemory: '1G' } }), /createdMemory/);
+});
+
 test('a comment stands before every rule of RBAC', async () => {
   const documents = (await render(EVERYTHING)).split(/^---$/m);
   const roles = documents.filter((text) => /^kind: (Cluster)?Role$/m.test(text));

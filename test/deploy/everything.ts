@@ -6,6 +6,7 @@ export const EVERYTHING = {
   kubeletDir: '/var/lib/k0s/kubelet',
   pinRoots: ['/sys/fs/bpf', '/run/cilium/bpffs'],
   networkMaps: true,
+  budget: { createdMaps: 1000000, createdMemory: '4Gi', workspaces: 0 },
   node: {
     priorityClassName: 'maps-first',
     nodeSelector: { maps: 'yes' },

@@ -90,6 +90,9 @@ const accepted = (definition: MapDefinition) => mapDefinitionSchema.safeParse(de
 /** Whether asking the kernel is cheap. What the rules refuse, it refuses before it allocates, but for values of an array. */
 function isSmall(definition: MapDefinition): boolean {
   if (definition.type === 'lpm_trie') return true;
+  // Refused by the driver, and not by the kernel, which would go to work.
+  if (mapMemoryBytes(definition) > 2 ** 36 || (definition.type.includes('percpu') && definition.maxEntries > 1 << 24))
+    return false;
   return mapMemoryBytes(definition) <= 64 * MIB || !(accepted(definition) || definition.type === 'array');
 }
 
