@@ -117,6 +117,11 @@ test-faults: build ## Publish 10,000 times while both processes are killed at ra
 	$(call say,Killing both processes again and again)
 	$(ISOLATED) $(NODE) --test --test-timeout=1800000 'test/faults/**/*.test.ts'
 
+.PHONY: soak
+soak: build dist/map ## Let everything happen at once for SOAK_MINUTES (10), and see that nothing stays or grows
+	$(call say,Soaking)
+	$(ISOLATED) $(NODE) --test --test-timeout=21600000 'test/soak/**/*.test.ts'
+
 .PHONY: test-kernels
 test-kernels: ## Test the pinner against older and newer kernels, in virtual machines
 	@$(MAKE) --no-print-directory debian-packages DEBIAN='qemu-system-x86 busybox-static'

@@ -1,34 +1,18 @@
 import assert from 'node:assert/strict';
-import type { ChildProcess } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir } from 'node:fs/promises';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { execa } from 'execa';
 import type { Pod } from '../../src/cli/kubelet.ts';
 import type { LocalNode } from '../../src/cli/local-node.ts';
-import { mapProgram, pod, withNode } from '../integration/node.ts';
-import { insist, keepKilling, pause } from './insist.ts';
+import { pod, withNode } from '../integration/node.ts';
+import { insist, keepKilling } from './insist.ts';
+import { settledInventory, takeInventory } from './inventory.ts';
 
 const PAIRS = Number(process.env.FAULT_PAIRS ?? 10_000);
 const RESTARTS = Number(process.env.FAULT_RESTARTS ?? 200);
 const CALLERS = 8;
 const COMPLETE = ['flows', 'limits'];
 const DEBUG_FILES = ['maps.debug', 'progs.debug'];
-
-/** Everything of which nothing may stay. */
-async function inventory(node: LocalNode) {
-  const lines = (text: string) => text.trimEnd().split('\n');
-  const descriptors = async (process: ChildProcess) => (await readdir(`/proc/${process.pid}/fd`)).length;
-  return {
-    mounts: lines(await readFile('/proc/self/mountinfo', 'utf8')).length,
-    maps: (await execa(mapProgram, ['count'])).stdout,
-    pins: [...(await readdir(node.pins)), ...(await readdir(join(node.storeDirectory, 'created')))].sort(),
-    directories: lines((await execa('find', [node.kubeletDirectory, '-name', 'mount'])).stdout),
-    pinnerDescriptors: await descriptors(node.pinner()),
-    nodePluginDescriptors: await descriptors(node.nodePlugin()),
-  };
-}
 
 /** What the pod's directory shows; undefined when there is none. */
 async function shown(node: LocalNode, of: Pod): Promise<readonly string[] | undefined> {
@@ -44,7 +28,7 @@ test(`${PAIRS} publishes and ${RESTARTS} kills of each process leave nothing, an
       await node.kubelet.publish(one);
       await node.kubelet.unpublish(one);
     }
-    const before = await inventory(node);
+    const before = await takeInventory(node);
     const observer = new Worker(new URL('./observer.ts', import.meta.url), {
       workerData: { targets: pods.map(node.kubelet.volumePath), complete: COMPLETE, ignored: DEBUG_FILES },
     });
@@ -78,12 +62,7 @@ test(`${PAIRS} publishes and ${RESTARTS} kills of each process leave nothing, an
     await node.ready();
     await node.kubelet.publish(pods[0] as Pod);
     await node.kubelet.unpublish(pods[0] as Pod);
-    // The kernel frees maps a little after their last user has gone.
-    for (let tries = 0; tries < 50; tries++) {
-      if ((await inventory(node)).maps === before.maps) break;
-      await pause(100);
-    }
-    assert.deepEqual(await inventory(node), before);
+    assert.deepEqual(await settledInventory(node, before.maps), before);
     assert.deepEqual(other, [], 'seen at a target');
     assert.ok(complete > 100 && absent > 100, `the observer saw ${complete} complete and ${absent} absent volumes`);
     assert.ok(repeats > 0, 'no call was hit by a kill');

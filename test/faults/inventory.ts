@@ -1,0 +1,43 @@
+import type { ChildProcess } from 'node:child_process';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import type { LocalNode } from '../../src/cli/local-node.ts';
+import { eventually } from '../cluster/eventually.ts';
+import { mapProgram } from '../integration/node.ts';
+
+/** Everything of which nothing may stay when all pods have gone. */
+export interface Inventory {
+  /** Of this mount namespace. */
+  readonly mounts: number;
+  /** Of the whole kernel, as a decimal number. */
+  readonly maps: string;
+  /** Pins of sources, and of maps that the pinner made. */
+  readonly pins: readonly string[];
+  /** The directories on which a volume is, or was, mounted. */
+  readonly directories: readonly string[];
+  readonly pinnerDescriptors: number;
+  readonly nodePluginDescriptors: number;
+}
+
+const lines = (text: string) => text.trimEnd().split('\n');
+
+const descriptors = async (process: ChildProcess) => (await readdir(`/proc/${process.pid}/fd`)).length;
+
+/** Takes it now. */
+export async function takeInventory(node: LocalNode): Promise<Inventory> {
+  return {
+    mounts: lines(await readFile('/proc/self/mountinfo', 'utf8')).length,
+    maps: (await execa(mapProgram, ['count'])).stdout,
+    pins: [...(await readdir(node.pins)), ...(await readdir(join(node.storeDirectory, 'created')))].sort(),
+    directories: lines((await execa('find', [node.kubeletDirectory, '-name', 'mount'])).stdout),
+    pinnerDescriptors: await descriptors(node.pinner()),
+    nodePluginDescriptors: await descriptors(node.nodePlugin()),
+  };
+}
+
+/** Takes it as soon as the kernel has freed the maps whose last user has gone, which it does a little later. */
+export async function settledInventory(node: LocalNode, maps: string): Promise<Inventory> {
+  await eventually(`the kernel has ${maps} maps again`, 60, async () => (await takeInventory(node)).maps === maps);
+  return await takeInventory(node);
+}
