@@ -38,7 +38,10 @@ test('a connection that is idle for a day is the same afterwards', async () => {
 
   // Bare HTTP/2: a client of grpc-js would make another connection, and say nothing.
   const session = connectHttp2('http://localhost', { createConnection: () => connect(socket) });
-  stack.defer(() => session.destroy());
+  stack.defer(async () => {
+    session.close();
+    await once(session, 'close');
+  });
   await once(session, 'connect');
   let lost: string | undefined;
   for (const event of ['goaway', 'close', 'error']) session.on(event, () => (lost ??= event));

@@ -126,7 +126,7 @@ async function askNonsense(node: LocalNode, random: Random): Promise<void> {
     source: { from: { $case: 'pinned' as const, value: { path } } },
   };
   const maps = Array.from({ length: random.pick([0, 1, 300]) }, () => map);
-  const request = { volumeId, targetPath, gid: undefined, singleTarget: random.chance(0.5) };
+  const request = { volumeId, targetPath, gid: undefined, singleTarget: random.chance(0.5), request: '' };
   const limits = () => ({ deadline: Date.now() + 20_000 });
   const answers = await Promise.allSettled([
     pinner.publishVolume({ ...request, maps, userNamespace: random.chance(0.5), renew: random.chance(0.5) }, limits()),
