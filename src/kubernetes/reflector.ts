@@ -55,7 +55,7 @@ const LIVELY_MS = 5000;
 /** A whole kind's list takes longer than a question. */
 const LIST_TIMEOUT_MS = 60_000;
 
-/** A list not older than this ('0': what the API server has at hand; '': the newest), or a watch from there. */
+/** A list not older than this ('': the newest), or a watch from there. */
 type Step = { readonly list: string } | { readonly watch: string };
 
 interface Entry<T> {
@@ -64,7 +64,9 @@ interface Entry<T> {
 }
 
 /**
- * Starts at once: a list, then a watch from there. After a broken connection the watch goes on where it was; after silence, and
+ * Starts at once: a list, then a watch from there. The list is the newest there is, and from then on the copy never goes back: what an
+ * API server has at hand may be older than what this process knew before it was started anew, and would take from running pods what
+ * it does not have. After a broken connection the watch goes on where it was; after silence, and
  * after any other refusal, such as 410 Gone, the kind is listed again. Stops only when closed.
  * https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
  */
@@ -86,7 +88,7 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
   let isSynced = false;
   let heardAt = Number.NEGATIVE_INFINITY;
   let failure: CallError | undefined;
-  let next: Step = { list: '0' };
+  let next: Step = { list: '' };
   let failures = 0;
 
   const heard = () => {
