@@ -185,7 +185,7 @@ test('of every text in maps, admission and the driver think the same', async () 
 });
 
 suite('grants', () => {
-  test('none at all: admission says what the driver says', async () => {
+  test('none at all: admission says what the driver says, and that it does not know the maps', async () => {
     const who = { namespace: NAMESPACE, serviceAccount: 'nobody', podName: 'p', podUid: 'u' };
     const map: BpfMap = {
       name: 'flows',
@@ -193,9 +193,9 @@ suite('grants', () => {
       maxAccess: 'ReadWrite',
       source: { kind: 'unusable', problem: '' },
     };
-    for (const [maps, verb] of [
-      ['flows', 'read'],
-      ['flows:rw', 'write'],
+    for (const [maps, verb, otherwise] of [
+      ['flows', 'read', 'no grant, or no such map'],
+      ['flows:rw', 'write', 'no grant, no such map, or one that nobody may write'],
     ] as const) {
       const { refusal } = await admit(pod({ serviceAccount: 'nobody', attributes: { maps } }));
       const access = createClusterAccess({ client: api.admin });
@@ -205,7 +205,10 @@ suite('grants', () => {
         message,
         new RegExp(`^system:serviceaccount:prod:nobody may not ${verb} map "flows" \\(no grant: kubectl`),
       );
-      assert(refusal?.endsWith(`denied request: ${message}`), `${refusal}\n${message}`);
+      const looking = `${otherwise}: look with kubectl get bpfmaps; if it is there, kubectl`;
+      const expected = message.replace('no grant: kubectl', looking);
+      assert.notEqual(expected, message);
+      assert(refusal?.endsWith(`denied request: ${expected}`), `${refusal}\n${expected}`);
     }
   });
 
@@ -273,7 +276,7 @@ suite('workloads', () => {
   });
 });
 
-suite('containers that nothing holds to reading', () => {
+suite('containers that are not held to reading', () => {
   const cases: readonly (readonly [string, object, RegExp | undefined])[] = [
     ['privileged', PRIVILEGED, /container c is privileged or has CAP_BPF/],
     ['CAP_BPF', { securityContext: { capabilities: { add: ['NET_ADMIN', 'BPF'] } } }, /container c /],
@@ -307,6 +310,36 @@ suite('containers that nothing holds to reading', () => {
     assert.equal(refusal, undefined);
     assert.match(warnings.join(), /container e is privileged/);
   });
+
+  const mounts = (name: string, readOnly: boolean) => ({ volumeMounts: [{ name, mountPath: '/maps', readOnly }] });
+  const readOnly = (name: string) =>
+    new RegExp(
+      `container . mounts volume ${name} with readOnly: true, which does not hold it to reading: .* leave :rw out`,
+    );
+  const mounted: readonly (readonly [string, PodOptions, RegExp | undefined])[] = [
+    ['a map with :rw', { attributes: { maps: 'flows, limits:rw' }, container: mounts('v0', true) }, readOnly('v0')],
+    [
+      'that, by an init container',
+      { attributes: { maps: 'limits:rw' }, initContainer: mounts('v0', true) },
+      readOnly('v0'),
+    ],
+    ['that, in the second volume', { more: [{ maps: 'limits:rw' }], container: mounts('v1', true) }, readOnly('v1')],
+    ['another volume than that', { more: [{ maps: 'limits:rw' }], container: mounts('v0', true) }, undefined],
+    ['maps to read', { container: mounts('v0', true) }, undefined],
+    [
+      'a map with :rw, not said to be readOnly',
+      { attributes: { maps: 'limits:rw' }, container: mounts('v0', false) },
+      undefined,
+    ],
+  ];
+  for (const [what, options, says] of mounted) {
+    test(`mounted readOnly, ${what}: ${says ? 'warned of' : 'quiet'}`, async () => {
+      const { refusal, warnings } = await admit(pod(options));
+      assert.equal(refusal, undefined);
+      if (says) assert.match(warnings.join(), says);
+      else assert.deepEqual(warnings, []);
+    });
+  }
 
   test('with writable maps alone there is nothing to hold', async () => {
     const { warnings } = await admit(pod({ container: PRIVILEGED, attributes: { maps: 'limits:rw' } }));

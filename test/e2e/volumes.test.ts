@@ -74,6 +74,14 @@ suite('an inline volume', () => {
     await stop('read-only');
   });
 
+  test('is written by a container that mounts it readOnly, if it was asked for with :rw', async () => {
+    await start(app('mounted', { volume: inline(BOTH), mount: { readOnly: true } }));
+    await exec('mounted', 'map', 'write', '/maps/limits', '8', '80');
+    assert.match(await maps.read('e2e/limits'), / 8=80/);
+    await assert.rejects(exec('mounted', 'map', 'write', `/maps/${FLOWS}`, '7', '1'), /EROFS/);
+    await stop('mounted');
+  });
+
   test('belongs to the fsGroup of its pod', async () => {
     const spec = { securityContext: { fsGroup: 2000 } };
     await start(app('group', { volume: inline(BOTH), spec }));
