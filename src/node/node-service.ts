@@ -13,7 +13,7 @@ import { onNode } from '../volumes/topology.ts';
 import { type PublishParts, publish } from './publish.ts';
 import { staging } from './staging.ts';
 import { volumeHealth } from './volume-health.ts';
-import { parseVolumeReference, type VolumeReference } from './volume-reference.ts';
+import { parseVolumeReference, requireVolumeId, type VolumeReference } from './volume-reference.ts';
 
 /** What the Node service stands on. */
 export interface NodeServiceParts extends PublishParts {
@@ -64,7 +64,7 @@ export function createNodeService(parts: NodeServiceParts): Handlers<NodeService
     // Only what is used: no map grows beyond what it was made for, and the memory that it takes says nothing of a claim's size. A total
     // that is nearly used would be taken for a volume that fills up. CSI leaves total and available out as 0, and so does the kubelet.
     nodeGetVolumeStats({ volumeId, volumePath: targetPath }, call) {
-      if (volumeId === '') throw invalidArgument('volume_id', 'required');
+      requireVolumeId(volumeId);
       if (targetPath === '') throw invalidArgument('volume_path', 'required');
       if (!isPlainPath(targetPath)) throw notFound(`no volume can be at ${quote(targetPath)}`);
       return limiter.run(call.signal, async () => {
@@ -75,7 +75,7 @@ export function createNodeService(parts: NodeServiceParts): Handlers<NodeService
     },
 
     nodeGetVolumeHealth({ volumeId, volumePublishPath: targetPath }, call) {
-      if (volumeId === '') throw invalidArgument('volume_id', 'required');
+      requireVolumeId(volumeId);
       if (targetPath !== '' && !isPlainPath(targetPath)) throw notFound(`no volume can be at ${quote(targetPath)}`);
       return limiter.run(call.signal, async () => ({
         volumeHealth: await volumeHealth({ volumeId, targetPath }, parts, call),

@@ -2,6 +2,7 @@ import { toCreatedMap } from '../catalog/created-map.ts';
 import { failedPrecondition, notFound, permissionDenied } from '../errors.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { Access as MapAccess, type VolumeMap } from '../rpc/generated/pinner.ts';
+import { quote } from '../text.ts';
 import type { NewMap, VolumeSpec } from '../volumes/volume.ts';
 import type { PodCredentials } from './authority.ts';
 import type { PublishParts } from './publish.ts';
@@ -61,7 +62,7 @@ async function findVolume(
   const volume = await volumes.get(volumeId);
   if (volume === undefined) {
     throw notFound(
-      `there is no BpfVolume for volume ${volumeId}: it was deleted, or its PersistentVolume was written by hand, which type ${type} does not allow`,
+      `there is no BpfVolume for volume ${quote(volumeId)}: it was deleted, or its PersistentVolume was written by hand, which type ${type} does not allow`,
     );
   }
   const { content, nodeName, claim } = volume.spec;

@@ -3,7 +3,7 @@ import { CallError, Code, notFound } from '../errors.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { VolumeHealthErrorType as Status, type VolumeHealth } from '../rpc/generated/csi.ts';
 import { type DescribeVolumeResponse, Access as MapAccess, type Source } from '../rpc/generated/pinner.ts';
-import { statusText } from '../text.ts';
+import { quote, statusText } from '../text.ts';
 import type { PublishParts } from './publish.ts';
 import { toSharedMaps } from './publish-persistent.ts';
 import type { MapsRequest, PublishRequest } from './publish-request.ts';
@@ -56,7 +56,7 @@ export async function volumeHealth(
 async function targetsOf(volumeId: string, { pinner }: PublishParts, call: Call): Promise<readonly string[]> {
   const { volumes } = await pinner.listVolumes(call);
   const targets = volumes.filter((volume) => volume.volumeId === volumeId).map(({ targetPath }) => targetPath);
-  if (targets.length === 0) throw notFound(`volume ${volumeId} is not published on this node`);
+  if (targets.length === 0) throw notFound(`volume ${quote(volumeId)} is not published on this node`);
   return targets;
 }
 

@@ -8,12 +8,12 @@ export interface VolumeReference {
   readonly targetPath: string;
 }
 
+/** Bytes of an id, as CSI has it. */
+const LONGEST_ID = 128;
+
 /** Throws INVALID_ARGUMENT naming the field of the CSI request: the kubelet makes both, no YAML holds them. */
 export function parseVolumeReference({ volumeId, targetPath }: VolumeReference): VolumeReference {
-  if (volumeId === '') throw invalidArgument('volume_id', 'required');
-  if (!/^[A-Za-z0-9._-]{1,128}$/.test(volumeId)) {
-    throw invalidArgument('volume_id', `${quote(volumeId)} is not 1 to 128 of A-Z a-z 0-9 . _ -`);
-  }
+  requireVolumeId(volumeId);
   if (targetPath === '') throw invalidArgument('target_path', 'required');
   if (!isPlainPath(targetPath)) {
     throw invalidArgument(
@@ -22,4 +22,15 @@ export function parseVolumeReference({ volumeId, targetPath }: VolumeReference):
     );
   }
   return { volumeId, targetPath };
+}
+
+/**
+ * Throws INVALID_ARGUMENT for what is no volume's id: an administrator who writes a PersistentVolume may call it as he likes, within
+ * what CSI allows (https://github.com/container-storage-interface/spec/blob/v1.13.0/spec.md#size-limits), but for control characters.
+ */
+export function requireVolumeId(volumeId: string): void {
+  if (volumeId === '') throw invalidArgument('volume_id', 'required');
+  if (Buffer.byteLength(volumeId) > LONGEST_ID || /\p{Cc}/u.test(volumeId)) {
+    throw invalidArgument('volume_id', `${quote(volumeId)} is not 1 to ${LONGEST_ID} bytes without control characters`);
+  }
 }

@@ -97,7 +97,7 @@ describe('refused', () => {
     ['another volume at the path', targetPath, 'csi-2', 'NOT_FOUND', /^no volume at /],
     ['nothing at the path', '/not/there', volumeId, 'NOT_FOUND', /^no volume at /],
     ['a path that can be none', 'some/path', volumeId, 'NOT_FOUND', /^no volume can be at "some\/path"$/],
-    ['a volume that is nowhere', '', 'csi-2', 'NOT_FOUND', /^volume csi-2 is not published on this node$/],
+    ['a volume that is nowhere', '', 'csi-2', 'NOT_FOUND', /^volume "csi-2" is not published on this node$/],
   ] as const;
   for (const [what, path, id, code, message] of cases) {
     test(what, async () => {

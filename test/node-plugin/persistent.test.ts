@@ -240,7 +240,7 @@ describe('refused', () => {
     await refuses(
       claimRequest(volume),
       'NOT_FOUND',
-      /^there is no BpfVolume for volume pvc-\d+-[0-9a-f]{8}: it was deleted/,
+      /^there is no BpfVolume for volume "pvc-\d+-[0-9a-f]{8}": it was deleted/,
     );
   });
 

@@ -5,6 +5,7 @@ import {
   type NodePublishVolumeRequest,
 } from '../../src/rpc/generated/csi.ts';
 import { Access } from '../../src/rpc/generated/pinner.ts';
+import { visible } from '../../src/text.ts';
 import { call, type Harness, publishRequest, startHarness } from './harness.ts';
 
 let harness: Harness;
@@ -42,13 +43,21 @@ type Refusal = readonly [
 
 const refused: readonly Refusal[] = [
   ['no volume id', (r) => (r.volumeId = ''), 'INVALID_ARGUMENT', 'volume_id: required'],
-  [
-    'a volume id with a slash',
-    (r) => (r.volumeId = 'a/b'),
-    'INVALID_ARGUMENT',
-    'volume_id: "a/b" is not 1 to 128 of A-Z a-z 0-9 . _ -',
-  ],
+  ...['a\n', 'a\x7f', 'a\x85', '\0'].map(
+    (id): Refusal => [
+      `a volume id with a control character, ${JSON.stringify(id)}`,
+      (r) => (r.volumeId = id),
+      'INVALID_ARGUMENT',
+      /^volume_id: "a?\\.*" is not 1 to 128 bytes without control characters$/,
+    ],
+  ),
   ['a volume id of 129', (r) => (r.volumeId = 'a'.repeat(129)), 'INVALID_ARGUMENT', /^volume_id: "a{64}…" is not/],
+  [
+    'a volume id of 129 bytes',
+    (r) => (r.volumeId = `${'ü'.repeat(64)}a`),
+    'INVALID_ARGUMENT',
+    /^volume_id: "ü{64}…" is not 1 to 128 bytes/,
+  ],
   ['no target', (r) => (r.targetPath = ''), 'INVALID_ARGUMENT', 'target_path: required'],
   [
     'a relative target',
@@ -296,6 +305,25 @@ describe('NodePublishVolume', () => {
         targetPath: `/var/lib/kubelet/a${index}`,
       });
       assert.equal(outcome.code, 'OK', outcome.message);
+    });
+  }
+
+  for (const volumeId of ['prod/flows#a', 'ü'.repeat(64), 'a b "c" \u200b', '../..']) {
+    test(`accepts the volume id ${JSON.stringify(volumeId)}, for all calls about the volume`, async () => {
+      const { node, pinner, log } = harness;
+      const targetPath = '/var/lib/kubelet/by-hand';
+      const request = publishRequest((r) => Object.assign(r, { volumeId, targetPath }));
+      assert.equal((await publish(request)).code, 'OK');
+      assert.equal(pinner.volumes.get(targetPath)?.volumeId, volumeId);
+      const stats = { volumeId, volumePath: targetPath, stagingTargetPath: '' };
+      assert.equal((await call(node, node.nodeGetVolumeStats, stats)).code, 'OK');
+      for (const volumePublishPath of [targetPath, '']) {
+        const health = { volumeId, volumePublishPath, stagingTargetPath: '' };
+        assert.equal((await call(node, node.nodeGetVolumeHealth, health)).code, 'OK');
+      }
+      assert.equal((await call(node, node.nodeUnpublishVolume, { volumeId, targetPath })).code, 'OK');
+      assert.equal(pinner.volumes.has(targetPath), false);
+      assert.equal(log.at(-1)?.volumeId, visible(volumeId));
     });
   }
 
