@@ -125,9 +125,23 @@ export function nodeCommand(run: (config: NodeConfig) => Promise<void>): Command
         socketPath,
       ),
     )
-    .addOption(flag('--max-calls <n>', 'volume calls worked on at a time', 'BPFFS_MAX_CALLS', integer(1, 65536), '32'))
     .addOption(
-      flag('--max-queued-calls <n>', 'volume calls that may wait', 'BPFFS_MAX_QUEUED_CALLS', integer(0, 65536), '512'),
+      flag(
+        '--max-calls <n>',
+        'calls of the pinner at a time, and as many that unpublish',
+        'BPFFS_MAX_CALLS',
+        integer(1, 65536),
+        '32',
+      ),
+    )
+    .addOption(
+      flag(
+        '--max-queued-calls <n>',
+        'volume calls that may wait beyond those',
+        'BPFFS_MAX_QUEUED_CALLS',
+        integer(0, 65536),
+        '512',
+      ),
     );
   for (const option of serviceFlags('127.0.0.1:9808')) command.addOption(option);
   return command.action((flags: NodeFlags) => {

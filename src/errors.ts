@@ -86,6 +86,12 @@ export function unavailable(message: string, cause?: unknown): CallError {
   return new CallError(Code.UNAVAILABLE, message, { cause });
 }
 
+/** Why a call was given up, with what it waited for then. */
+export function whileWaiting(reason: unknown, awaited: string): unknown {
+  if (!(reason instanceof CallError)) return reason;
+  return new CallError(reason.code, `${reason.message} while waiting for ${awaited}`, { cause: reason });
+}
+
 /** Something is there that the driver cannot have made, and that only a person can mend. */
 export function internal(message: string, cause?: unknown): CallError {
   return new CallError(Code.INTERNAL, message, { cause });

@@ -1,6 +1,6 @@
 import { isPlainPath } from '../catalog/names.ts';
 import { invalidArgument, notFound } from '../errors.ts';
-import type { Call, Handlers } from '../rpc/adapter.ts';
+import type { Handlers } from '../rpc/adapter.ts';
 import {
   NodeServiceCapability_RPC_Type as Capability,
   type NodeService,
@@ -17,7 +17,8 @@ import { parseVolumeReference, requireVolumeId, type VolumeReference } from './v
 
 /** What the Node service stands on. */
 export interface NodeServiceParts extends PublishParts {
-  readonly limiter: Limiter;
+  /** Bounds the calls that are here. */
+  readonly calls: Limiter;
   readonly lock: Lock;
 }
 
@@ -34,27 +35,28 @@ const CAPABILITIES = [
  * Decides what a volume holds, and leaves the making to the pinner: the node's mounts are the state.
  */
 export function createNodeService(parts: NodeServiceParts): Handlers<NodeService> {
-  const { nodeId, pinner, published, limiter, lock } = parts;
+  const { nodeId, pinner, published, calls, lock } = parts;
 
-  // By target: the pods of a claim come and go at the same time. The lock first: a second operation on a target learns at once that
-  // it has to come again, and takes no place in the queue.
-  const atTarget = <T>({ targetPath }: VolumeReference, { signal }: Call, work: () => Promise<T>) =>
-    lock.run(targetPath, () => limiter.run(signal, work));
+  // By target: the pods of a claim come and go at the same time.
+  const atTarget = <T>({ targetPath }: VolumeReference, work: () => Promise<T>) => lock.run(targetPath, work);
 
   return {
     ...staging,
 
     nodePublishVolume(request, call) {
       const volume = parseVolumeReference(request);
-      return atTarget(volume, call, async () => {
-        await publish(volume, request, parts, call);
-        return {};
-      });
+      return atTarget(volume, () =>
+        calls.run(call.signal, async () => {
+          await publish(volume, request, parts, call);
+          return {};
+        }),
+      );
     },
 
+    // Waits for nothing but the kernel, so that pods end whoever is away.
     nodeUnpublishVolume(request, call) {
       const volume = parseVolumeReference(request);
-      return atTarget(volume, call, async () => {
+      return atTarget(volume, async () => {
         await pinner.unpublishVolume(volume, call);
         published.remove(volume.targetPath);
         return {};
@@ -67,7 +69,7 @@ export function createNodeService(parts: NodeServiceParts): Handlers<NodeService
       requireVolumeId(volumeId);
       if (targetPath === '') throw invalidArgument('volume_path', 'required');
       if (!isPlainPath(targetPath)) throw notFound(`no volume can be at ${quote(targetPath)}`);
-      return limiter.run(call.signal, async () => {
+      return calls.run(call.signal, async () => {
         const { maps, memoryBytes } = await pinner.getVolumeStats({ volumeId, targetPath }, call);
         const used = (unit: Unit, used: number) => ({ unit, used, total: 0, available: 0 });
         return { usage: [used(Unit.INODES, maps), used(Unit.BYTES, memoryBytes)] };
@@ -77,7 +79,7 @@ export function createNodeService(parts: NodeServiceParts): Handlers<NodeService
     nodeGetVolumeHealth({ volumeId, volumePublishPath: targetPath }, call) {
       requireVolumeId(volumeId);
       if (targetPath !== '' && !isPlainPath(targetPath)) throw notFound(`no volume can be at ${quote(targetPath)}`);
-      return limiter.run(call.signal, async () => ({
+      return calls.run(call.signal, async () => ({
         volumeHealth: await volumeHealth({ volumeId, targetPath }, parts, call),
       }));
     },

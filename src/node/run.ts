@@ -6,6 +6,7 @@ import { createIdentityService } from '../identity/identity-service.ts';
 import { PROBE_TIMEOUT_MS, type Readiness } from '../identity/readiness.ts';
 import type { Logger } from '../logger.ts';
 import { createNodeMetrics, type NodeMetrics } from '../metrics.ts';
+import { limitPinner } from '../pinner/limited-pinner.ts';
 import { createPinner } from '../pinner/pinner.ts';
 import { adapt } from '../rpc/adapter.ts';
 import { IdentityService, NodeService } from '../rpc/generated/csi.ts';
@@ -54,8 +55,8 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
     nodeId: config.nodeId,
     authority,
     published: createPublished(),
-    pinner,
-    limiter: createLimiter(config.maxCalls, config.maxQueuedCalls),
+    pinner: limitPinner(pinner, config.maxCalls),
+    calls: createLimiter(config.maxCalls + config.maxQueuedCalls, 0),
     lock: createLock(),
     metrics,
   });

@@ -102,6 +102,32 @@ test('a server that drains is dialled again', async (t) => {
   assert.equal(sessions.size, 2);
 });
 
+test('what cannot be serialized opens no stream', async (t) => {
+  const { client, sessions } = await start(t, (stream) => reply(stream, framed('here')));
+  const broken: Method<string, string> = {
+    ...ECHO,
+    requestSerialize() {
+      throw new TypeError('a field is missing');
+    },
+  };
+  await assert.rejects(client.call(broken, '', soon()), { message: 'a field is missing' });
+  assert.equal(sessions.size, 0);
+  assert.equal(await client.call(ECHO, '', soon()), 'here');
+});
+
+test('an answer that is too long is given up, and the connection serves on', async (t) => {
+  let calls = 0;
+  const { client, sessions } = await start(t, (stream) => {
+    calls += 1;
+    if (calls === 1) reply(stream, ...Array.from({ length: 5 }, () => Buffer.alloc(1 << 20)));
+    else reply(stream, framed('here'));
+  });
+  const message = /^echo at unix:\/\/.* answers with more than 4 MiB$/;
+  await assert.rejects(client.call(ECHO, '', soon()), { code: Code.RESOURCE_EXHAUSTED, message });
+  assert.equal(await client.call(ECHO, '', soon()), 'here');
+  assert.equal(sessions.size, 1);
+});
+
 test('a deadline and an aborted signal reach the server', async (t) => {
   const closed: number[] = [];
   const { client } = await start(t, (stream) => stream.on('close', () => closed.push(stream.rstCode)));

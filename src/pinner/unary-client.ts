@@ -1,6 +1,12 @@
-import { type ClientHttp2Session, connect, constants, type IncomingHttpHeaders } from 'node:http2';
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  type IncomingHttpHeaders,
+} from 'node:http2';
 import { connect as connectSocket } from 'node:net';
-import { CallError, Code, unavailable } from '../errors.ts';
+import { CallError, Code, unavailable, whileWaiting } from '../errors.ts';
 
 /** Until when an answer is of use, and what takes the question back. */
 export interface CallLimits {
@@ -20,7 +26,8 @@ export interface Method<Req, Res> {
 export interface UnaryClient {
   /**
    * Throws a CallError with the server's own code and text; UNAVAILABLE, at once, when nobody answers at the socket or the
-   * connection is lost; DEADLINE_EXCEEDED; or the reason of the signal. The server learns of the last two.
+   * connection is lost; RESOURCE_EXHAUSTED for an answer that is too long; DEADLINE_EXCEEDED; or the reason of the signal. The server
+   * learns of the last three.
    */
   call<Req, Res>(method: Method<Req, Res>, request: Req, limits: CallLimits): Promise<Res>;
   close(): void;
@@ -28,6 +35,8 @@ export interface UnaryClient {
 
 /** Nobody waits for ever, whatever the caller said. */
 const LONGEST_CALL_MS = 60_000;
+/** What gRPC's own clients take at most. */
+const MAX_ANSWER_BYTES = 4 << 20;
 /** A flag for compression and the length of the message, before each message. */
 const PREFIX_BYTES = 5;
 
@@ -51,19 +60,30 @@ export function createUnaryClient(server: string, socket: string): UnaryClient {
     return current;
   }
 
+  function open(path: string, timeoutMs: number): ClientHttp2Stream {
+    try {
+      return session().request({
+        ':method': 'POST',
+        ':path': path,
+        'content-type': 'application/grpc',
+        te: 'trailers',
+        'grpc-timeout': `${Math.max(1, Math.ceil(timeoutMs))}m`,
+      });
+    } catch (error) {
+      throw unavailable(`${endpoint} does not answer: ${(error as Error).message}`, error);
+    }
+  }
+
   return {
     call(method, request, { deadline, signal }) {
       return new Promise((resolve, reject) => {
         signal?.throwIfAborted();
         const remaining = Math.min(deadline - Date.now(), LONGEST_CALL_MS);
-        const stream = session().request({
-          ':method': 'POST',
-          ':path': method.path,
-          'content-type': 'application/grpc',
-          te: 'trailers',
-          'grpc-timeout': `${Math.max(1, Math.ceil(remaining))}m`,
-        });
+        // Whatever may throw does so before there is a stream, which would stay open.
+        const message = frame(method.requestSerialize(request));
+        const stream = open(method.path, remaining);
         const chunks: Buffer[] = [];
+        let received = 0;
         let status: CallError | 'ok' | undefined;
         let failure: Error | undefined;
         const readStatus = (headers: IncomingHttpHeaders) => {
@@ -78,7 +98,13 @@ export function createUnaryClient(server: string, socket: string): UnaryClient {
         // The status stands in the headers when there is no message, else in the trailers.
         stream.on('response', readStatus);
         stream.on('trailers', readStatus);
-        stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+        stream.on('data', (chunk: Buffer) => {
+          received += chunk.length;
+          if (received <= MAX_ANSWER_BYTES) return void chunks.push(chunk);
+          const most = `${MAX_ANSWER_BYTES >> 20} MiB`;
+          failure ??= new CallError(Code.RESOURCE_EXHAUSTED, `${endpoint} answers with more than ${most}`);
+          cancel();
+        });
         stream.on('error', (error) => {
           failure ??= error;
         });
@@ -92,14 +118,14 @@ export function createUnaryClient(server: string, socket: string): UnaryClient {
               reject(new CallError(Code.INTERNAL, `${endpoint} sent what is no answer`, { cause: error }));
             }
           } else if (status !== undefined) reject(status);
-          else if (signal?.aborted) reject(signal.reason);
+          else if (signal?.aborted) reject(whileWaiting(signal.reason, endpoint));
           else if (failure instanceof CallError) reject(failure);
           else reject(unavailable(`${endpoint} does not answer: ${reasonOf(failure)}`, failure));
         };
         // A whole answer is one as soon as it ends; anything else is known when the stream has closed.
         stream.on('end', () => status !== undefined && settle());
         stream.on('close', settle);
-        stream.end(frame(method.requestSerialize(request)));
+        stream.end(message);
       });
     },
     close() {

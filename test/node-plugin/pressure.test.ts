@@ -47,7 +47,7 @@ test('beyond the queue a call is RESOURCE_EXHAUSTED; those in the queue are serv
   await until('four calls are there', async () => (await inFlight(harness)) === 4);
   const fifth = await publish(harness, 5);
   assert.equal(fifth.code, 'RESOURCE_EXHAUSTED');
-  assert.equal(fifth.message, 'busy: 2 calls are in work and 2 wait; try again');
+  assert.equal(fifth.message, 'busy: 4 calls are in work; try again');
   assert.equal((await call(harness.identity, harness.identity.probe, {})).response?.ready, true);
   release();
   assert.deepEqual(

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CallError, Code } from '../errors.ts';
+import { createNodeMetrics } from '../metrics.ts';
+import { limitPinner } from '../pinner/limited-pinner.ts';
+import type { Pinner } from '../pinner/pinner.ts';
+import type { Call } from '../rpc/adapter.ts';
+import { VolumeCapability_AccessMode_Mode as Mode, type NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
+import { createLimiter } from '../rpc/limiter.ts';
+import { createLock } from '../rpc/lock.ts';
+import type { Authority } from './authority.ts';
+import { createNodeService } from './node-service.ts';
+import { createPublished } from './published.ts';
+
+const MOST = 4;
+const nobodyWaits = new AbortController();
+const call: Call = { signal: nobodyWaits.signal, deadline: Number.POSITIVE_INFINITY, note() {} };
+
+const request = (pod: number): NodePublishVolumeRequest => ({
+  volumeId: `csi-${pod}`,
+  targetPath: `/var/lib/kubelet/pods/${pod}/volumes/kubernetes.io~csi/maps/mount`,
+  publishContext: {},
+  stagingTargetPath: '',
+  volumeCapability: {
+    accessMode: { mode: Mode.SINGLE_NODE_WRITER },
+    accessType: { $case: 'mount', value: { fsType: '', mountFlags: [], volumeMountGroup: '' } },
+  },
+  readonly: false,
+  secrets: {},
+  volumeContext: {
+    maps: 'flows',
+    'csi.storage.k8s.io/ephemeral': 'true',
+    'csi.storage.k8s.io/pod.namespace': 'prod',
+    'csi.storage.k8s.io/serviceAccount.name': 'collector',
+    'csi.storage.k8s.io/pod.name': 'p',
+    'csi.storage.k8s.io/pod.uid': `${pod}`,
+  },
+});
+
+/** A node service whose API server never answers when `isAway`, and whose pinner has no end with publishing. */
+function startService(isAway: boolean) {
+  const at = { identify: 0, publish: 0 };
+  const never = <T>(signal: AbortSignal) =>
+    new Promise<T>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+  const authority: Partial<Authority> = {
+    requireTrusted() {},
+    async identify(pod, _, signal) {
+      at.identify += 1;
+      return isAway ? await never<typeof pod>(signal) : pod;
+    },
+    catalog: { find: () => undefined, names: () => [] },
+    access: { check: async () => ({ allowed: true }) },
+    volumes: undefined,
+  };
+  const gone = new CallError(Code.NOT_FOUND, 'no volume');
+  const pinner: Partial<Pinner> = {
+    describeVolume: async (_, { signal }) => {
+      at.publish += 1;
+      if (!isAway) await never(signal ?? call.signal);
+      throw gone;
+    },
+    unpublishVolume: async () => {},
+    getVolumeStats: async () => Promise.reject(gone),
+  };
+  const service = createNodeService({
+    nodeId: 'node-1',
+    authority: authority as Authority,
+    published: createPublished(),
+    pinner: limitPinner(pinner as Pinner, MOST),
+    calls: createLimiter(4 * MOST, 0),
+    lock: createLock(),
+    metrics: createNodeMetrics(),
+  });
+  const unpublish = async (pod: number) => await service.nodeUnpublishVolume(request(pod), call);
+  return { service, at, unpublish };
+}
+
+const tick = () => new Promise((resolve) => setImmediate(resolve));
+
+for (const [what, isAway] of [
+  ['the API server', true],
+  ['the pinner, for a place', false],
+] as const) {
+  test(`pods end while others wait for ${what}`, async () => {
+    const { service, at, unpublish } = startService(isAway);
+    const late = new AbortController();
+    const waiting = Array.from({ length: 3 * MOST }, async (_, pod) =>
+      service.nodePublishVolume(request(pod), { ...call, signal: late.signal }),
+    );
+    while (at.identify < 3 * MOST) await tick();
+    for (let pod = 100; pod < 100 + 4 * MOST; pod++) assert.deepEqual(await unpublish(pod), {});
+    // Who waits for another takes none of the pinner's places.
+    assert(at.publish <= MOST);
+    if (isAway) {
+      const stats = { volumeId: 'a', volumePath: '/a', stagingTargetPath: '' };
+      await assert.rejects(async () => service.nodeGetVolumeStats(stats, call), { code: Code.NOT_FOUND });
+    }
+    late.abort(new CallError(Code.DEADLINE_EXCEEDED, 'the deadline passed'));
+    for (const outcome of await Promise.allSettled(waiting)) assert.equal(outcome.status, 'rejected');
+  });
+}
+
+test('beyond so many calls a further one is RESOURCE_EXHAUSTED, and pods end all the same', async () => {
+  const { service, at, unpublish } = startService(true);
+  const late = new AbortController();
+  const publish = async (pod: number) => service.nodePublishVolume(request(pod), { ...call, signal: late.signal });
+  const waiting = Array.from({ length: 4 * MOST }, (_, pod) => publish(pod));
+  while (at.identify < 4 * MOST) await tick();
+  await assert.rejects(publish(99), {
+    code: Code.RESOURCE_EXHAUSTED,
+    message: `busy: ${4 * MOST} calls are in work; try again`,
+  });
+  assert.deepEqual(await unpublish(100), {});
+  late.abort(new CallError(Code.CANCELLED, 'the caller went away'));
+  await Promise.allSettled(waiting);
+});

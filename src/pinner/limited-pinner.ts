@@ -1,0 +1,25 @@
+import { createLimiter, type Limiter } from '../rpc/limiter.ts';
+import type { Pinner } from './pinner.ts';
+import type { CallLimits } from './unary-client.ts';
+
+/**
+ * The pinner, with at most `most` calls in work on behalf of the kubelet. Whatever else a call of the kubelet waits for, it takes no
+ * place here while it does. Unpublishing has `most` places of its own: pods can end however much is begun.
+ */
+export function limitPinner(pinner: Pinner, most: number): Pinner {
+  const [working, unpublishing] = [createLimiter(most), createLimiter(most)];
+  return {
+    ...pinner,
+    publishVolume: limited(working, pinner.publishVolume),
+    publishWorkspace: limited(working, pinner.publishWorkspace),
+    getVolumeStats: limited(working, pinner.getVolumeStats),
+    describeVolume: limited(working, pinner.describeVolume),
+    describeMap: limited(working, pinner.describeMap),
+    listVolumes: (limits) => working.run(limits.signal, () => pinner.listVolumes(limits)),
+    unpublishVolume: limited(unpublishing, pinner.unpublishVolume),
+  };
+}
+
+function limited<Req, Res>(limiter: Limiter, call: (request: Req, limits: CallLimits) => Promise<Res>): typeof call {
+  return (request, limits) => limiter.run(limits.signal, () => call(request, limits));
+}
