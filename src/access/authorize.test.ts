@@ -1,21 +1,26 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BpfMap } from '../catalog/catalog.ts';
-import { Code } from '../errors.ts';
-import { authorize, denial } from './authorize.ts';
+import { Code, unavailable } from '../errors.ts';
+import type { Decision, PodIdentity } from './access.ts';
+import { authorize, denial, type WantedMap } from './authorize.ts';
 
 const pod = { namespace: 'prod', serviceAccount: 'collector', podName: 'p', podUid: 'u' };
 
-test('one message for all refusals, short enough for a header however many there are', async () => {
-  const wanted = Array.from({ length: 256 }, (_, index) => {
+function wantedMaps(name: (index: number) => string): readonly WantedMap[] {
+  return Array.from({ length: 256 }, (_, index) => {
     const map: BpfMap = {
-      name: `${'m'.repeat(124)}-${index}`,
+      name: name(index),
       fileName: `${index}`,
       maxAccess: 'ReadOnly',
       source: { kind: 'node', source: { from: undefined } },
     };
     return { map, verb: 'read' as const };
   });
+}
+
+test('one message for all refusals, short enough for a header however many there are', async () => {
+  const wanted = wantedMaps((index) => `${'m'.repeat(124)}-${index}`);
   const access = { check: async () => ({ allowed: false, remedy: 'ask' }) as const };
   const { granted, denied } = await authorize(wanted, pod, access, AbortSignal.abort());
   assert.deepEqual(granted, []);
@@ -26,4 +31,56 @@ test('one message for all refusals, short enough for a header however many there
     /^system:serviceaccount:prod:collector may not read map "m+-0" \(no grant: ask\), read .*, and 252 more$/,
   );
   assert(error.message.length < 1024);
+});
+
+/** Answers each question a moment later, and counts. */
+function counting(answer: (name: string) => Decision) {
+  const seen = { asked: 0, atOnce: 0, most: 0 };
+  const check = async (_: PodIdentity, name: string) => {
+    seen.asked += 1;
+    seen.atOnce += 1;
+    seen.most = Math.max(seen.most, seen.atOnce);
+    await new Promise((resolve) => setImmediate(resolve));
+    seen.atOnce -= 1;
+    return answer(name);
+  };
+  return { seen, access: { check } };
+}
+
+const waiting = new AbortController().signal;
+const wanted = wantedMaps((index) => `m-${index}`);
+
+test('all are asked, eight at a time', async () => {
+  const { seen, access } = counting((name) => (name === 'm-3' ? { allowed: false, remedy: 'ask' } : { allowed: true }));
+  const { granted, denied } = await authorize(wanted, pod, access, waiting);
+  assert.equal(granted.length, 255);
+  assert.deepEqual(
+    denied.map(({ map, why }) => [map.name, why]),
+    [['m-3', 'no grant: ask']],
+  );
+  assert.deepEqual([seen.asked, seen.most], [256, 8]);
+});
+
+test('once enough is refused the rest is neither asked nor granted', async () => {
+  const { seen, access } = counting(() => ({ allowed: false, remedy: 'ask' }));
+  const { granted, denied } = await authorize(wanted, pod, access, waiting, async () => true);
+  assert(seen.asked <= 16, `${seen.asked}`);
+  assert.deepEqual(granted, []);
+  assert(denied.length > 4);
+  assert.match(denial(pod, denied, false).message, /read map "m-3" \(no grant: ask\), and at least \d+ more$/);
+});
+
+test('for a running pod nothing is enough', async () => {
+  const { seen, access } = counting(() => ({ allowed: false, remedy: 'ask' }));
+  const { denied } = await authorize(wanted, pod, access, waiting, async () => false);
+  assert.deepEqual([seen.asked, denied.length], [256, 256]);
+});
+
+test('what cannot be told ends it, and nothing more is asked', async () => {
+  const { seen, access } = counting(() => {
+    throw unavailable('the API server does not answer');
+  });
+  await assert.rejects(authorize(wanted, pod, access, waiting), { code: Code.UNAVAILABLE });
+  for (let turn = 0; turn < 10; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  assert(seen.asked <= 16, `${seen.asked}`);
 });

@@ -27,32 +27,66 @@ export interface Authorization {
 /** A status travels in an HTTP/2 header and ends in an event of at most 1,024 bytes: the first refusals must do. */
 const MOST_LISTED = 4;
 
-/** What of `wanted` the pod may have: within the map's maxAccess, and granted. Throws what `access` throws. */
+/** Questions of one pod that are asked at a time: it has up to 256 maps, and others ask too. */
+const FAN_OUT = 8;
+
+/**
+ * What of `wanted` the pod may have: within the map's maxAccess, and granted. Throws what `access` throws, and asks nothing more
+ * then. Once more is refused than `denial` lists, `isEnough` may say that the rest need not be known: it is neither granted nor denied.
+ */
 export async function authorize(
   wanted: readonly WantedMap[],
   pod: PodIdentity,
   access: Access,
   signal: AbortSignal,
+  isEnough: () => Promise<boolean> = async () => false,
 ): Promise<Authorization> {
-  const objections = await Promise.all(
-    wanted.map(async ({ map, verb }): Promise<Objection | undefined> => {
-      if (verb === 'write' && map.maxAccess !== 'ReadWrite') {
-        return { reason: 'maxAccess', why: `nobody may: its spec.maxAccess is ${map.maxAccess}` };
-      }
-      const decision = await access.check(pod, map.name, verb, signal);
-      return decision.allowed ? undefined : { reason: 'grant', why: `no grant: ${decision.remedy}` };
-    }),
-  );
-  const denied = wanted.flatMap((map, index) => {
-    const objection = objections[index];
-    return objection === undefined ? [] : { ...map, ...objection };
+  const answers = new Map<WantedMap, Objection | undefined>();
+  const unasked = wanted.values();
+  let refused = 0;
+  let isOver = false;
+  const ask = async () => {
+    for (const one of unasked) {
+      const objection = await objectionTo(one, pod, access, signal);
+      answers.set(one, objection);
+      if (objection !== undefined) refused += 1;
+      if (!isOver && refused > MOST_LISTED && (await isEnough())) isOver = true;
+      if (isOver) return;
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: Math.min(FAN_OUT, wanted.length) }, ask));
+  } finally {
+    isOver = true;
+  }
+  const granted = wanted.filter((one) => answers.has(one) && answers.get(one) === undefined);
+  const denied = wanted.flatMap((one) => {
+    const objection = answers.get(one);
+    return objection === undefined ? [] : { ...one, ...objection };
   });
-  return { granted: wanted.filter((_, index) => objections[index] === undefined), denied };
+  return { granted, denied };
 }
 
-/** PERMISSION_DENIED, naming the pod's user and, for each map, the verb and what stands against it. */
-export function denial(pod: PodIdentity, denied: readonly DeniedMap[]): CallError {
+async function objectionTo(
+  { map, verb }: WantedMap,
+  pod: PodIdentity,
+  access: Access,
+  signal: AbortSignal,
+): Promise<Objection | undefined> {
+  if (verb === 'write' && map.maxAccess !== 'ReadWrite') {
+    return { reason: 'maxAccess', why: `nobody may: its spec.maxAccess is ${map.maxAccess}` };
+  }
+  const decision = await access.check(pod, map.name, verb, signal);
+  return decision.allowed ? undefined : { reason: 'grant', why: `no grant: ${decision.remedy}` };
+}
+
+/**
+ * PERMISSION_DENIED, naming the pod's user and, for the first maps, the verb and what stands against it. `isAll`: no other was left
+ * unasked.
+ */
+export function denial(pod: PodIdentity, denied: readonly DeniedMap[], isAll = true): CallError {
   const listed = denied.slice(0, MOST_LISTED).map(({ map, verb, why }) => `${verb} map "${map.name}" (${why})`);
-  const more = denied.length > MOST_LISTED ? `, and ${denied.length - MOST_LISTED} more` : '';
+  const others = denied.length - listed.length;
+  const more = isAll ? (others > 0 ? `, and ${others} more` : '') : `, and at least ${others} more`;
   return permissionDenied(`${userName(pod)} may not ${listed.join(', ')}${more}`);
 }

@@ -6,10 +6,11 @@ import { createClusterAccess } from './cluster-access.ts';
 const pod = { namespace: 'prod', serviceAccount: 'collector', podName: 'p', podUid: 'u' };
 const signal = new AbortController().signal;
 
+const metadata = { name: '', uid: '', resourceVersion: '', creationTimestamp: '' };
+
 /** An API server that says these, one after the other. */
 function answering(...statuses: readonly object[]) {
   let asked = 0;
-  const metadata = { name: '', uid: '', resourceVersion: '', creationTimestamp: '' };
   const create = async () => ({ metadata, status: statuses[asked++] });
   return { access: createClusterAccess({ client: { create } }), asked: () => asked };
 }
@@ -49,4 +50,14 @@ test('a reason alone is a refusal, and is kept', async () => {
     assert.match(decision.remedy, /^kubectl create role .* \(RBAC: role "r" not found\)$/);
   }
   assert.equal(asked(), 1);
+});
+
+test('an answer that is none of a review is UNAVAILABLE, and says what is wrong', async () => {
+  const access = createClusterAccess({
+    client: { create: async () => ({ metadata, status: { allowed: 'yes' } }) },
+  });
+  await assert.rejects(access.check(pod, 'flows', 'read', signal), {
+    code: Code.UNAVAILABLE,
+    message: /^what the API server answers to a SubjectAccessReview is none: status\.allowed: /,
+  });
 });

@@ -2,6 +2,7 @@ import * as z from 'zod/mini';
 import { unavailable } from '../errors.ts';
 import { type Answer, createAnswerCache } from '../kubernetes/answer-cache.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
+import { understood } from '../kubernetes/understood.ts';
 import { type Access, type Decision, type PodIdentity, userName, type Verb } from './access.ts';
 
 export interface ClusterAccessOptions {
@@ -38,7 +39,11 @@ const DENY_MS = 10_000;
  */
 export function createClusterAccess(options: ClusterAccessOptions): Access {
   const { client, allowMs = ALLOW_MS, denyMs = DENY_MS } = options;
-  const cache = createAnswerCache<Decision>(options.most ?? MOST, options.lookedUp);
+  const cache = createAnswerCache<Decision>({
+    most: options.most ?? MOST,
+    awaited: 'the API server to say what the pod may do',
+    lookedUp: options.lookedUp,
+  });
 
   async function review(pod: PodIdentity, name: string, verb: Verb): Promise<Answer<Decision>> {
     const { namespace } = pod;
@@ -51,8 +56,8 @@ export function createClusterAccess(options: ClusterAccessOptions): Access {
         resourceAttributes: { group: 'bpffs.dev', version: 'v1alpha1', resource: 'bpfmaps', namespace, name, verb },
       },
     });
-    const { allowed, reason, evaluationError } = reviewSchema.parse(review).status;
-    if (allowed === true) return { value: { allowed: true }, expiresAt: Date.now() + allowMs };
+    const { allowed, reason, evaluationError } = understood(reviewSchema, review, 'SubjectAccessReview').status;
+    if (allowed === true) return { value: { allowed: true }, goodForMs: allowMs };
     // An authorizer could not be asked, which is no refusal; the API server itself answers a request with 500 then, and not with 403:
     // https://github.com/kubernetes/kubernetes/blob/v1.36.0/staging/src/k8s.io/apiserver/pkg/endpoints/filters/authorization.go
     if (evaluationError) {
@@ -64,7 +69,7 @@ export function createClusterAccess(options: ClusterAccessOptions): Access {
     const fault = reason ? ` (${reason.slice(0, 200)})` : '';
     return {
       value: { allowed: false, remedy: `${grantCommand(pod, name, verb)}${fault}` },
-      expiresAt: Date.now() + denyMs,
+      goodForMs: denyMs,
     };
   }
 

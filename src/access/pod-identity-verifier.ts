@@ -3,6 +3,7 @@ import * as z from 'zod/mini';
 import { unauthenticated } from '../errors.ts';
 import { type Answer, createAnswerCache } from '../kubernetes/answer-cache.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
+import { understood } from '../kubernetes/understood.ts';
 import { type PodIdentity, userName } from './access.ts';
 
 /** Who asks? */
@@ -61,14 +62,18 @@ const LEAST_MS = 60_000;
  */
 export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifier {
   const { client, audience, nodeName } = options;
-  const cache = createAnswerCache<Reviewed>(options.most ?? MOST, options.lookedUp);
+  const cache = createAnswerCache<Reviewed>({
+    most: options.most ?? MOST,
+    awaited: 'the API server to say who the pod is',
+    lookedUp: options.lookedUp,
+  });
 
   async function review(token: string): Promise<Answer<Reviewed>> {
     const review = await client.create(TOKEN_REVIEWS, {
       kind: 'TokenReview',
       spec: { token, audiences: [audience] },
     });
-    const { authenticated, error, audiences, user } = reviewSchema.parse(review).status;
+    const { authenticated, error, audiences, user } = understood(reviewSchema, review, 'TokenReview').status;
     if (authenticated !== true) {
       const why = (error || 'no reason given').replaceAll(token, '…').slice(0, 300);
       throw unauthenticated(`the API server does not accept the pod's service account token: ${why}`);
@@ -83,7 +88,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
       podUid: extra('pod-uid'),
       nodeName: extra('node-name'),
     };
-    return { value, expiresAt: expiryOf(token) };
+    return { value, goodForMs: lifeOf(token) };
   }
 
   return {
@@ -117,17 +122,17 @@ function requireSame(what: string, said: string, expected: string): void {
 }
 
 /**
- * Milliseconds since the epoch, from the token itself, which the API server has found good.
+ * Milliseconds for which it is good, from the token itself, which the API server has found good.
  * https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4
  */
-function expiryOf(token: string): number {
+function lifeOf(token: string): number {
   try {
     const claims: unknown = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'));
     if (typeof claims === 'object' && claims !== null && 'exp' in claims && typeof claims.exp === 'number') {
-      return claims.exp * 1000;
+      return claims.exp * 1000 - Date.now();
     }
   } catch {
     // No JSON web token.
   }
-  return Date.now() + LEAST_MS;
+  return LEAST_MS;
 }

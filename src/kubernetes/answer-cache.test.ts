@@ -1,25 +1,32 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Answer, createAnswerCache } from './answer-cache.ts';
+import { CallError, Code } from '../errors.ts';
+import { type Answer, type AnswerCacheOptions, createAnswerCache } from './answer-cache.ts';
 
 const waiting = new AbortController().signal;
-const good = (value: string, ms = 60_000): Answer<string> => ({ value, expiresAt: Date.now() + ms });
+const good = (value: string, ms = 60_000): Answer<string> => ({ value, goodForMs: ms });
+const make = (most: number, options: Partial<AnswerCacheOptions> = {}) =>
+  createAnswerCache<string>({ most, awaited: 'the oracle', ...options });
 
 test('an answer is kept until it expires', async (t) => {
-  t.mock.timers.enable({ apis: ['Date'], now: 1000 });
+  // A clock that is set, by an hour, makes no answer older or younger.
+  t.mock.timers.enable({ apis: ['Date'], now: 3_600_000 });
+  let now = 1000;
   const ages: (number | undefined)[] = [];
-  const cache = createAnswerCache<string>(10, (age) => ages.push(age));
+  const cache = make(10, { lookedUp: (age) => ages.push(age), now: () => now });
   const ask = (value: string) => cache.get('a', async () => good(value, 500), waiting);
   assert.equal(await ask('1'), '1');
-  t.mock.timers.setTime(1499);
+  t.mock.timers.setTime(7_200_000);
+  now = 1499;
   assert.equal(await ask('2'), '1');
-  t.mock.timers.setTime(1500);
+  t.mock.timers.setTime(0);
+  now = 1500;
   assert.equal(await ask('3'), '3');
   assert.deepEqual(ages, [undefined, 0.499, undefined]);
 });
 
 test('what is expired already, and what fails, is not kept', async () => {
-  const cache = createAnswerCache<string>(10);
+  const cache = make(10);
   await cache.get('a', async () => good('1', 0), waiting);
   await assert.rejects(
     cache.get('a', () => Promise.reject(new Error('no')), waiting),
@@ -28,8 +35,27 @@ test('what is expired already, and what fails, is not kept', async () => {
   assert.equal(await cache.get('a', async () => good('2'), waiting), '2');
 });
 
+test('a question that throws at once is asked anew by the next', async () => {
+  const cache = make(10);
+  const ask = () => {
+    throw new Error('no');
+  };
+  await assert.rejects(cache.get('a', ask, waiting), /^Error: no$/);
+  assert.equal(await cache.get('a', async () => good('2'), waiting), '2');
+});
+
+test('who gives up hears what was waited for', async () => {
+  const late = new AbortController();
+  const answer = make(10).get('a', () => new Promise(() => {}), late.signal);
+  late.abort(new CallError(Code.DEADLINE_EXCEEDED, 'the deadline passed'));
+  await assert.rejects(answer, {
+    code: Code.DEADLINE_EXCEEDED,
+    message: 'the deadline passed while waiting for the oracle',
+  });
+});
+
 test('the one that was not used for longest makes room', async () => {
-  const cache = createAnswerCache<string>(2);
+  const cache = make(2);
   const ask = (key: string, value: string) => cache.get(key, async () => good(value), waiting);
   await ask('a', '1');
   await ask('b', '1');
@@ -40,7 +66,7 @@ test('the one that was not used for longest makes room', async () => {
 });
 
 test('equal questions at the same time are one, and who gives up takes nobody along', async () => {
-  const cache = createAnswerCache<string>(10);
+  const cache = make(10);
   const answer = Promise.withResolvers<Answer<string>>();
   let asked = 0;
   const ask = () => {

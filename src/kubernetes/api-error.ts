@@ -32,7 +32,7 @@ export const SILENCE = 'Silence';
 /** An answer that is no success. `body`: a Status object, or whatever came. */
 export function fromAnswer(status: number, body: unknown, request: ApiRequest): ApiError {
   const { reason, message, name } = parseStatus(body);
-  const what = describe(request);
+  const what = nameOf(request);
   const error = (code: Code, text: string) => new ApiError(code, text, status, reason);
   switch (status) {
     case 400:
@@ -81,7 +81,7 @@ export function isAbsent(error: unknown): boolean {
 }
 
 function notNow(request: ApiRequest, status: number, message: string): string {
-  return `the API server cannot ${request.verb} ${describe(request)} now (${status}): ${message}`;
+  return `the API server cannot ${request.verb} ${nameOf(request)} now (${status}): ${message}`;
 }
 
 function absentKind({ resource }: ApiRequest): string {
@@ -92,7 +92,7 @@ function absentKind({ resource }: ApiRequest): string {
 function forbidden(request: ApiRequest, message: string): string {
   const { verb, resource, key } = request;
   if (!message.includes(`cannot ${verb} resource`)) {
-    return `the API server does not let the driver ${verb} ${describe(request)}: ${message}`;
+    return `the API server does not let the driver ${verb} ${nameOf(request)}: ${message}`;
   }
   const ruled = resource.subresource === undefined ? resource.plural : `${resource.plural}/${resource.subresource}`;
   const rule = `{apiGroups: ["${resource.group}"], resources: ["${ruled}"], verbs: ["${verb}"]}`;
@@ -100,7 +100,13 @@ function forbidden(request: ApiRequest, message: string): string {
   return `the driver may not ${verb} ${fullName(resource)}${where}: its ClusterRole lacks ${rule} (${message})`;
 }
 
-function describe({ resource, key }: ApiRequest): string {
+/** For a text: "create subjectaccessreviews.authorization.k8s.io". */
+export function describe(request: ApiRequest): string {
+  return `${request.verb} ${nameOf(request)}`;
+}
+
+/** What it is about: "bpfmaps.bpffs.dev flows". */
+function nameOf({ resource, key }: ApiRequest): string {
   return key.name === undefined ? fullName(resource) : `${fullName(resource)} ${keyOf({ ...key, name: key.name })}`;
 }
 

@@ -1,8 +1,9 @@
 import type { IncomingMessage } from 'node:http';
-import { CallError } from '../errors.ts';
-import { type ApiRequest, fromAnswer, fromFailure, fromWatchError, SILENCE } from './api-error.ts';
+import { CallError, whileWaiting } from '../errors.ts';
+import { createLimiter } from '../rpc/limiter.ts';
+import { type ApiRequest, describe, fromAnswer, fromFailure, fromWatchError, SILENCE } from './api-error.ts';
 import type { Connection } from './connection.ts';
-import { createHttps, type HttpsRequest } from './https.ts';
+import { createHttps, type HttpsRequest, MOST_AT_A_TIME } from './https.ts';
 import { type KubernetesObject, type ObjectKey, type Resource, resourcePath } from './resource.ts';
 
 /**
@@ -26,7 +27,7 @@ export interface KubernetesClient {
 }
 
 export interface Limits {
-  /** Default: 10 s. */
+  /** For the answer once the request is sent and, before that, between two answers to earlier requests. Default: 10 s. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
 }
@@ -76,25 +77,43 @@ export interface NewObject {
 }
 
 const TIMEOUT_MS = 10_000;
+/** Some ten thousands of objects: more than that is not of this API server. */
+const MAX_ANSWER_BYTES = 128 << 20;
 
 /** Nothing is dialled before the first request. */
 export function createKubernetesClient(connection: Connection): KubernetesClient {
   const https = createHttps(connection);
   const server = `${connection.host}:${connection.port}`;
+  const turns = createLimiter(MOST_AT_A_TIME);
+  /** Of requests that wait for their turn: each answer to an earlier one is a sign of life. */
+  const waiting = new Set<NodeJS.Timeout>();
 
   async function answer<T>(asked: ApiRequest, request: HttpsRequest, limits: Limits): Promise<T> {
     const { timeoutMs = TIMEOUT_MS, signal } = limits;
     signal?.throwIfAborted();
-    const timeout = AbortSignal.timeout(timeoutMs);
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), timeoutMs);
+    const either = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]);
+    let awaited = 'earlier requests';
+    waiting.add(timer);
     try {
-      const response = await https.send(request, signal === undefined ? timeout : AbortSignal.any([signal, timeout]));
-      const body = parse(await readAll(response));
-      const status = response.statusCode ?? 0;
-      if (status < 200 || status > 299) throw fromAnswer(status, body, asked);
-      if (typeof body !== 'object') throw fromFailure('what it says is no JSON', server);
-      return body as T;
+      return await turns.run(either, async () => {
+        waiting.delete(timer);
+        timer.refresh();
+        awaited = describe(asked);
+        const response = await https.send(request, either);
+        for (const other of waiting) other.refresh();
+        const body = parse(await readAll(response));
+        const status = response.statusCode ?? 0;
+        if (status < 200 || status > 299) throw fromAnswer(status, body, asked);
+        if (typeof body !== 'object') throw fromFailure('what it says is no JSON', server);
+        return body as T;
+      });
     } catch (error) {
-      throw translate(error, server, signal, timeout.aborted ? timeoutMs : undefined);
+      throw translate(error, server, awaited, signal, late.signal.aborted ? timeoutMs : undefined);
+    } finally {
+      waiting.delete(timer);
+      clearTimeout(timer);
     }
   }
 
@@ -133,7 +152,7 @@ export function createKubernetesClient(connection: Connection): KubernetesClient
           yield event as WatchEvent;
         }
       } catch (error) {
-        throw translate(error, server, signal, idle.signal.aborted ? idleTimeoutMs : undefined);
+        throw translate(error, server, describe(asked), signal, idle.signal.aborted ? idleTimeoutMs : undefined);
       } finally {
         clearTimeout(timer);
         response?.destroy();
@@ -186,7 +205,13 @@ function toQuery({
 
 async function readAll(response: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
-  for await (const chunk of response) chunks.push(chunk);
+  let length = 0;
+  for await (const chunk of response) {
+    length += chunk.length;
+    // Leaving the loop destroys the response.
+    if (length > MAX_ANSWER_BYTES) throw new Error(`it answers with more than ${MAX_ANSWER_BYTES >> 20} MiB`);
+    chunks.push(chunk);
+  }
   return Buffer.concat(chunks).toString('utf8');
 }
 
@@ -197,6 +222,7 @@ async function* lines(response: IncomingMessage, alive: () => void): AsyncGenera
     alive();
     const parts = (rest + chunk).split('\n');
     rest = parts.pop() ?? '';
+    if (rest.length > MAX_ANSWER_BYTES) throw new Error(`an event has more than ${MAX_ANSWER_BYTES >> 20} MiB`);
     yield* parts;
   }
 }
@@ -214,11 +240,12 @@ function parse(text: string): unknown {
 function translate(
   error: unknown,
   server: string,
+  awaited: string,
   signal: AbortSignal | undefined,
   timedOutAfterMs: number | undefined,
 ): unknown {
-  if (signal?.aborted) return signal.reason;
+  if (signal?.aborted) return whileWaiting(signal.reason, `the API server at ${server} (${awaited})`);
   if (timedOutAfterMs !== undefined)
-    return fromFailure(`nothing came for ${timedOutAfterMs / 1000} s`, server, SILENCE);
+    return fromFailure(`nothing came of ${awaited} for ${timedOutAfterMs / 1000} s`, server, SILENCE);
   return error instanceof CallError ? error : fromFailure(error, server);
 }

@@ -45,6 +45,8 @@ interface Told {
   name: string | undefined;
   count: number;
   last: Date;
+  /** The same on a clock that nobody sets. */
+  lastMs: number;
   waiting: boolean;
 }
 
@@ -60,10 +62,12 @@ export function createPodEvents(options: PodEventsOptions): PodEvents {
     const now = new Date();
     const known = recent.get(key);
     recent.delete(key);
-    const isSame = known !== undefined && now.getTime() - known.last.getTime() < sameWithinMs;
-    const told = isSame ? known : { pod, reason, note, name: undefined, count: 0, last: now, waiting: false };
+    const lastMs = performance.now();
+    const isSame = known !== undefined && lastMs - known.lastMs < sameWithinMs;
+    const told = isSame ? known : { pod, reason, note, name: undefined, count: 0, last: now, lastMs, waiting: false };
     told.count += 1;
     told.last = now;
+    told.lastMs = lastMs;
     recent.set(key, told);
     const [oldest] = recent.keys();
     if (recent.size > most && oldest !== undefined) recent.delete(oldest);

@@ -24,8 +24,8 @@ export interface Https {
 /** Idle connections that are kept. Go's server keeps its end for 90 s: https://pkg.go.dev/net/http#Server.IdleTimeout */
 const KEPT = 2;
 const KEPT_MS = 60_000;
-/** So many requests at a time; more wait. */
-const MOST_AT_A_TIME = 8;
+/** So many requests at a time that have an end: who sends more lets them wait for their turn, so that none does so here. */
+export const MOST_AT_A_TIME = 8;
 
 const USER_AGENT = `csi-driver-bpffs/${version}`;
 

@@ -7,14 +7,14 @@ import { type Connection, type Credentials, readCredential, tryCredentials } fro
 
 const text = z.optional(z.string());
 
-const cluster = z.object({
+const clusterSchema = z.looseObject({
   server: z.string(),
   'certificate-authority': text,
   'certificate-authority-data': text,
   'tls-server-name': text,
 });
 
-const user = z.object({
+const userSchema = z.looseObject({
   token: text,
   tokenFile: text,
   'client-certificate': text,
@@ -26,14 +26,17 @@ const user = z.object({
 const kubeconfigSchema = z.object({
   'current-context': z.string(),
   contexts: z.array(z.object({ name: z.string(), context: z.object({ cluster: z.string(), user: z.string() }) })),
-  clusters: z.array(z.object({ name: z.string(), cluster })),
-  users: z.array(z.object({ name: z.string(), user })),
+  clusters: z.array(z.object({ name: z.string(), cluster: clusterSchema })),
+  users: z.array(z.object({ name: z.string(), user: userSchema })),
 });
+
+/** What is in such a file and changes nothing here. */
+const HARMLESS = ['extensions', 'disable-compression'];
 
 /**
  * As the current context of a kubeconfig file says, by a token or a client certificate. Files that it names are relative to
- * it and read for each request; a tokenFile goes before a token. Throws BadConfiguration; commands that fetch credentials
- * (exec) are not run.
+ * it and read for each request; a tokenFile goes before a token. Throws BadConfiguration, also for what is
+ * not done here and would make it another connection: commands that fetch credentials (exec), impersonation (as), proxies.
  * https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
  */
 export function kubeconfigConnection(file: string): Connection {
@@ -46,6 +49,13 @@ export function kubeconfigConnection(file: string): Connection {
   if (cluster === undefined) throw bad(`there is no cluster "${context.cluster}"`);
   const user = config.users.find(({ name }) => name === context.user)?.user;
   if (user === undefined) throw bad(`there is no user "${context.user}"`);
+  for (const [what, given, known] of [
+    [`cluster "${context.cluster}"`, cluster, clusterSchema],
+    [`user "${context.user}"`, user, userSchema],
+  ] as const) {
+    const foreign = Object.keys(given).find((key) => !Object.hasOwn(known.shape, key) && !HARMLESS.includes(key));
+    if (foreign !== undefined) throw bad(`${what}: ${foreign} is not supported`);
+  }
   const server = URL.parse(cluster.server);
   if (server?.protocol !== 'https:') throw bad(`cluster.server: "${cluster.server}" is no https URL`);
 

@@ -17,7 +17,7 @@ export interface MapLook {
   readonly asked: MapRequest;
   /** Undefined: there is no BpfMap of that name. */
   readonly map: BpfMap | undefined;
-  /** What stands against what was asked. */
+  /** What stands against what was asked. Undefined, though the pod may do nothing: that was enough, and this was not asked. */
   readonly denied: DeniedMap | undefined;
   /** What the pod may do, no more than it asked: to read, perhaps, what it may not write. Undefined: nothing. */
   readonly verb: Verb | undefined;
@@ -25,27 +25,31 @@ export interface MapLook {
   readonly source: Source | CallError | undefined;
 }
 
-/** Looks at every map, in the order in which they are asked for. Throws what says nothing of a single map. */
+/**
+ * Looks at every map, in the order in which they are asked for. Throws what says nothing of a single map. `isEnough`: whether a few
+ * refusals are all that anybody wants to know.
+ */
 export async function lookAtMaps(
   requested: readonly MapRequest[],
   pod: PodIdentity,
   { catalog, access, resolveSource }: Pick<Authority, 'catalog' | 'access' | 'resolveSource'>,
   signal: AbortSignal,
+  isEnough: () => Promise<boolean>,
 ): Promise<readonly MapLook[]> {
   const wanted = requested.flatMap(({ name, verb }): WantedMap[] => {
     const map = catalog.find(name);
     return map === undefined ? [] : [{ map, verb }];
   });
-  const { denied } = await authorize(wanted, pod, access, signal);
+  const { granted, denied } = await authorize(wanted, pod, access, signal, isEnough);
   const toRead = denied.flatMap(({ map, verb }): WantedMap[] => (verb === 'write' ? [{ map, verb: 'read' }] : []));
   const { granted: readable } = await authorize(toRead, pod, access, signal);
   const found = byName(wanted);
-  const [refused, lowered] = [byName(denied), byName(readable)];
+  const [refused, allowed] = [byName(denied), byName([...granted, ...readable])];
   const looks: MapLook[] = [];
   for (const asked of requested) {
     const map = found.get(asked.name)?.map;
     const objection = refused.get(asked.name);
-    const verb = objection === undefined ? asked.verb : lowered.get(asked.name)?.verb;
+    const verb = allowed.get(asked.name)?.verb;
     if (map === undefined || verb === undefined) {
       looks.push({ asked, map, denied: objection, verb: undefined, source: undefined });
       continue;

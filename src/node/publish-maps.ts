@@ -35,7 +35,8 @@ export async function publishMaps(
 ): Promise<PublishOutcome> {
   const { authority, metrics } = parts;
   const pod = await authority.identify(request.pod, credentials, call.signal);
-  const looks = await lookAtMaps(request.maps, pod, authority, call.signal);
+  const isNew = async () => !(await target.isRunning());
+  const looks = await lookAtMaps(request.maps, pod, authority, call.signal, isNew);
   for (const { denied } of looks) if (denied !== undefined) metrics.denied(denied.verb, denied.reason);
   const plan = planVolume(looks, pod, authority.catalog.names);
   const fault = plan.refusals.find(({ reason }) => reason === 'fault');

@@ -41,8 +41,9 @@ export function planVolume(looks: readonly MapLook[], pod: PodIdentity, names: (
       }),
     );
   const denied = looks.flatMap(({ denied }) => denied ?? []);
+  const isAll = looks.every(({ map, denied, verb }) => map === undefined || denied !== undefined || verb !== undefined);
   const denials = denied.map(
-    ({ map: { name } }): Refusal => ({ map: name, reason: 'denied', error: denial(pod, denied) }),
+    ({ map: { name } }): Refusal => ({ map: name, reason: 'denied', error: denial(pod, denied, isAll) }),
   );
   const files: VolumeMap[] = [];
   const unsourced: Refusal[] = [];

@@ -163,7 +163,9 @@ test('a watch that is silent too long is made anew', async () => {
   cable.hang();
   await sleep(100);
   await put('a', '1');
-  await eventually('it notices', 10, async () => /nothing came for 1 s/.test(failures.at(-1) ?? ''));
+  await eventually('it notices', 10, async () =>
+    /nothing came of watch configmaps for 1 s/.test(failures.at(-1) ?? ''),
+  );
   assert(reflector.staleness() >= 1);
   assert.throws(
     () => reflector.requireFresh(0.5),
