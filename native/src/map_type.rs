@@ -95,6 +95,7 @@ const FLAGS: &[(&str, u32)] = &[
     ("BPF_F_RDONLY_PROG", RDONLY_PROG),
     ("BPF_F_WRONLY_PROG", 1 << 8),
     ("BPF_F_MMAPABLE", MMAPABLE),
+    ("BPF_F_INNER_MAP", INNER_MAP),
 ];
 
 /// The name of a type, or `type N` for one that is not known here.
@@ -103,18 +104,34 @@ pub fn name(kind: u32) -> Cow<'static, str> {
     find(kind).map_or_else(|| Cow::Owned(format!("type {kind}")), |known| Cow::Borrowed(known.name))
 }
 
-/// Whether a pod may have a map of this type; else why not.
+/// Whether a pod may have a map of this type; else why not. A type that came with a later kernel is refused: what it does
+/// beside holding values is not known here.
 ///
 /// # Errors
 /// The reason, to follow "is not handed out:".
 pub fn check_handed_out(kind: u32) -> Result<(), &'static str> {
-    find(kind).map_or(Err("this version does not know its type"), |known| known.handed_out)
+    find(kind)
+        .map_or(Err("this version of the driver does not know what a pod could do with it; a newer one may"), |known| {
+            known.handed_out
+        })
 }
 
 /// The type of this name, if the pinner can make one.
 #[must_use]
 pub fn creatable_by_name(name: &str) -> Option<u32> {
     TYPES.iter().find(|known| known.creatable.is_some() && known.name == name).map(|known| known.kind)
+}
+
+/// Why no map of a type of this name is made; else `None`, for what is no type's name.
+#[must_use]
+pub fn not_creatable(name: &str) -> Option<&'static str> {
+    let known = TYPES.iter().find(|known| known.name == name)?;
+    Some(match (known.handed_out, known.creatable) {
+        (Err(why), _) => why,
+        _ => {
+            "it takes more than a definition says, as BTF of its values; let the program that uses it pin it, and name that pin"
+        }
+    })
 }
 
 /// Whether it takes more than its own shape to make a map of this type: that of the maps in it.

@@ -138,7 +138,7 @@ describe('names the place of', () => {
     [
       'a flag that is not handed out',
       entry('a', created.replace('16 }', '16, flags: [BPF_F_ZERO_SEED, BPF_F_TOKEN_FD] }')),
-      'c.yaml:5:103: spec.source.created.flags[1]: must be BPF_F_NO_PREALLOC or BPF_F_NO_COMMON_LRU or BPF_F_ZERO_SEED or BPF_F_RDONLY_PROG or BPF_F_WRONLY_PROG or BPF_F_MMAPABLE',
+      'c.yaml:5:103: spec.source.created.flags[1]: must be BPF_F_NO_PREALLOC or BPF_F_NO_COMMON_LRU or BPF_F_ZERO_SEED or BPF_F_RDONLY_PROG or BPF_F_WRONLY_PROG or BPF_F_MMAPABLE or BPF_F_INNER_MAP',
     ],
     [
       'a size that the type does not take',

@@ -92,7 +92,7 @@ describe('refuses', () => {
     [
       { type: 'array_of_maps', maxEntries: 4, inner: { ...array, keySize: 8, flags: ['BPF_F_NO_PREALLOC'] } },
       'inner.keySize: must be 4 for type array',
-      'inner.flags.0: type array takes only BPF_F_MMAPABLE, BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG',
+      'inner.flags.0: type array takes only BPF_F_MMAPABLE, BPF_F_INNER_MAP, BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG',
     ],
   ];
   for (const [raw, ...issues] of cases) {

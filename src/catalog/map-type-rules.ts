@@ -6,6 +6,7 @@ export const MAP_FLAGS = {
   BPF_F_RDONLY_PROG: 1 << 7,
   BPF_F_WRONLY_PROG: 1 << 8,
   BPF_F_MMAPABLE: 1 << 10,
+  BPF_F_INNER_MAP: 1 << 12,
 } as const;
 
 export type MapFlag = keyof typeof MAP_FLAGS;
@@ -62,14 +63,15 @@ const hash = {
 const lru = { ...hash, flags: ['BPF_F_NO_COMMON_LRU', 'BPF_F_ZERO_SEED', ...access] } as const;
 
 /**
- * array_map_alloc_check in kernel/bpf/arraymap.c. Newer kernels take values up to 2 GiB; 5.15 stops here, and a definition
+ * array_map_alloc_check in kernel/bpf/arraymap.c. With BPF_F_INNER_MAP, arrays of any number of elements go into a map of maps
+ * whose `inner` has it too. Newer kernels take values up to 2 GiB; 5.15 stops here, and a definition
  * should be good for all nodes.
  */
 const array = {
   keySize: four,
   valueSize: upTo(KMALLOC_MAX),
   maxEntries: anyNumber,
-  flags: ['BPF_F_MMAPABLE', ...access],
+  flags: ['BPF_F_MMAPABLE', 'BPF_F_INNER_MAP', ...access],
 } as const satisfies MapTypeRules;
 
 /** queue_stack_map_alloc_check in kernel/bpf/queue_stack_maps.c. */

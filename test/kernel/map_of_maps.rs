@@ -62,6 +62,23 @@ fn both_kinds_are_made_and_take_what_was_described() {
 }
 
 #[test]
+fn arrays_of_any_length_go_where_the_pattern_says_so() {
+    let node = Node::start();
+    let source = of("array_of_maps", 4, inner("array", (4, 8, 16), &["BPF_F_INNER_MAP"]));
+    let wanted = Wanted::new("volume", &node.pod("pod", "maps")).write("outer", source);
+    node.publish(&wanted).unwrap();
+    // The pinner makes such arrays, too.
+    let (name, r#type, flags) = ("long".to_owned(), "array".to_owned(), vec!["BPF_F_INNER_MAP".to_owned()]);
+    let long = CreatedMap { name, r#type, flags, key_size: 4, value_size: 8, max_entries: 99, ..Default::default() };
+    let other = Wanted::new("other", &node.pod("pod", "other")).write("long", defined(long));
+    node.publish(&other).unwrap();
+    assert_eq!(node.publish(&other).unwrap(), Outcome::Unchanged);
+    let long = map::open_writable(&other.target().join("long")).unwrap();
+    assert_eq!(put(&wanted.target().join("outer"), long.as_fd()), Ok(()));
+    assert_eq!(put(&wanted.target().join("outer"), map::create(map::ARRAY, "short", 0).as_fd()), Err(Errno::INVAL));
+}
+
+#[test]
 fn what_was_the_pattern_is_not_kept() {
     let node = Node::start();
     let is_mine = |id: u32| {

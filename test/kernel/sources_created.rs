@@ -107,7 +107,14 @@ fn definitions_that_are_malformed() {
     let known = "hash, array, percpu_hash";
     for (definition, parts) in [
         (definition("kept", "table", sizes, &[]), &["source.created.type: \"table\" is none of", known][..]),
-        (definition("kept", "struct_ops", sizes, &[]), &["source.created.type: \"struct_ops\""]),
+        (
+            definition("kept", "struct_ops", sizes, &[]),
+            &["source.created.type: \"struct_ops\" is not made by the driver: who writes it replaces functions"],
+        ),
+        (
+            definition("kept", "task_storage", sizes, &[]),
+            &["source.created.type: \"task_storage\" is not made by the driver: it takes more", "BTF", "name that pin"],
+        ),
         (definition("kept", "", sizes, &[]), &["source.created.type: "]),
         (definition("kept", "hash", sizes, &["NO_PREALLOC"]), &["source.created.flags: \"NO_PREALLOC\" is none of"]),
         (definition("", "hash", sizes, &[]), &["source.created.name: must have 1 to 128 characters"]),

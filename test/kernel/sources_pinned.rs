@@ -90,6 +90,26 @@ fn a_path_outside_the_pin_roots() {
 }
 
 #[test]
+fn a_pin_root_without_a_bpffs() {
+    let node = Node::start();
+    rustix::mount::unmount(&node.pins, rustix::mount::UnmountFlags::DETACH).unwrap();
+    let root = node.pins.to_str().unwrap();
+    let bare = format!("no bpf filesystem is mounted at {root}; mount one (mount -t bpf bpf {root})");
+    for path in ["flows", "a/b/flows"] {
+        assert_pin_unusable(&node, &node.pins.join(path), Code::Unavailable, &["nothing can be pinned at", &bare]);
+    }
+    // One may be mounted further down.
+    fs::create_dir(node.pins.join("a")).unwrap();
+    crate::support::mounts::bpffs(&node.pins.join("a"));
+    assert_pin_unusable(&node, &node.pins.join("a/b/flows"), Code::Unavailable, &["nothing is pinned at"]);
+    assert_pin_unusable(&node, &node.pins.join("flows"), Code::Unavailable, &[&bare]);
+    // The root may be gone altogether.
+    rustix::mount::unmount(node.pins.join("a"), rustix::mount::UnmountFlags::DETACH).unwrap();
+    fs::remove_dir_all(&node.pins).unwrap();
+    assert_pin_unusable(&node, &node.pins.join("flows"), Code::Unavailable, &[&bare]);
+}
+
+#[test]
 fn the_pin_of_a_program() {
     let node = Node::start();
     let name = unique("prog");

@@ -128,8 +128,11 @@ impl Created {
         let volume_id = Some(created.volume_id).filter(|id| !id.is_empty());
         let volume_id = volume_id.map(|id| super::kept_volume_id("source.created.volume_id", id)).transpose()?;
         let Some(kind) = map_type::creatable_by_name(&created.r#type) else {
-            let known = map_type::creatable_names();
-            return invalid("source.created.type", format_args!("{} is none of {known}", Quoted(&created.r#type)));
+            let (name, known) = (Quoted(&created.r#type), map_type::creatable_names());
+            return match map_type::not_creatable(&created.r#type) {
+                Some(why) => invalid("source.created.type", format_args!("{name} is not made by the driver: {why}")),
+                None => invalid("source.created.type", format_args!("{name} is none of {known}")),
+            };
         };
         let inner = match (map_type::holds_maps(kind), created.inner) {
             (false, None) => None,

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::{IfAbsent, Map, map};
 use crate::error::{Error, Result};
 use crate::map_memory::rounded_entries;
-use crate::map_type::{self, RDONLY_PROG};
+use crate::map_type::{self, INNER_MAP, RDONLY_PROG};
 use crate::request::{Created, Shape};
 use crate::store::Store;
 use crate::sys;
@@ -64,8 +64,8 @@ fn check_definition(store: &Store, found: Map, wanted: &Created) -> Result<Map> 
 
 /// What the maps in a map of maps are cannot be seen from outside, and is not compared.
 fn differences(found: &MapInfo, wanted: &Shape, cpus: u64) -> Vec<String> {
-    // Above these the kernel adds flags of its own.
-    const ASKABLE: u32 = (1 << 11) - 1;
+    // The kernel adds flags of its own to others.
+    const ASKABLE: u32 = ((1 << 11) - 1) | INNER_MAP;
     let is_kind = found.kind == wanted.kind;
     let is_rounded = is_kind && u128::from(found.max_entries) == rounded_entries(wanted, cpus.into());
     let entries = if is_rounded { wanted.max_entries } else { found.max_entries };

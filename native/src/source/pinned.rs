@@ -25,8 +25,23 @@ pub fn open(path: &Path, pin_roots: &[PathBuf]) -> Result<Map> {
         let roots = roots.join(", ");
         return Err(Error::InvalidArgument(format!("{shown} is not beneath the allowed pin roots: {roots}")));
     };
-    let absent = || format!("nothing is pinned at {shown} yet: start the program that pins it there");
+    let absent = || {
+        if is_on_bpffs(root, relative) {
+            return format!("nothing is pinned at {shown} yet: start the program that pins it there");
+        }
+        let root = root.display();
+        format!(
+            "nothing can be pinned at {shown}: no bpf filesystem is mounted at {root}; mount one (mount -t bpf bpf {root})"
+        )
+    };
     map_at(open_beneath(root, relative), &shown.to_string(), absent)
+}
+
+/// Whether a path that is not there, or as much of it as is, lies on a bpffs.
+fn is_on_bpffs(root: &Path, relative: &Path) -> bool {
+    let there = relative.ancestors().skip(1).find_map(|ancestor| open_beneath(root, ancestor).ok());
+    let file_system = there.and_then(|place| mount::file_system(place.as_fd()).ok());
+    file_system.is_some_and(|file_system| file_system.magic == BPF_MAGIC)
 }
 
 /// Opens the map pinned at a place that was looked for; `shown` is what messages call it.
