@@ -1,9 +1,9 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Cluster } from '../cluster/cluster.ts';
 
 const MAP = join(import.meta.dirname, '../../dist/map');
 
-/** Maps that somebody has pinned on the node, by their path beneath /sys/fs/bpf: hashes of a u32 to a u64. */
+/** Maps that somebody has pinned on the node, by their path, from /sys/fs/bpf: hashes of a u32 to a u64. */
 export interface NodeMaps {
   /** Pins a new one, with directories, in one moment in the place of what was pinned there before. */
   create(path: string, entries?: Readonly<Record<number, number>>): Promise<void>;
@@ -17,7 +17,7 @@ export interface NodeMaps {
 }
 
 export function nodeMaps(cluster: Pick<Cluster, 'run'>): NodeMaps {
-  const at = (path: string) => join('/sys/fs/bpf', path);
+  const at = (path: string) => resolve('/sys/fs/bpf', path);
   const map = (...args: string[]) => cluster.run(MAP, ...args);
   return {
     async create(path, entries = {}) {
