@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { BpfMap } from '../../src/catalog/catalog.ts';
+import { startController } from '../../src/controller/run.ts';
 import { keepVolumes } from '../../src/controller/volume-keeper.ts';
 import { createKubernetesClient } from '../../src/kubernetes/client.ts';
 import { kubeconfigConnection } from '../../src/kubernetes/kubeconfig.ts';
@@ -195,6 +196,48 @@ test('the controller may do with its volumes what it does, and nothing else', as
     'watch /persistentvolumes',
   ];
   assert.deepEqual([...(await asked(account))].sort(), [...others, ...ours].sort());
+});
+
+test('probes and scrapes of the controller ask the API server for nothing', async () => {
+  const account = 'csi-driver-bpffs-controller';
+  const config = (kubeconfig: string) => ({
+    driverName: AUDIENCE,
+    endpoint: join(scratch, 'asked.sock'),
+    store: { kind: 'cluster' as const, kubeconfig },
+    defaultNode: undefined,
+    http: { host: '127.0.0.1', port: 0 },
+    logLevel: 'error' as const,
+    drainTimeoutMs: 0,
+  });
+  const log = createLogger('error');
+  const controller = await startController(config(await kubeconfigOf(account)), log);
+  closing.push(() => controller.stop());
+  const get = async (path: string, { httpAddress } = controller) => {
+    const response = await fetch(`http://${httpAddress}${path}`);
+    return [response.status, await response.text()] as const;
+  };
+  await eventually('it is ready', 10, async () => (await get('/readyz'))[0] === 200);
+  const before = (await audited(account)).length;
+  for (let again = 0; again < 50; again++) {
+    assert.deepEqual(await get('/readyz'), [200, 'ok\n']);
+    const [, metrics] = await get('/metrics');
+    for (const line of [/^bpffs_volume_store_up 1$/m, /^bpffs_persistent_volumes_released 0$/m])
+      assert.match(metrics, line);
+    for (const resource of ['bpfvolumes', 'persistentvolumes'])
+      assert.match(metrics, new RegExp(`^bpffs_watch_staleness_seconds\\{resource="${resource}"\\} \\d`, 'm'));
+  }
+  assert.equal((await audited(account)).length, before);
+  await controller.stop();
+
+  const nowhere = join(scratch, 'nowhere.kubeconfig');
+  await writeFile(nowhere, (await readFile(await kubeconfigOf(account), 'utf8')).replace(/:\d+"/, ':1"'));
+  const lost = await startController(config(nowhere), log);
+  closing.push(() => lost.stop());
+  const [status, text] = await get('/readyz', lost);
+  assert.equal(status, 503);
+  assert.match(text, /^nothing is known of bpfvolumes\.bpffs\.dev yet: the API server at .*:1 does not answer/);
+  assert.match((await get('/metrics', lost))[1], /^bpffs_volume_store_up 0$/m);
+  assert.equal((await get('/healthz', lost))[0], 200);
 });
 
 test('external-provisioner, told what the chart tells it, makes a volume and deletes it, and is refused nothing', async () => {
