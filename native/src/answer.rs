@@ -108,7 +108,7 @@ fn find(publisher: &Publisher, id: &str, target: &Target) -> Result<Mounted> {
         Err(Error::InvalidArgument(_)) => return Err(absent()),
         Err(error) => return Err(error),
     };
-    match volume::observe(&place, &publisher.sources.store)? {
+    match volume::observe(&place, Some(id), &publisher.sources.store)? {
         Found::Volume(mounted) if mounted.is(id) => Ok(mounted),
         _ => Err(absent()),
     }

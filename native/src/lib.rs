@@ -4,8 +4,8 @@
 //! main ── config, privileges, probe ─▶ listen ─▶ transport ─▶ guard ─▶ server
 //!                                                                         │
 //!      ┌──────────────────────────────────────────────────────────────────┘
-//!      └─▶ request (checked) ─▶ volume ─▶ source ─▶ store
-//!               └─▶ kubelet ◀─┘  └────────┴─────────┴──▶ sys
+//!      └─▶ request (checked) ─▶ volume ─▶ source ─▶ store ─▶ tree
+//!               └─▶ kubelet ◀─┘  └────────┴─────────┴────────┴──▶ sys
 //! ```
 //!
 //! It knows maps and mounts; who may have which map is decided before it is asked.
@@ -30,6 +30,7 @@ pub mod store;
 pub mod sys;
 pub mod text;
 pub mod transport;
+pub mod tree;
 pub mod volume;
 
 /// The API, generated from `proto/pinner.proto`.

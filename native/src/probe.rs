@@ -9,7 +9,7 @@ use rustix::thread::{Gid, Uid};
 use crate::sys::bpf::{self, MapDefinition};
 use crate::sys::path::{self, through_descriptor};
 use crate::sys::{Context, Result, mount, statmount};
-use crate::volume::compose::{composes_detached, enter_private_namespace};
+use crate::tree::compose::{composes_detached, enter_private_namespace};
 
 /// Something a kernel can do, or not.
 #[derive(Clone, Debug)]
@@ -79,14 +79,14 @@ pub fn probe() -> Vec<Feature> {
             false,
             mount_source(),
             "a mount says at once which volume it is",
-            "a volume is told by its shape, and not from another volume at the same path (Linux 6.13 has it)",
+            "the whole mount table is read to look at a pod's other volumes (Linux 6.13 has it)",
         ),
         feature(
             "mount-beneath",
             false,
             on_own_thread(mount_beneath),
             "a new generation of a volume takes the place of the last",
-            "generations pile up until the pod ends (Linux 6.8 has it)",
+            "the first one is seen again for a moment (Linux 6.5 has it)",
         ),
     ]
 }
@@ -146,8 +146,6 @@ fn mount_beneath() -> Result<()> {
     }
     let top = path::open_entry(root.as_fd(), c"tree")?;
     let top = top.ok_or(rustix::io::Errno::NOENT).call("open", || "tree".to_owned())?;
-    // Only of use with a look at what the top mount covers.
-    statmount::status_by_id(statmount::status(top.as_fd())?.parent)?;
     mount::attach_beneath(mount::detached(c"tmpfs", &[])?.as_fd(), top.as_fd())
 }
 

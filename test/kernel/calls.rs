@@ -14,7 +14,7 @@ use bpffs_pinner::error::Error;
 use bpffs_pinner::probe::probe;
 use bpffs_pinner::request::Volume;
 use bpffs_pinner::server::Service;
-use bpffs_pinner::volume::compose::Composer;
+use bpffs_pinner::tree::compose::Composer;
 use rustix::process::Signal;
 use tokio::runtime::{Builder, Runtime};
 use tonic::transport::Channel;

@@ -16,7 +16,7 @@ use bpffs_pinner::limits::{ACCEPT_PAUSE, ANSWER, CALLS, CONNECTIONS, OTHER_CONNE
 use bpffs_pinner::probe::probe;
 use bpffs_pinner::server::Service;
 use bpffs_pinner::transport;
-use bpffs_pinner::volume::compose::Composer;
+use bpffs_pinner::tree::compose::Composer;
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use prost::Message;

@@ -10,6 +10,8 @@
 mod beyond;
 mod budget;
 mod calls;
+mod carriers;
+mod dead;
 mod describe_volume;
 mod isolation;
 mod kept;

@@ -78,7 +78,6 @@ impl Drop for SetOnDrop<'_> {
 fn there_is_a_complete_one_at_every_moment(node: &Node) {
     let wanted = publish(node);
     let target = wanted.target();
-    let bounded = node.has("mount-beneath", "a bound on generations");
     let (complete, done) = (names(&target), AtomicBool::new(false));
     assert_eq!(complete.len(), 2);
     thread::scope(|scope| {
@@ -99,7 +98,7 @@ fn there_is_a_complete_one_at_every_moment(node: &Node) {
             assert_eq!(node.publish(&wanted).unwrap(), Outcome::Replaced);
             assert_eq!(value(&target.join("flows")), round);
             let generations = mounts::at(&target).len();
-            assert!(!bounded || generations <= 2, "{generations} generations after {round} swaps");
+            assert!(generations <= 2, "{generations} generations after {round} swaps");
             if observer.is_finished() {
                 break;
             }
@@ -145,9 +144,7 @@ fn a_running_container_that_follows_mounts_sees_each_generation(node: &Node) {
             assert_eq!(seen(), Ok(round));
         }
     });
-    if node.has("mount-beneath", "a bound on generations") {
-        assert!(mounts::at(&wanted.target()).len() <= 2);
-    }
+    assert!(mounts::at(&wanted.target()).len() <= 2);
 }
 
 both_ways!(

@@ -9,7 +9,8 @@ use rustix::io::Errno;
 use super::{Map, map};
 use crate::error::{Error, Result};
 use crate::sys::bpf::{self, ObjectKind};
-use crate::sys::mount::{self, BPF_MAGIC};
+use crate::sys::mount;
+use crate::sys::mountinfo::Kind;
 use crate::sys::path::{beneath, open_beneath, through_descriptor};
 use crate::sys::{self, Context};
 
@@ -41,7 +42,7 @@ pub fn open(path: &Path, pin_roots: &[PathBuf]) -> Result<Map> {
 fn is_on_bpffs(root: &Path, relative: &Path) -> bool {
     let there = relative.ancestors().skip(1).find_map(|ancestor| open_beneath(root, ancestor).ok());
     let file_system = there.and_then(|place| mount::file_system(place.as_fd()).ok());
-    file_system.is_some_and(|file_system| file_system.magic == BPF_MAGIC)
+    file_system.is_some_and(|file_system| file_system.kind == Kind::Bpf)
 }
 
 /// Opens the map pinned at a place that was looked for; `shown` is what messages call it.
@@ -76,7 +77,7 @@ pub fn map_at(place: sys::Result<OwnedFd>, shown: &str, absent: impl Fn() -> Str
 
 /// What is at a place that is not the pin of a map.
 fn no_pin(place: &OwnedFd, shown: &str) -> Result<String> {
-    if mount::file_system(place.as_fd())?.magic != BPF_MAGIC {
+    if mount::file_system(place.as_fd())?.kind != Kind::Bpf {
         return Ok(format!("{shown} is not on a bpf filesystem"));
     }
     let stat = rustix::fs::fstat(place).call("fstat", || shown.to_owned())?;

@@ -24,7 +24,8 @@ pub use budget::{Limits, Usage};
 
 use self::budget::Budget;
 use crate::error::{Error, Result};
-use crate::sys::mount::{self, BPF_MAGIC};
+use crate::sys::mount;
+use crate::sys::mountinfo::Kind;
 use crate::sys::path::{Entry, ensure_directory, ensure_entry, entries, open_beneath, open_entry, open_subdirectory};
 use crate::sys::{self, Context, possible_cpus};
 
@@ -54,9 +55,6 @@ pub enum Kept {
     Workspace(OwnedFd),
 }
 
-/// A filesystem by its number, as stat(2) and the mount table tell it: major and minor.
-pub type Device = (u32, u32);
-
 impl Store {
     /// Opens the store, and mounts a bpffs there unless the directory lies on one already.
     ///
@@ -65,7 +63,7 @@ impl Store {
     pub fn open_or_mount(directory: PathBuf, limits: Limits) -> sys::Result<Self> {
         ensure_directory(&directory)?;
         let place = open_beneath(&directory, "".as_ref())?;
-        if mount::file_system(place.as_fd())?.magic != BPF_MAGIC {
+        if mount::file_system(place.as_fd())?.kind != Kind::Bpf {
             let fresh = mount::detached(c"bpf", &[(c"source", c"csi-bpffs-store"), (c"mode", c"0700")])?;
             mount::attach(fresh.as_fd(), place.as_fd(), c"")?;
         }
@@ -93,7 +91,7 @@ impl Store {
             return foreign("something");
         }
         if stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
-            let is_bpf = mount::file_system(entry.as_fd())?.magic == BPF_MAGIC;
+            let is_bpf = mount::file_system(entry.as_fd())?.kind == Kind::Bpf;
             return if is_bpf { Ok(Kept::Workspace(entry)) } else { foreign("a mount") };
         }
         Ok(if entries(entry.as_fd(), 1)?.is_empty() { Kept::Nothing } else { Kept::Maps(entry) })

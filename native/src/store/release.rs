@@ -7,9 +7,9 @@ use rustix::io::Errno;
 
 use super::{Kept, Store, file_name};
 use crate::error::{Error, Result};
+use crate::sys::mountinfo::Mounts;
 use crate::sys::path::{Entry, entries};
 use crate::sys::{Context, mount};
-use crate::volume::table;
 
 impl Store {
     /// Gives up the maps of a volume, or its workspace, and its directory; that there is nothing is success. Pods that have
@@ -37,12 +37,11 @@ impl Store {
 
     /// Where the kernel shows no source of a bpffs, what is kept here is all that tells whose a workspace is.
     fn refuse_to_forget(&self, root: BorrowedFd<'_>, volume_id: &str) -> Result<()> {
-        let rows = table::read()?;
-        let Some(device) = table::find(&rows, root)?.filter(|kept| kept.source.is_none()).map(|kept| kept.device)
-        else {
+        let (Mounts::Table(table), Some(kept)) = Mounts::find(root)? else { return Ok(()) };
+        if kept.source.is_some() {
             return Ok(());
-        };
-        match rows.iter().find(|row| row.device == device && !row.target.starts_with(&self.directory)) {
+        }
+        match table.iter().find(|row| row.mount.device == kept.device && !row.target.starts_with(&self.directory)) {
             None => Ok(()),
             Some(published) => Err(Error::NotYet(format!(
                 "workspace {volume_id:?} is still published at {}, and this kernel (before Linux 5.17) could not tell it \

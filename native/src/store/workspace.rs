@@ -4,13 +4,15 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, StatxAttributes, StatxFlags};
 
-use super::{Device, Kept, Store, file_name, kept_as};
+use super::{Kept, Store, file_name, kept_as};
 use crate::error::Result;
 use crate::sys::mount;
+use crate::sys::mountinfo::Device;
 use crate::sys::path::open_entry;
 use crate::sys::{self, Context};
-use crate::volume::compose::Composer;
-use crate::volume::{listings, source};
+use crate::tree::compose::Composer;
+use crate::tree::source;
+use crate::volume::listings;
 
 impl Store {
     /// The root of a workspace, which is made unless it is there.

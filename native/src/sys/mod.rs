@@ -2,6 +2,7 @@
 
 pub mod bpf;
 pub mod mount;
+pub mod mountinfo;
 pub mod path;
 pub mod statmount;
 

@@ -12,12 +12,8 @@ use rustix::mount::{
     UnmountFlags,
 };
 
+use super::mountinfo::Kind;
 use super::{Context, Result};
-
-/// `f_type` of a bpffs (`BPF_FS_MAGIC`).
-pub const BPF_MAGIC: u32 = 0xcafe_4a11;
-/// `f_type` of a tmpfs (`TMPFS_MAGIC`).
-pub const TMPFS_MAGIC: u32 = 0x0102_1994;
 
 /// A new filesystem, mounted nowhere, with neither setuid programs nor devices nor anything to execute; closing it frees it.
 ///
@@ -55,13 +51,13 @@ fn detached_with(
 /// What a place is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileSystem {
-    /// `f_type`: its magic number.
-    pub magic: u32,
+    /// Its kind.
+    pub kind: Kind,
     /// Whether the mount or its whole superblock is read-only.
     pub read_only: bool,
 }
 
-/// What filesystem `place` is on.
+/// What filesystem `place` is on, by asking it: one whose server is gone does not answer.
 ///
 /// # Errors
 /// Whatever `fstatfs(2)` says.
@@ -77,7 +73,7 @@ impl From<rustix::fs::StatFs> for FileSystem {
         let magic = status.f_type as u32;
         #[expect(clippy::cast_sign_loss, reason = "bits")]
         let flags = status.f_flags as u64;
-        Self { magic, read_only: flags & READ_ONLY != 0 }
+        Self { kind: Kind::of_magic(magic), read_only: flags & READ_ONLY != 0 }
     }
 }
 

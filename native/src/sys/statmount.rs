@@ -8,26 +8,15 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
 
+use super::mountinfo::{Kind, Mount};
 use super::{Context, Result};
 
-/// What `statmount(2)` says of a mount.
-#[derive(Debug)]
-pub struct MountStatus {
-    /// The mount that this one is mounted on, as [`status_by_id`] takes it.
-    pub parent: u64,
-    /// What filesystem it is of, by its magic number.
-    pub magic: u32,
-    /// Whether its superblock is read-only.
-    pub superblock_read_only: bool,
-    /// Where it says it comes from: the option `source`. `None` before Linux 6.13.
-    pub source: Option<String>,
-}
-
-/// Looks at one mount, at a cost that does not depend on how many there are (Linux 6.8).
+/// Looks at one mount, at a cost that does not depend on how many there are (Linux 6.8). Where it comes from is `None` before
+/// Linux 6.13.
 ///
 /// # Errors
 /// `ENOSYS` or `EINVAL` on older kernels.
-pub fn status(mount: BorrowedFd<'_>) -> Result<MountStatus> {
+pub fn status(mount: BorrowedFd<'_>) -> Result<Mount> {
     status_by_id(unique_id(mount)?)
 }
 
@@ -44,11 +33,11 @@ fn unique_id(mount: BorrowedFd<'_>) -> Result<u64> {
     }
 }
 
-/// As [`status`], by the id that a [`MountStatus`] gave.
+/// As [`status`], by an id that a [`Mount`] of it has.
 ///
 /// # Errors
 /// As [`status`]; `ENOENT` when there is no such mount in this mount namespace.
-pub fn status_by_id(id: u64) -> Result<MountStatus> {
+pub fn status_by_id(id: u64) -> Result<Mount> {
     // include/uapi/linux/mount.h: struct mnt_id_req, and of struct statmount the fields up to sb_source.
     const SYS_STATMOUNT: libc::c_long = 457;
     const STATMOUNT_SB_BASIC: u64 = 0x1;
@@ -93,11 +82,13 @@ pub fn status_by_id(id: u64) -> Result<MountStatus> {
         let source = reply.0.get(STRINGS + word(&reply, 124) as usize..).unwrap_or_default();
         CStr::from_bytes_until_nul(source).unwrap_or_default().to_string_lossy().into_owned()
     });
-    Ok(MountStatus {
+    Ok(Mount {
+        id,
         parent: long(&reply, 48),
+        device: (word(&reply, 16), word(&reply, 20)),
         #[expect(clippy::cast_possible_truncation, reason = "a magic number has 32 bits")]
-        magic: long(&reply, 24) as u32,
-        superblock_read_only: word(&reply, 32) & SB_RDONLY != 0,
+        kind: Kind::of_magic(long(&reply, 24) as u32),
+        is_read_only: word(&reply, 32) & SB_RDONLY != 0,
         source,
     })
 }

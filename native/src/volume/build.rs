@@ -6,11 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Access, AtFlags, Gid, Mode};
 
-use super::compose::{Composer, Cover, make_file};
+use super::carriers::CARRIES;
 use super::mark::{Mark, Marks};
-use super::{DEBUG_FILES, Modes, source};
+use super::{DEBUG_FILES, Modes};
 use crate::sys::path::{ensure_entry, through_descriptor};
 use crate::sys::{Context, Result, bpf, mount};
+use crate::tree::compose::{Composer, Cover, make_file};
+use crate::tree::source;
 
 /// One file to be.
 pub struct File<'a> {
@@ -30,6 +32,8 @@ pub struct Plan<'a> {
     pub files: &'a [File<'a>],
     pub gid: Option<u32>,
     pub user_namespace: bool,
+    /// As [`super::carriers`] has it.
+    pub carries: bool,
 }
 
 /// Builds the whole volume as one detached tree.
@@ -40,6 +44,7 @@ pub fn build(plan: &Plan<'_>, composer: &Composer) -> Result<OwnedFd> {
     let modes = Modes::new(plan.gid, plan.user_namespace);
     // The pins of a pod with a user namespace are open to all who pass the directory.
     let pin_gid = if plan.user_namespace { None } else { plan.gid };
+    let root = if plan.carries { modes.directory | Mode::from_raw_mode(CARRIES) } else { modes.directory };
     let writable = |file: &&File<'_>| file.writable;
     let source = source(plan.volume_id);
 
@@ -58,12 +63,12 @@ pub fn build(plan: &Plan<'_>, composer: &Composer) -> Result<OwnedFd> {
         mount::make_superblock_read_only(pins.as_fd())?;
         let covers: Vec<_> =
             plan.files.iter().map(|file| Cover { from: from(file, Some(pins.as_fd())), name: file.path }).collect();
-        return composer.compose(carrier(plan, &source, modes.directory)?, &covers);
+        return composer.compose(carrier(plan, &source, root)?, &covers);
     }
 
     // A writable map is pinned here too: a bpffs has no other files that another one could be mounted over.
     let directory = pinned(&source, plan.files.iter(), modes.directory, modes.read_only, pin_gid)?;
-    own(directory.as_fd(), c"", modes.directory, plan.gid)?;
+    own(directory.as_fd(), c"", root, plan.gid)?;
     mark(plan, directory.as_fd())?;
     mount::make_superblock_read_only(directory.as_fd())?;
     let mut covers: Vec<_> =

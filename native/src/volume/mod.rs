@@ -5,29 +5,28 @@
 //! writable, and only that one file is mounted over its name in A: no directory of B can be reached. For a pod with a user
 //! namespace of its own the place of A's directory is taken by a read-only tmpfs, which can be id-mapped.
 //!
-//! A workspace is a bpffs that its pod may write to: a copy of the mount that the store keeps of it. No pod has one
-//! beside a map that it may only read.
+//! A workspace is a bpffs that its pod may write to: a copy of the mount that the store keeps of it. No pod has one, or
+//! anything else that carries descriptors, beside a map that it may only read.
 //!
 //! Everything is built detached and attached with one call. The mount table is the only database.
 
-mod attach;
 mod build;
+mod carriers;
 mod change;
-pub mod compose;
 mod generation;
 mod list;
 mod mark;
 mod observe;
 mod publish;
+mod publisher;
 mod renew;
 mod siblings;
-pub(crate) mod table;
 mod unpublish;
 mod walk;
 mod whose;
 mod workspace;
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 
 use rustix::fs::Mode;
 
@@ -36,21 +35,13 @@ pub use change::{Change, Kind as ChangeKind};
 pub use generation::count as generations;
 pub use list::{Listed, list};
 pub use observe::{Found, Layout, Mounted, observe};
-pub use publish::{Outcome, Publisher};
+pub use publish::Outcome;
+pub use publisher::Publisher;
 pub use walk::{Cut, PinnedMap};
-
-/// How a mount's source begins that belongs to a volume; the volume's id follows.
-const SOURCE_PREFIX: &str = "csi-bpffs:";
 
 /// Files that kernels with `CONFIG_BPF_PRELOAD` put into every bpffs: a listing of all maps and programs of the host.
 /// They cannot be removed, so they are covered, and they do not count as part of a volume.
 const DEBUG_FILES: [&CStr; 2] = [c"maps.debug", c"progs.debug"];
-
-/// The source of a volume's mounts, as findmnt shows it.
-#[must_use]
-pub fn source(volume_id: &str) -> CString {
-    CString::new(format!("{SOURCE_PREFIX}{volume_id}")).unwrap_or_default()
-}
 
 /// Who may do what in a volume, apart from what its superblocks refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,16 +6,17 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags};
 
-use super::SOURCE_PREFIX;
-use super::mark::Marks;
+use super::carriers::CARRIES;
+use super::mark::{Mark, Marks};
 use super::walk::{Cut, Limits, PinnedMap, walk};
-use super::whose::workspace_id;
+use super::whose;
 use crate::error;
 use crate::kubelet::{MOUNT, Place};
 use crate::store::Store;
-use crate::sys::mount::{self, BPF_MAGIC, TMPFS_MAGIC};
+use crate::sys::mount::{self, FileSystem};
+use crate::sys::mountinfo::{Kind, Mounts};
 use crate::sys::path::open_entry;
-use crate::sys::{Context, Result, statmount};
+use crate::sys::{Context, Result};
 
 /// A volume is the pinner's own work, and all of it is looked at.
 const VOLUME: Limits = Limits { depth: usize::MAX, entries: usize::MAX };
@@ -51,10 +52,12 @@ pub enum Layout {
 pub struct Mounted {
     /// Its root, as a place.
     pub root: OwnedFd,
-    /// Whose it is; `None` where the kernel cannot say it cheaply (before Linux 6.13, and never for a workspace).
+    /// Whose it is; `None` where nothing says it.
     pub volume_id: Option<String>,
     /// What it is made of.
     pub layout: Layout,
+    /// Whether it was made to carry descriptors: see [`super::carriers`].
+    pub carries: bool,
     /// The permission bits of its directory.
     pub mode: u32,
     /// The group of its directory.
@@ -63,15 +66,14 @@ pub struct Mounted {
     pub marks: Marks,
 }
 
-/// Looks at a target.
+/// Looks at a target, in the expectation of a volume.
 ///
-/// A volume is told by what nothing else has: a bpffs or tmpfs mounted there whose superblock is read-only and whose
-/// directory is root's and closed for writing; and, where the kernel says it cheaply, by the mount's source. A workspace,
-/// with which its pod may do as it likes, is told by [`workspace_id`].
+/// Of what is mounted there only the attributes are looked at, as the kernel remembers them, until it is known for a volume:
+/// by [`whose`] or, where no whole mount table is to be read for it, by the mark of the expected one.
 ///
 /// # Errors
 /// Whatever the kernel says unexpectedly.
-pub fn observe(place: &Place, store: &Store) -> Result<Found> {
+pub fn observe(place: &Place, expected: Option<&str>, store: &Store) -> Result<Found> {
     let Some(entry) = open_entry(place.parent.as_fd(), MOUNT)? else { return Ok(Found::Nothing) };
     let object = || place.path.display().to_string();
     let wanted = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::UID | StatxFlags::GID | Marks::WANTED;
@@ -85,46 +87,54 @@ pub fn observe(place: &Place, store: &Store) -> Result<Found> {
         (_, true) => return Ok(Found::Foreign("a mount on a file".to_owned())),
         (_, false) => return Ok(Found::Foreign("a file".to_owned())),
     }
+    let mode = u32::from(stat.stx_mode);
+    let (marks, gid) = (Marks::from(&stat), stat.stx_gid);
+    let is_closed = stat.stx_uid == 0 && matches!(mode & 0o777, 0o550 | 0o555);
+    let expected = expected.filter(|id| is_closed && marks.volume == Mark::of(id));
+    let told = match expected.map_or(Ok(None), |id| marked(&entry, id))? {
+        Some(volume) => Ok(volume),
+        None => told(&entry, is_closed, store)?,
+    };
+    Ok(match told {
+        Ok(whose::Volume { layout, id: volume_id }) => {
+            let (carries, mode) = (mode & CARRIES != 0, mode & 0o777);
+            Found::Volume(Mounted { root: entry, volume_id, layout, carries, mode, gid, marks })
+        }
+        Err(source) => Found::Foreign(format!("a mount{source} that is no volume of this driver")),
+    })
+}
 
+/// A mount that has a volume's mark; `None` where it is a workspace, whose owner may have made the mark.
+fn marked(root: &OwnedFd, id: &str) -> Result<Option<whose::Volume>> {
     // The mounts of volumes are never read-only by themselves, so what a file or directory shows is its superblock's.
-    let file_system = mount::file_system(entry.as_fd())?;
-    let source = statmount::status(entry.as_fd()).ok().and_then(|status| status.source);
-    let foreign = || {
-        let from = source.as_deref().map_or_else(String::new, |source| format!(" of {source:?}"));
-        Ok(Found::Foreign(format!("a mount{from} that is no volume of this driver")))
+    let FileSystem { kind, read_only } = mount::file_system(root.as_fd())?;
+    let layout = match kind {
+        Kind::Bpf if read_only => Layout::Pins,
+        Kind::Tmpfs if read_only => Layout::Carrier,
+        _ => return Ok(None),
     };
-    let (mode, gid, marks) = (u32::from(stat.stx_mode) & 0o777, stat.stx_gid, Marks::from(&stat));
-    if file_system.magic == BPF_MAGIC && !file_system.read_only {
-        let device = (stat.stx_dev_major, stat.stx_dev_minor);
-        return match workspace_id(entry.as_fd(), device, store)? {
-            None => foreign(),
-            volume_id => {
-                let layout = Layout::Workspace;
-                Ok(Found::Volume(Mounted { root: entry, volume_id, layout, mode, gid, marks }))
-            }
-        };
-    }
-    let has_shape = matches!(file_system.magic, BPF_MAGIC | TMPFS_MAGIC)
-        && file_system.read_only
-        && stat.stx_uid == 0
-        && matches!(mode, 0o550 | 0o555);
-    if !has_shape {
-        return foreign();
-    }
-    let volume_id = match source.as_deref().map(|source| source.strip_prefix(SOURCE_PREFIX)) {
-        Some(None) => return foreign(),
-        Some(Some(id)) => Some(id.to_owned()),
-        None => None,
-    };
-    let layout = if file_system.magic == TMPFS_MAGIC { Layout::Carrier } else { Layout::Pins };
-    Ok(Found::Volume(Mounted { root: entry, volume_id, layout, mode, gid, marks }))
+    Ok(Some(whose::Volume { layout, id: Some(id.to_owned()) }))
+}
+
+/// Whose a mount is by what the kernel says of it; else, in words, where it comes from.
+fn told(root: &OwnedFd, is_closed: bool, store: &Store) -> Result<std::result::Result<whose::Volume, String>> {
+    let Some(mount) = Mounts::find(root.as_fd())?.1 else { return Ok(Err(String::new())) };
+    let told = whose::volume(&mount, || store.workspaces())?;
+    let told = told.filter(|volume| is_closed || volume.layout == Layout::Workspace);
+    Ok(told.ok_or_else(|| mount.source.map_or_else(String::new, |source| format!(" of {source:?}"))))
 }
 
 impl Mounted {
-    /// Whether this is the volume of that id, as far as the kernel lets one see.
+    /// Its id, for messages.
+    #[must_use]
+    pub fn shown_id(&self) -> &str {
+        self.volume_id.as_deref().unwrap_or("whose id this kernel does not show")
+    }
+
+    /// Whether this is the volume of that id.
     #[must_use]
     pub fn is(&self, volume_id: &str) -> bool {
-        self.volume_id.as_ref().is_none_or(|id| id == volume_id)
+        self.volume_id.as_deref() == Some(volume_id)
     }
 
     /// Shows every map in it to `visit`, by its path; of a workspace, as many as are within some limits.

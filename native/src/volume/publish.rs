@@ -1,21 +1,19 @@
 //! Publishing a volume with maps: observe, resolve, build, attach.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Mutex;
 
 use super::Modes;
-use super::attach::{Gives, Terms};
 use super::build::{File, Plan, build};
+use super::carriers::{self, Gives};
 use super::change::{Change, changes};
-use super::compose::Composer;
 use super::mark::Mark;
-use super::observe::{Found, Layout, Mounted, observe};
+use super::observe::{Layout, Mounted};
+use super::publisher::{Publisher, Terms};
 use super::renew::{Resolved, There};
 use crate::error::{Error, Result};
-use crate::kubelet::{Kubelet, Lifecycle, Place, Target};
+use crate::kubelet::{Lifecycle, Place};
 use crate::request::{Created, Source, Volume, VolumeMap};
-use crate::source::{IfAbsent, Sources};
-use crate::sys::path::entries;
+use crate::source::IfAbsent;
 
 /// What publishing did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,26 +26,7 @@ pub enum Outcome {
     Replaced(Vec<Change>),
 }
 
-/// All that publishing needs.
-#[derive(Debug)]
-pub struct Publisher {
-    /// Who says where volumes are.
-    pub kubelet: Kubelet,
-    /// Where maps are looked for.
-    pub sources: Sources,
-    /// How trees are put together.
-    pub composer: Composer,
-    /// Held while a volume is attached whose pod, or whose other targets, have a say in it.
-    pub(super) attaching: Mutex<()>,
-}
-
 impl Publisher {
-    /// One for all volumes that a kubelet has.
-    #[must_use]
-    pub fn new(kubelet: Kubelet, sources: Sources, composer: Composer) -> Self {
-        Self { kubelet, sources, composer, attaching: Mutex::default() }
-    }
-
     /// Makes the volume at its target unless it is there just so.
     ///
     /// `is_cancelled` is asked before each costly step and last before the volume is attached.
@@ -58,49 +37,41 @@ impl Publisher {
         let proceed = || if is_cancelled() { Err(Error::Cancelled) } else { Ok(()) };
         let (place, lifecycle) = self.open_place(&volume.target, &volume.id)?;
         lifecycle.map_or(Ok(()), |lifecycle| check_kept(volume, lifecycle))?;
-        let mounted = self.mounted(&place)?;
+        let mounted = self.mounted(&place, &volume.id)?;
         let mut there = match &mounted {
             Some(mounted) => Some(same_request(mounted, volume, &place)?),
             None => volume.require_whole().map(|()| None)?,
         };
         proceed()?;
-        let maps = self.resolve(volume, there.as_mut())?;
-        let changes = there
-            .map(|there| changes(&there.files, maps.iter().map(|map| (&map.file.file, map.map.info.id, map.writable))));
+        let mut maps = self.resolve(volume, there.as_mut())?;
+        let changes = match &there {
+            Some(there) => Some(self.changes(there, &mut maps, &place)?),
+            None => None,
+        };
         if changes.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Outcome::Unchanged);
         }
         proceed()?;
-        let request = volume.request.as_deref().map(Mark::of);
-        let request = request.or_else(|| mounted.as_ref()?.marks.origin_in(&volume.id));
-        let tree = self.build(volume, request, &maps)?;
-        let read_only: Vec<_> = maps.iter().filter(|map| !map.writable).map(|map| map.file.name.clone()).collect();
-        let gives = if read_only.is_empty() { Gives::WritableMaps } else { Gives::ReadOnlyMaps(read_only) };
-        let terms = Terms { volume_id: &volume.id, single_target: volume.single_target, gives };
+        let tree = self.build(volume, &maps, mounted.as_ref())?;
+        let terms = Terms { volume_id: &volume.id, single_target: volume.single_target, gives: Gives::of(&maps) };
         self.attach(&tree, &place, mounted.as_ref(), &terms, proceed)?;
         Ok(changes.map_or(Outcome::Created, Outcome::Replaced))
     }
 
-    /// The place for a volume, and what the kubelet says of it where it is asked.
-    pub(super) fn open_place(&self, target: &Target, volume_id: &str) -> Result<(Place, Option<Lifecycle>)> {
-        let absent = || {
-            let shown = target.path().display();
-            Error::InvalidArgument(format!("target_path: the parent directory of {shown} does not exist"))
+    /// How the maps, after those are taken out that may not stand beside others of the pod, differ from what is there.
+    fn changes(&self, there: &There<'_>, maps: &mut Vec<Resolved<'_>>, place: &Place) -> Result<Vec<Change>> {
+        let differences = |maps: &[Resolved<'_>]| {
+            changes(&there.files, maps.iter().map(|map| (&map.file.file, map.map.info.id, map.writable)))
         };
-        let place = self.kubelet.place(target)?.ok_or_else(absent)?;
-        let lifecycle = self.kubelet.vouched(&place, volume_id)?;
-        Ok((place, lifecycle))
-    }
-
-    /// The volume at a place; `None` where one can be put.
-    pub(super) fn mounted(&self, place: &Place) -> Result<Option<Mounted>> {
-        match observe(place, &self.sources.store)? {
-            Found::Nothing => Ok(None),
-            Found::Directory(directory) if entries(directory.as_fd(), 1)?.is_empty() => Ok(None),
-            Found::Directory(_) => Err(occupied(place, "a directory that is not empty")),
-            Found::Foreign(what) => Err(occupied(place, &what)),
-            Found::Volume(mounted) => Ok(Some(mounted)),
+        carriers::narrow(maps, there.mounted);
+        let found = differences(maps);
+        // To refuse them would leave the volume as it is, perhaps with more than it may have now.
+        let would_read = !found.is_empty() && maps.iter().any(|map| !map.writable);
+        if would_read && carriers::beside(place, &self.sources.store)?.is_some() {
+            maps.retain(|map| map.writable);
+            return Ok(differences(maps));
         }
+        Ok(found)
     }
 
     /// Created maps come last, so that none is made for a volume that fails for another map. In a volume that is there and
@@ -109,6 +80,9 @@ impl Publisher {
         let is_created = |map: &VolumeMap| matches!(map.source, Some(Source::Created(_)));
         let mut maps = Vec::with_capacity(volume.maps.len());
         for created in [false, true] {
+            if created && there.is_none() {
+                refuse_carriers(volume, &maps)?;
+            }
             for file in volume.maps.iter().filter(|map| is_created(map) == created) {
                 let resolved = match &file.source {
                     Some(source) => {
@@ -130,7 +104,7 @@ impl Publisher {
         Ok(maps)
     }
 
-    fn build(&self, volume: &Volume, request: Option<Mark>, maps: &[Resolved<'_>]) -> Result<OwnedFd> {
+    fn build(&self, volume: &Volume, maps: &[Resolved<'_>], over: Option<&Mounted>) -> Result<OwnedFd> {
         let file = |&Resolved { file, ref map, writable, from }| File {
             path: &file.file,
             map: map.fd.as_fd(),
@@ -139,9 +113,21 @@ impl Publisher {
         };
         let files: Vec<_> = maps.iter().map(file).collect();
         let Volume { id: volume_id, gid, user_namespace, .. } = volume;
-        let plan = Plan { volume_id, request, files: &files, gid: *gid, user_namespace: *user_namespace };
+        let request = volume.request.as_deref().map(Mark::of).or_else(|| over?.marks.origin_in(volume_id));
+        let carries = over.map_or_else(|| matches!(Gives::of(maps), Gives::MapOfMaps(_)), |over| over.carries);
+        let plan = Plan { volume_id, request, files: &files, gid: *gid, user_namespace: *user_namespace, carries };
         Ok(build(&plan, &self.composer)?)
     }
+}
+
+/// Refuses maps of which one would carry another's descriptor, those that are to be made included.
+fn refuse_carriers(volume: &Volume, found: &[Resolved<'_>]) -> Result<()> {
+    let created = volume.maps.iter().filter_map(|map| match &map.source {
+        Some(Source::Created(created)) => Some((map.name.as_str(), map.writable, created.shape.kind)),
+        _ => None,
+    });
+    let found = found.iter().map(|map| (map.file.name.as_str(), map.writable, map.map.info.kind));
+    carriers::refuse_both(&found.chain(created))
 }
 
 /// Refuses maps that are kept for another volume, and any that are kept for one that ends with its pod.
@@ -158,10 +144,6 @@ fn check_kept(volume: &Volume, lifecycle: Lifecycle) -> Result<()> {
     Ok(())
 }
 
-fn occupied(place: &Place, what: &str) -> Error {
-    Error::Occupied(format!("{} is {what}; it is left as it is", place.path.display()))
-}
-
 pub(super) fn otherwise(place: &Place, how: &str) -> Error {
     Error::Occupied(format!("{} was published before with {how}", place.path.display()))
 }
@@ -175,7 +157,7 @@ pub(super) fn same_volume(
     place: &Place,
 ) -> Result<()> {
     if !mounted.is(volume_id) {
-        let (target, other) = (place.path.display(), mounted.volume_id.as_deref().unwrap_or_default());
+        let (target, other) = (place.path.display(), mounted.shown_id());
         return Err(Error::Occupied(format!("{target} holds another volume, {other}")));
     }
     match (mounted.layout, layout) {

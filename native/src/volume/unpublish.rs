@@ -21,7 +21,7 @@ impl Publisher {
         let Some(place) = self.kubelet.place(target)? else { return Ok(()) };
         let mut is_vouched = false;
         loop {
-            let found = observe(&place, &self.sources.store)?;
+            let found = observe(&place, Some(volume_id), &self.sources.store)?;
             if matches!(found, Found::Nothing) {
                 return Ok(());
             }
@@ -33,7 +33,7 @@ impl Publisher {
                 Found::Nothing => return Ok(()),
                 Found::Volume(mounted) if mounted.is(volume_id) => mount::detach(place.parent.as_fd(), MOUNT)?,
                 Found::Volume(mounted) => {
-                    return refuse(&format!("another volume, {}", mounted.volume_id.unwrap_or_default()));
+                    return refuse(&format!("another volume, {}", mounted.shown_id()));
                 }
                 Found::Foreign(what) => return refuse(&what),
                 Found::Directory(_) => {

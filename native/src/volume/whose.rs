@@ -1,47 +1,93 @@
-//! Whose a mount is. Nothing here asks the mounted filesystem, which may be another driver's and its server gone.
+//! Whose a mount is: the one place that tells. Nothing here asks the mounted filesystem, which may be another driver's and its
+//! server gone.
 
-use std::os::fd::BorrowedFd;
+use super::observe::Layout;
+use crate::sys::Result;
+use crate::sys::mountinfo::{Device, Kind, Mount};
+use crate::tree;
 
-use super::{SOURCE_PREFIX, table};
-use crate::store::{Device, Store};
-use crate::sys::mount::{BPF_MAGIC, TMPFS_MAGIC};
-use crate::sys::{Result, statmount};
-
-/// The workspace that this mount is the root of, kept or released since; `None`: it is no workspace.
-///
-/// Three proofs: the mount's source (Linux 6.13); that a workspace is kept on the same filesystem; the source by the mount
-/// table (Linux 5.17), which is read only where the first two say nothing.
-///
-/// # Errors
-/// When the store or `/proc` cannot be read.
-pub fn workspace_id(mount: BorrowedFd<'_>, device: Device, store: &Store) -> Result<Option<String>> {
-    if let Ok(status) = statmount::status(mount) {
-        if status.magic != BPF_MAGIC || status.superblock_read_only {
-            return Ok(None);
-        }
-        if let Some(source) = status.source {
-            return Ok(source.strip_prefix(SOURCE_PREFIX).map(str::to_owned));
-        }
-    }
-    if let Some((_, id)) = store.workspaces()?.into_iter().find(|(kept, _)| *kept == device) {
-        return Ok(Some(id));
-    }
-    let rows = table::read()?;
-    let row = table::find(&rows, mount)?.filter(|row| row.file_system == "bpf" && !row.is_read_only);
-    Ok(row.and_then(|row| row.volume_id().map(str::to_owned)))
+/// A mount that is a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// What it is made of.
+    pub layout: Layout,
+    /// Its id; `None` where the kernel shows no source of a bpffs (before 5.17), and it is no workspace that is kept.
+    pub id: Option<String>,
 }
 
-/// Whether this mount may be the root of a volume with maps, and so may be asked more.
+/// The volume that a mount is, going by what the kernel says of it; `None`: it is something else.
+///
+/// A volume is a bpffs or tmpfs with a read-only superblock, a workspace is a bpffs with one that can be written, and the
+/// mount's source names it. A kernel that shows no source leaves the filesystem that a workspace is kept on.
 ///
 /// # Errors
-/// When `/proc` cannot be read.
-pub fn may_have_maps(mount: BorrowedFd<'_>) -> Result<bool> {
-    let is_ours = |source: Option<&str>| source.is_none_or(|source| source.starts_with(SOURCE_PREFIX));
-    if let Ok(status) = statmount::status(mount) {
-        let is_kind = matches!(status.magic, BPF_MAGIC | TMPFS_MAGIC);
-        return Ok(is_kind && status.superblock_read_only && is_ours(status.source.as_deref()));
+/// What asking for the workspaces gives, which is done only for such a kernel.
+pub fn volume(mount: &Mount, workspaces: impl FnOnce() -> Result<Vec<(Device, String)>>) -> Result<Option<Volume>> {
+    let layout = match (mount.kind, mount.is_read_only) {
+        (Kind::Bpf, true) => Layout::Pins,
+        (Kind::Bpf, false) => Layout::Workspace,
+        (Kind::Tmpfs, true) => Layout::Carrier,
+        _ => return Ok(None),
+    };
+    let id = match (&mount.source, layout) {
+        (Some(source), _) => match tree::volume_id(source) {
+            Some(id) => Some(id.to_owned()),
+            None => return Ok(None),
+        },
+        (None, Layout::Workspace) => match workspaces()?.into_iter().find(|(kept, _)| *kept == mount.device) {
+            Some((_, id)) => Some(id),
+            None => return Ok(None),
+        },
+        (None, _) => None,
+    };
+    Ok(Some(Volume { layout, id }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::mountinfo::row;
+
+    fn told(line: &str) -> Option<(Layout, String)> {
+        let workspaces = || Ok(vec![((0, 77), "pv-1".to_owned())]);
+        let found = volume(&row(line.as_bytes())?.mount, workspaces).ok()??;
+        Some((found.layout, found.id.unwrap_or_default()))
     }
-    Ok(table::find(&table::read()?, mount)?.is_some_and(|row| {
-        matches!(row.file_system.as_str(), "bpf" | "tmpfs") && row.is_read_only && is_ours(row.source.as_deref())
-    }))
+
+    #[test]
+    fn by_its_source() {
+        for (line, layout) in [
+            ("90 25 0:51 / /m rw - bpf csi-bpffs:csi-1 ro,mode=700", Layout::Pins),
+            ("90 25 0:51 / /m rw - bpf csi-bpffs:csi-1 rw,mode=770", Layout::Workspace),
+            ("90 25 0:51 / /m rw - tmpfs csi-bpffs:csi-1 ro,size=4k", Layout::Carrier),
+        ] {
+            assert_eq!(told(line), Some((layout, "csi-1".to_owned())), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_volume() {
+        for line in [
+            "92 25 0:53 / /sys/fs/bpf rw - bpf bpf rw,mode=700",
+            "93 25 0:53 / /mnt rw - bpf bpf ro,mode=700",
+            "94 25 0:53 / /mnt rw - ext4 csi-bpffs:csi-1 ro",
+            "94 25 0:53 / /mnt rw - fuse csi-bpffs:csi-1 ro",
+            "94 25 0:53 / /mnt rw - tmpfs csi-bpffs:csi-1 rw",
+            "94 25 0:53 / /mnt rw - tmpfs none ro",
+            "94 25 0:53 / /mnt rw - bpf none rw",
+        ] {
+            assert_eq!(told(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_shows_no_source_leaves_the_id_unknown() {
+        assert_eq!(told("90 25 0:51 / /m rw - bpf none ro,mode=700"), Some((Layout::Pins, String::new())));
+    }
+
+    #[test]
+    fn such_a_kernel_tells_a_workspace_by_its_filesystem() {
+        let expected = Some((Layout::Workspace, "pv-1".to_owned()));
+        assert_eq!(told("90 25 0:77 / /m rw - bpf none rw,mode=770"), expected);
+    }
 }

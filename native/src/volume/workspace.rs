@@ -6,11 +6,12 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Gid, Mode, Uid};
 
-use super::attach::{Gives, Terms};
 use super::build::{File, Plan, build};
+use super::carriers::Gives;
 use super::change::changes;
 use super::observe::{Layout, Mounted};
-use super::publish::{Outcome, Publisher, otherwise, same_volume};
+use super::publish::{Outcome, otherwise, same_volume};
+use super::publisher::{Publisher, Terms};
 use super::walk::{Cut, Limits, walk};
 use crate::error::{Error, Result};
 use crate::kubelet::{Lifecycle, Place};
@@ -35,7 +36,7 @@ impl Publisher {
         if lifecycle == Some(Lifecycle::Ephemeral) {
             return Err(Error::Unusable("an inline volume cannot be a workspace".to_owned()));
         }
-        let mounted = self.mounted(&place)?;
+        let mounted = self.mounted(&place, &workspace.id)?;
         let layout = if workspace.read_only { Layout::Pins } else { Layout::Workspace };
         if let Some(mounted) = &mounted {
             same_volume(mounted, &workspace.id, layout, workspace.gid, &place)?;
@@ -87,8 +88,14 @@ impl Publisher {
         proceed()?;
         let files: Vec<_> =
             maps.iter().map(|(path, map)| File { path, map: map.fd.as_fd(), writable: false, from: None }).collect();
-        let plan =
-            Plan { volume_id: &workspace.id, request: None, files: &files, gid: workspace.gid, user_namespace: false };
+        let plan = Plan {
+            volume_id: &workspace.id,
+            request: None,
+            files: &files,
+            gid: workspace.gid,
+            user_namespace: false,
+            carries: false,
+        };
         let tree = build(&plan, &self.composer)?;
         let names: Vec<_> = maps.keys().map(|path| path.to_string_lossy().into_owned()).collect();
         let gives = if names.is_empty() { Gives::WritableMaps } else { Gives::ReadOnlyMaps(names) };

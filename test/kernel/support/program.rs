@@ -30,21 +30,44 @@ const fn give(value: i32) -> [u64; 2] {
 
 /// `map[1] = value`, through the descriptor that is given; never mind its mode.
 fn set(map: BorrowedFd<'_>, value: i32) -> Vec<u64> {
-    const MAP_UPDATE_ELEM: i32 = 2;
+    let mut program = vec![instruction(0x18, 1, 1, 0, map.as_raw_fd()), 0];
+    program.extend(update_of_first(value));
+    program.extend(give(0));
+    program
+}
+
+/// `outer[1][1] = value`: what the owner of a map of maps does with the maps in it.
+fn set_inner(outer: BorrowedFd<'_>, value: i32) -> Vec<u64> {
+    const MAP_LOOKUP_ELEM: i32 = 1;
     let mut program = vec![
         instruction(0x62, 10, 0, -4, 1),
-        instruction(0x7a, 10, 0, -16, value),
-        instruction(0x18, 1, 1, 0, map.as_raw_fd()),
+        instruction(0x18, 1, 1, 0, outer.as_raw_fd()),
         0,
+        instruction(0xbf, 2, 10, 0, 0),
+        instruction(0x07, 2, 0, 0, -4),
+        instruction(0x85, 0, 0, 0, MAP_LOOKUP_ELEM),
+        // Past the rest where there is no such map.
+        instruction(0x15, 0, 0, 9, 0),
+        instruction(0xbf, 1, 0, 0, 0),
+    ];
+    program.extend(update_of_first(value));
+    program.extend(give(0));
+    program
+}
+
+/// `*r1[1] = value`.
+fn update_of_first(value: i32) -> [u64; 8] {
+    const MAP_UPDATE_ELEM: i32 = 2;
+    [
+        instruction(0x62, 10, 0, -4, 1),
+        instruction(0x7a, 10, 0, -16, value),
         instruction(0xbf, 2, 10, 0, 0),
         instruction(0x07, 2, 0, 0, -4),
         instruction(0xbf, 3, 10, 0, 0),
         instruction(0x07, 3, 0, 0, -16),
         instruction(0xb7, 4, 0, 0, 0),
         instruction(0x85, 0, 0, 0, MAP_UPDATE_ELEM),
-    ];
-    program.extend(give(0));
-    program
+    ]
 }
 
 fn load(kind: u32, name: &str, instructions: &[u64], attach: u32) -> Result<OwnedFd> {
@@ -63,6 +86,17 @@ fn load(kind: u32, name: &str, instructions: &[u64], attach: u32) -> Result<Owne
 /// A socket filter that writes to the map when it runs.
 pub fn writer(name: &str, map: BorrowedFd<'_>, value: i32) -> Result<OwnedFd> {
     load(SOCKET_FILTER, name, &set(map, value), 0)
+}
+
+/// A socket filter that writes to the map that is in this one.
+pub fn inner_writer(name: &str, outer: BorrowedFd<'_>, value: i32) -> Result<OwnedFd> {
+    load(SOCKET_FILTER, name, &set_inner(outer, value), 0)
+}
+
+/// Adds a map to those that a program holds.
+pub fn bind(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> Result<()> {
+    const PROG_BIND_MAP: i32 = 35;
+    Attributes::new().fd(0, program).fd(4, map).call(PROG_BIND_MAP).map(|_| ())
 }
 
 /// A socket filter without a map.

@@ -1,29 +1,21 @@
-//! Attaching what is complete, where nothing forbids it.
+//! What every publish has in common: a place that is fit for a volume, and attaching what is complete where nothing forbids it.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
+use super::carriers::{self, Gives};
 use super::generation::swap;
-use super::observe::Mounted;
-use super::publish::Publisher;
-use super::{list, siblings};
+use super::list;
+use super::observe::{Found, Mounted, observe};
 use crate::error::{Error, Result};
-use crate::kubelet::{MOUNT, Place};
+use crate::kubelet::{Kubelet, Lifecycle, MOUNT, Place, Target};
+use crate::source::Sources;
+use crate::sys::path::entries;
 use crate::sys::{Context, mount};
-
-/// What a pod gets by a volume.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Gives {
-    /// Maps to write, and none to read.
-    WritableMaps,
-    /// Maps to read, by name, and perhaps others to write.
-    ReadOnlyMaps(Vec<String>),
-    /// A directory to write to.
-    Workspace,
-}
+use crate::tree::compose::Composer;
 
 /// What has to hold when a volume is attached.
 #[derive(Debug)]
@@ -33,7 +25,48 @@ pub struct Terms<'a> {
     pub gives: Gives,
 }
 
+/// All that publishing needs.
+#[derive(Debug)]
+pub struct Publisher {
+    /// Who says where volumes are.
+    pub kubelet: Kubelet,
+    /// Where maps are looked for.
+    pub sources: Sources,
+    /// How trees are put together.
+    pub composer: Composer,
+    /// Held while a volume is attached whose pod, or whose other targets, have a say in it.
+    attaching: Mutex<()>,
+}
+
 impl Publisher {
+    /// One for all volumes that a kubelet has.
+    #[must_use]
+    pub fn new(kubelet: Kubelet, sources: Sources, composer: Composer) -> Self {
+        Self { kubelet, sources, composer, attaching: Mutex::default() }
+    }
+
+    /// The place for a volume, and what the kubelet says of it where it is asked.
+    pub(super) fn open_place(&self, target: &Target, volume_id: &str) -> Result<(Place, Option<Lifecycle>)> {
+        let absent = || {
+            let shown = target.path().display();
+            Error::InvalidArgument(format!("target_path: the parent directory of {shown} does not exist"))
+        };
+        let place = self.kubelet.place(target)?.ok_or_else(absent)?;
+        let lifecycle = self.kubelet.vouched(&place, volume_id)?;
+        Ok((place, lifecycle))
+    }
+
+    /// The volume at a place; `None` where one can be put.
+    pub(super) fn mounted(&self, place: &Place, volume_id: &str) -> Result<Option<Mounted>> {
+        match observe(place, Some(volume_id), &self.sources.store)? {
+            Found::Nothing => Ok(None),
+            Found::Directory(directory) if entries(directory.as_fd(), 1)?.is_empty() => Ok(None),
+            Found::Directory(_) => Err(occupied(place, "a directory that is not empty")),
+            Found::Foreign(what) => Err(occupied(place, &what)),
+            Found::Volume(mounted) => Ok(Some(mounted)),
+        }
+    }
+
     /// Attaches a tree at its place, over the generation that is there if one is. `last` runs when nothing else can refuse.
     ///
     /// # Errors
@@ -52,14 +85,7 @@ impl Publisher {
         if terms.single_target && over.is_none() {
             self.refuse_second_target(terms.volume_id, place)?;
         }
-        let store = &self.sources.store;
-        match &terms.gives {
-            Gives::WritableMaps => {}
-            Gives::ReadOnlyMaps(maps) => {
-                siblings::no_workspace_beside(place, store, maps)?;
-            }
-            Gives::Workspace => siblings::no_read_only_map_beside(place, store)?,
-        }
+        carriers::check(&terms.gives, place, &self.sources.store)?;
         last()?;
         match over {
             Some(mounted) => Ok(swap(tree, mounted, place)?),
@@ -77,6 +103,10 @@ impl Publisher {
             ))),
         }
     }
+}
+
+fn occupied(place: &Place, what: &str) -> Error {
+    Error::Occupied(format!("{} is {what}; it is left as it is", place.path.display()))
 }
 
 /// Puts a complete tree where nothing is mounted; a directory that was made for it goes again when that fails.

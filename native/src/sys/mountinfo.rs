@@ -1,0 +1,209 @@
+//! What the kernel says of mounts, without asking their filesystems: a server may be gone, and who asks it waits for ever.
+//!
+//! Since Linux 6.13 `statmount(2)` says all of it of one mount. Before, the whole mount table has to be read, at a cost that
+//! grows with it: <https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html>
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, StatxFlags};
+use rustix::io::Errno;
+
+use super::{Context, Result, statmount};
+
+const TABLE: &str = "/proc/thread-self/mountinfo";
+
+/// A filesystem by its number, as stat(2) and the mount table tell it: major and minor.
+pub type Device = (u32, u32);
+
+/// A kind of filesystem, as far as volumes are made of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A bpffs.
+    Bpf,
+    /// A tmpfs.
+    Tmpfs,
+    /// Anything else.
+    Other,
+}
+
+/// What is said of a mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// By which whoever said it knows the mount.
+    pub id: u64,
+    /// The mount that it is mounted on.
+    pub parent: u64,
+    /// The filesystem.
+    pub device: Device,
+    /// Its kind.
+    pub kind: Kind,
+    /// Whether its superblock is read-only.
+    pub is_read_only: bool,
+    /// Where it says it comes from; `None` on kernels that do not show that of a bpffs (before 5.17).
+    pub source: Option<String>,
+}
+
+/// A line of the mount table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Where it is mounted.
+    pub target: PathBuf,
+    /// What is said of it.
+    pub mount: Mount,
+}
+
+/// Who says it.
+#[derive(Debug)]
+pub enum Mounts {
+    /// `statmount(2)`.
+    OneByOne,
+    /// The mount table, as it was read.
+    Table(Vec<Row>),
+}
+
+impl Mounts {
+    /// With what is said of the mount that `place` is on; `None`: it is mounted no more.
+    ///
+    /// # Errors
+    /// When neither way works.
+    pub fn find(place: BorrowedFd<'_>) -> Result<(Self, Option<Mount>)> {
+        match statmount::status(place) {
+            Ok(mount) if mount.source.is_some() || mount.kind == Kind::Other => Ok((Self::OneByOne, Some(mount))),
+            _ => {
+                let table = read()?;
+                let id = id(place)?;
+                let found = table.iter().find(|row| row.mount.id == id).map(|row| row.mount.clone());
+                Ok((Self::Table(table), found))
+            }
+        }
+    }
+
+    /// The mount that another one is mounted on; `None` where that is not in this mount namespace.
+    #[must_use]
+    pub fn beneath(&self, mount: &Mount) -> Option<Mount> {
+        match self {
+            Self::OneByOne => statmount::status_by_id(mount.parent).ok(),
+            Self::Table(table) => table.iter().find(|row| row.mount.id == mount.parent).map(|row| row.mount.clone()),
+        }
+    }
+}
+
+/// The id of the mount that `place` is on, as the mount table has it.
+fn id(place: BorrowedFd<'_>) -> Result<u64> {
+    // STATX_MNT_ID, Linux 5.8.
+    let wanted = StatxFlags::MNT_ID;
+    let stat = rustix::fs::statx(place, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted);
+    let stat = stat.call("statx(mnt_id)", String::new)?;
+    if stat.stx_mask & wanted.bits() == 0 { Err(Errno::NOSYS) } else { Ok(stat.stx_mnt_id) }
+        .call("statx(mnt_id)", String::new)
+}
+
+/// All mounts that this thread sees, in the order of the table.
+///
+/// # Errors
+/// When `/proc` is not there.
+pub fn read() -> Result<Vec<Row>> {
+    let table = fs::read(TABLE).call("read", || TABLE.to_owned())?;
+    Ok(table.split(|&byte| byte == b'\n').filter_map(row).collect())
+}
+
+/// Reads a line.
+#[must_use]
+pub fn row(line: &[u8]) -> Option<Row> {
+    let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
+    let mut fields = line.split(|&byte| byte == b' ');
+    let id = text(fields.next()?).parse().ok()?;
+    let parent = text(fields.next()?).parse().ok()?;
+    let device = text(fields.next()?);
+    let (major, minor) = device.split_once(':')?;
+    let target = fields.nth(1)?;
+    let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
+    let kind = match fields.next()? {
+        b"bpf" => Kind::Bpf,
+        b"tmpfs" => Kind::Tmpfs,
+        _ => Kind::Other,
+    };
+    let source = String::from_utf8_lossy(&unescape(fields.next()?)).into_owned();
+    let is_read_only = fields.next()?.split(|&byte| byte == b',').any(|option| option == b"ro");
+    let mount = Mount {
+        id,
+        parent,
+        device: (major.parse().ok()?, minor.parse().ok()?),
+        kind,
+        is_read_only,
+        source: (kind != Kind::Bpf || source != "none").then_some(source),
+    };
+    Some(Row { target: PathBuf::from(OsString::from_vec(unescape(target))), mount })
+}
+
+/// Space, tab, newline, backslash and, in a source, `#` stand as three octal digits behind a backslash.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&byte, tail)) = rest.split_first() {
+        let digits = tail.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(escaped) if byte == b'\\' => {
+                bytes.push(escaped);
+                rest = &tail[3..];
+            }
+            _ => {
+                bytes.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    bytes
+}
+
+impl Kind {
+    /// By the magic number of a filesystem.
+    #[must_use]
+    pub const fn of_magic(magic: u32) -> Self {
+        // include/uapi/linux/magic.h: BPF_FS_MAGIC, TMPFS_MAGIC.
+        match magic {
+            0xcafe_4a11 => Self::Bpf,
+            0x0102_1994 => Self::Tmpfs,
+            _ => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_with_its_escapes() {
+        let line = b"90 25 0:51 /volume /k/a\\040b/mount rw shared:7 master:2 - bpf csi-bpffs:a\\040\\043b ro,mode=700";
+        let found = row(line);
+        assert_eq!(found.as_ref().map(|row| row.target.as_path()), Some("/k/a b/mount".as_ref()));
+        let mount = Mount {
+            id: 90,
+            parent: 25,
+            device: (0, 51),
+            kind: Kind::Bpf,
+            is_read_only: true,
+            source: Some("csi-bpffs:a #b".to_owned()),
+        };
+        assert_eq!(found.map(|row| row.mount), Some(mount));
+    }
+
+    #[test]
+    fn what_is_no_line_is_left_out() {
+        for line in ["", "95 25", "95 25 0 / /mnt rw - bpf bpf rw", "x 25 0:1 / /mnt rw - bpf bpf rw"] {
+            assert_eq!(row(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_shows_no_source_of_a_bpffs_says_none() {
+        let source = |line: &str| row(line.as_bytes()).map(|row| row.mount.source);
+        assert_eq!(source("90 25 0:51 / /m rw - bpf none ro"), Some(None));
+        assert_eq!(source("90 25 0:51 / /m rw - tmpfs none ro"), Some(Some("none".to_owned())));
+    }
+}

@@ -1,0 +1,123 @@
+//! What carries descriptors, and so never stands in one pod beside a map that the pod may only read.
+//!
+//! Whoever has a read-only descriptor of a map may still pin it anew in a directory that he may write to, a **workspace**, and
+//! open that pin for writing; or put it into a **map of maps** that he may write to, whose owner's programs write the maps in
+//! it. The kernel looks at the mode of the descriptor in neither case. What else there is, and why it is no carrier, is in
+//! `docs/threat-model.md`.
+//!
+//! A volume is made to carry when it is first published, or not, and stays so: what a process has opened in one generation it
+//! still has in the next.
+
+use std::path::PathBuf;
+
+use super::observe::{Layout, Mounted};
+use super::renew::Resolved;
+use super::siblings;
+use crate::error::{Error, Result};
+use crate::kubelet::Place;
+use crate::map_type::holds_maps;
+use crate::store::Store;
+use crate::text::list;
+
+/// On the directory of a volume that was made to carry: the sticky bit, which means nothing where nobody can change anything.
+pub const CARRIES: u32 = 0o1000;
+
+/// What a pod gets by a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gives {
+    /// Maps to write that carry nothing, or none.
+    WritableMaps,
+    /// Maps to read, by name, and perhaps others to write.
+    ReadOnlyMaps(Vec<String>),
+    /// A map of maps to write, by name, and none to read.
+    MapOfMaps(String),
+    /// A directory to write to.
+    Workspace,
+}
+
+impl Gives {
+    /// What these maps are.
+    pub fn of(maps: &[Resolved<'_>]) -> Self {
+        let read_only: Vec<_> = maps.iter().filter(|map| !map.writable).map(|map| map.file.name.clone()).collect();
+        match maps.iter().find(|map| map.writable && holds_maps(map.map.info.kind)) {
+            _ if !read_only.is_empty() => Self::ReadOnlyMaps(read_only),
+            Some(carrier) => Self::MapOfMaps(carrier.file.name.clone()),
+            None => Self::WritableMaps,
+        }
+    }
+}
+
+/// Refuses maps for a new volume of which one would carry another's descriptor. Each is its name, whether it can be
+/// written, and its type.
+///
+/// # Errors
+/// [`Error::Unusable`] naming both.
+pub fn refuse_both<'a>(maps: &(impl Iterator<Item = (&'a str, bool, u32)> + Clone)) -> Result<()> {
+    let carrier = maps.clone().find(|&(_, writable, kind)| writable && holds_maps(kind));
+    let read_only = maps.clone().find(|&(_, writable, _)| !writable);
+    let (Some((carrier, ..)), Some((read_only, ..))) = (carrier, read_only) else { return Ok(()) };
+    Err(Error::Unusable(format!(
+        "map {carrier:?} is a map of maps to write: the pod could put map {read_only:?} into it, which it may only read, and \
+         programs that use {carrier:?} would write that; ask for all maps with :rw, or put the two into two pods"
+    )))
+}
+
+/// Takes from the maps for a volume that is there what it must not have: in one that was made to carry, maps to read; in
+/// another one, the right to write a map of maps.
+pub fn narrow(maps: &mut Vec<Resolved<'_>>, there: &Mounted) {
+    if there.carries {
+        maps.retain(|map| map.writable);
+    }
+    for map in maps.iter_mut().filter(|map| !there.carries && holds_maps(map.map.info.kind)) {
+        map.writable = false;
+    }
+}
+
+/// A carrier among the pod's other volumes: what it is, in words, and where.
+///
+/// # Errors
+/// Whatever the kernel says.
+pub fn beside(place: &Place, store: &Store) -> Result<Option<(String, PathBuf)>> {
+    siblings::find(place, store, |mounted, path| {
+        let id = mounted.shown_id();
+        let what = match mounted.layout {
+            Layout::Workspace => format!("the workspace {id:?}"),
+            _ if mounted.carries => format!("the volume {id:?} with a map of maps to write"),
+            _ => return Ok(None),
+        };
+        Ok(Some((what, path.to_owned())))
+    })
+}
+
+/// Refuses what a volume would give beside the pod's other volumes.
+///
+/// # Errors
+/// [`Error::Unusable`] naming both.
+pub fn check(gives: &Gives, place: &Place, store: &Store) -> Result<()> {
+    let carrier = match gives {
+        Gives::WritableMaps => return Ok(()),
+        Gives::ReadOnlyMaps(maps) => {
+            let Some((what, path)) = beside(place, store)? else { return Ok(()) };
+            let (maps, path) = (list(maps), path.display());
+            return Err(Error::Unusable(format!(
+                "this pod has {what} ({path}), by which a read-only map could be written; ask for all maps of this volume \
+                 with :rw (now read-only: {maps}), or put the two into two pods"
+            )));
+        }
+        Gives::MapOfMaps(name) => format!("map of maps {name:?}"),
+        Gives::Workspace => "workspace".to_owned(),
+    };
+    let read_only = siblings::find(place, store, |mounted, path| {
+        if mounted.layout == Layout::Workspace {
+            return Ok(None);
+        }
+        let file = mounted.files()?.into_iter().find(|(_, file)| !file.writable);
+        Ok(file.map(|(file, _)| (file, mounted.shown_id().to_owned(), path.to_owned())))
+    })?;
+    let Some((file, id, path)) = read_only else { return Ok(()) };
+    Err(Error::Unusable(format!(
+        "this pod has the volume {id:?} ({}) with the read-only map {file:?}, which could be written by way of this {carrier}; \
+         ask for that volume's maps with :rw, or put the two into two pods",
+        path.display()
+    )))
+}
