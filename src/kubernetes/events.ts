@@ -6,7 +6,12 @@ import { isAbsent } from './api-error.ts';
 import type { KubernetesClient } from './client.ts';
 
 /** What happened to a running pod's maps, and how kubectl shows it. */
-const TYPES = { MapReplaced: 'Normal', MapAccessRevoked: 'Warning', MapAccessRestored: 'Normal' } as const;
+const TYPES = {
+  MapReplaced: 'Normal',
+  MapRenamed: 'Normal',
+  MapAccessRevoked: 'Warning',
+  MapAccessRestored: 'Normal',
+} as const;
 
 export type EventReason = keyof typeof TYPES;
 

@@ -5,6 +5,7 @@ import type { PodCredentials } from './authority.ts';
 import { lookAtMaps } from './map-look.ts';
 import type { PublishParts } from './publish.ts';
 import type { MapsRequest } from './publish-request.ts';
+import type { BpfMaps } from './published.ts';
 import { requestDigest } from './request-digest.ts';
 import type { Target } from './target.ts';
 import { planVolume, type Refusal, type VolumePlan } from './volume-plan.ts';
@@ -16,6 +17,8 @@ const LONGEST_NOTE = 200;
 
 /** What became of a volume. */
 export interface PublishOutcome {
+  /** Where its files come from, in the catalog. */
+  readonly maps: BpfMaps;
   /** What is not as it was in one that was there. */
   readonly changes: readonly FileChange[];
   /** What went wrong all the same: the answer to the call, after all that could be done was done. */
@@ -48,7 +51,10 @@ export async function publishMaps(
     note(plan.refusals, call);
   }
   const { changes, failure } = await carryOut(plan, request, target, parts, call);
-  return { changes, failure: fault?.error ?? failure };
+  const maps = new Map(
+    looks.flatMap(({ map, verb }) => (map === undefined || verb === undefined ? [] : [[map.name, map]])),
+  );
+  return { maps, changes, failure: fault?.error ?? failure };
 }
 
 /**
@@ -61,7 +67,7 @@ async function carryOut(
   target: Target,
   { pinner }: PublishParts,
   call: Call,
-): Promise<PublishOutcome> {
+): Promise<Omit<PublishOutcome, 'maps'>> {
   const { volumeId, targetPath, gid, userNamespace, singleTarget } = asked;
   const volume = { volumeId, targetPath, gid, userNamespace, singleTarget, request: requestDigest(asked), renew: true };
   let failure: CallError | undefined;

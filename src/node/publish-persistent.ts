@@ -32,10 +32,10 @@ export async function publishPersistent(
       renew: false,
       request: requestDigest(request),
     };
-    return await parts.pinner.publishVolume(volume, call);
+    return { maps: new Map(), ...(await parts.pinner.publishVolume(volume, call)) };
   }
   const workspace = { volumeId, targetPath, gid, readOnly, singleTarget };
-  return await parts.pinner.publishWorkspace(workspace, call);
+  return { maps: new Map(), ...(await parts.pinner.publishWorkspace(workspace, call)) };
 }
 
 /** The files of a shared volume. */

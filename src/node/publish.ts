@@ -2,14 +2,13 @@ import type { NodeMetrics } from '../metrics.ts';
 import type { Pinner } from '../pinner/pinner.ts';
 import type { Call } from '../rpc/adapter.ts';
 import type { NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
-import type { FileChange } from '../rpc/generated/pinner.ts';
 import type { Authority } from './authority.ts';
 import { publishMaps } from './publish-maps.ts';
 import { publishPersistent } from './publish-persistent.ts';
 import { type PublishRequest, parsePublishRequest } from './publish-request.ts';
 import type { Published } from './published.ts';
 import { observeTarget } from './target.ts';
-import { toVolumeChanges } from './volume-changes.ts';
+import { toVolumeChanges, type VolumeChange } from './volume-changes.ts';
 import type { VolumeReference } from './volume-reference.ts';
 
 /** What publishing stands on. */
@@ -39,22 +38,22 @@ export async function publish(
   try {
     parts.authority.requireTrusted();
     const wanted = parsePublishRequest(volume, request);
-    const { changes, failure } =
+    const { maps, changes, failure } =
       wanted.type === 'maps'
         ? await publishMaps(wanted, request, target, parts, call)
         : await publishPersistent(wanted, request, parts, call);
-    parts.published.add(wanted);
-    tell(wanted, changes, parts);
+    const before = parts.published.originsAt(wanted.targetPath);
+    parts.published.add(wanted, maps);
+    tell(wanted, toVolumeChanges(wanted, changes, before, maps), parts);
     if (failure !== undefined) throw failure;
   } catch (error) {
     throw await target.asAnswer(error);
   }
 }
 
-function tell(request: PublishRequest, changes: readonly FileChange[], { authority, metrics }: PublishParts): void {
-  if (changes.length === 0) return;
-  for (const { reason, note, files } of toVolumeChanges(request, changes)) {
+function tell({ pod }: PublishRequest, changes: readonly VolumeChange[], { authority, metrics }: PublishParts): void {
+  for (const { reason, note, files } of changes) {
     metrics.volumeChanged(reason, files);
-    if (request.pod !== undefined) authority.tell(request.pod, reason, note);
+    if (pod !== undefined) authority.tell(pod, reason, note);
   }
 }

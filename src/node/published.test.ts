@@ -9,7 +9,7 @@ const volume = 'pods/0d6c/volumes/kubernetes.io~csi/maps/mount';
 test("a target is the same by way of a link to the kubelet's directory", () => {
   const published = createPublished();
   const there = request(`/var/lib/kubelet/${volume}`);
-  published.add(there);
+  published.add(there, new Map());
   assert.equal(published.at(`/mnt/data/kubelet/${volume}`), there);
   assert.equal(published.at(`/mnt/data/kubelet/${volume.replace('maps', 'more')}`), undefined);
   published.remove(`/mnt/data/kubelet/${volume}`);
@@ -18,7 +18,7 @@ test("a target is the same by way of a link to the kubelet's directory", () => {
 
 test('a target of another shape is the same by its path alone', () => {
   const published = createPublished();
-  published.add(request('/tmp/csi/mount'));
+  published.add(request('/tmp/csi/mount'), new Map());
   assert.equal(published.at('/tmp/csi/mount')?.targetPath, '/tmp/csi/mount');
   assert.equal(published.at('/var/csi/mount'), undefined);
 });

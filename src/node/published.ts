@@ -1,22 +1,46 @@
+import type { BpfMap } from '../catalog/catalog.ts';
 import type { PublishRequest } from './publish-request.ts';
 
+/** BpfMaps by name, as they were at one moment. */
+export type BpfMaps = ReadonlyMap<string, BpfMap>;
+
+/** Where the files of a volume come from. */
+export interface Origins {
+  /** Those of the BpfMaps that the volume was to have when it was published last. */
+  readonly last: BpfMaps;
+  /** All that it was ever to have, each as it was then. */
+  readonly ever: BpfMaps;
+}
+
 /**
- * What was asked for the volumes of this node, by target path, whichever way that leads to the kubelet's directory: what only the request says, not the kernel. Empty after a
- * restart; the kubelet fills it again when it repeats its requests (requiresRepublish).
+ * What is known of the volumes of this node that the kernel does not know, by target path, whichever way that leads to the kubelet's
+ * directory: for health and texts, and for nothing that anybody is given. Empty after a restart; the kubelet fills it again when it
+ * repeats its requests (requiresRepublish).
  */
 export interface Published {
-  add(request: PublishRequest): void;
+  /** `maps`: what the volume was to have now; of one that does not come from the catalog: none. */
+  add(request: PublishRequest, maps: BpfMaps): void;
   remove(targetPath: string): void;
   at(targetPath: string): PublishRequest | undefined;
+  originsAt(targetPath: string): Origins;
 }
+
+const NONE: Origins = { last: new Map(), ever: new Map() };
 
 /** For one process. */
 export function createPublished(): Published {
-  const requests = new Map<string, PublishRequest>();
+  const known = new Map<string, { readonly request: PublishRequest; readonly origins: Origins }>();
+  const at = (targetPath: string) => known.get(inKubeletDirectory(targetPath));
+  const originsAt = (targetPath: string) => at(targetPath)?.origins ?? NONE;
   return {
-    add: (request) => void requests.set(inKubeletDirectory(request.targetPath), request),
-    remove: (targetPath) => void requests.delete(inKubeletDirectory(targetPath)),
-    at: (targetPath) => requests.get(inKubeletDirectory(targetPath)),
+    add(request, last) {
+      const { targetPath } = request;
+      const ever = new Map([...originsAt(targetPath).ever, ...last]);
+      known.set(inKubeletDirectory(targetPath), { request, origins: { last, ever } });
+    },
+    remove: (targetPath) => void known.delete(inKubeletDirectory(targetPath)),
+    at: (targetPath) => at(targetPath)?.request,
+    originsAt,
   };
 }
 

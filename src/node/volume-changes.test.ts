@@ -1,53 +1,115 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FileChange_Kind as Kind } from '../rpc/generated/pinner.ts';
+import type { BpfMap } from '../catalog/catalog.ts';
+import { type FileChange, FileChange_Kind as Kind } from '../rpc/generated/pinner.ts';
+import type { BpfMaps } from './published.ts';
 import { toVolumeChanges } from './volume-changes.ts';
 
 const targetPath = '/var/lib/kubelet/pods/1/volumes/kubernetes.io~csi/maps/mount';
 const SEEN =
-  'Containers with mountPropagation: HostToContainer see it now, others when they restart; what a process has open stays open.';
+  'Containers with mountPropagation: HostToContainer see it now; others keep what they had, also for writing, until they restart. What a process has open stays open.';
+const GONE = 'is not granted any more, or no BpfMap has this fileName';
+const UNKNOWN = { last: new Map(), ever: new Map() };
+
+/** As "flows", "flows=file", "flows=file@source". */
+function bpfMaps(...maps: readonly string[]): BpfMaps {
+  return new Map(
+    maps.map((text) => {
+      const [name = '', fileName = name, path = name] = text.split(/[=@]/);
+      const source: BpfMap['source'] = { kind: 'node', source: { from: { $case: 'pinned', value: { path } } } };
+      return [name, { name, fileName, maxAccess: 'ReadWrite', source }];
+    }),
+  );
+}
+
+const told = (changes: readonly FileChange[], last: BpfMaps, now: BpfMaps, ever: BpfMaps = last) =>
+  toVolumeChanges({ type: 'maps', targetPath }, changes, { last, ever }, now).map(({ reason, note, files }) => {
+    assert(note.startsWith('In volume "maps", ') && note.endsWith(`. ${SEEN}`), note);
+    return [reason, note.slice('In volume "maps", '.length, -`. ${SEEN}`.length), files];
+  });
 
 test('one note for each reason, however many files', () => {
-  const changes = toVolumeChanges({ type: 'maps', targetPath }, [
+  const last = bpfMaps('flows', 'limits', 'keys', 'rules', 'stats');
+  const now = bpfMaps('flows', 'limits', 'rules', 'drops', 'stats');
+  const changes = [
     { path: 'flows', kind: Kind.MAP_REPLACED },
     { path: 'limits', kind: Kind.MAP_REPLACED },
     { path: 'keys', kind: Kind.REMOVED },
     { path: 'rules', kind: Kind.MADE_READ_ONLY },
     { path: 'drops', kind: Kind.ADDED },
     { path: 'stats', kind: Kind.MADE_WRITABLE },
+  ];
+  assert.deepEqual(told(changes, last, now, bpfMaps('flows', 'limits', 'keys', 'rules', 'drops', 'stats')), [
+    ['MapReplaced', '"flows", "limits" became another map at its source', 2],
+    ['MapAccessRevoked', `"keys" ${GONE}, "rules" may only be read now`, 2],
+    ['MapAccessRestored', '"drops" is granted again, "stats" may be written again', 2],
   ]);
-  assert.deepEqual(changes, [
-    {
-      reason: 'MapReplaced',
-      note: `In volume "maps", "flows", "limits" became another map at its source. ${SEEN}`,
-      files: 2,
-    },
-    {
-      reason: 'MapAccessRevoked',
-      note: `In volume "maps", "keys" is not granted any more, or has no BpfMap, "rules" may only be read now. ${SEEN}`,
-      files: 2,
-    },
-    {
-      reason: 'MapAccessRestored',
-      note: `In volume "maps", "drops" is granted again, "stats" may be written again. ${SEEN}`,
-      files: 2,
-    },
+});
+
+test('a BpfMap that was made anew with another source is another map, at once or after it was gone', () => {
+  const [before, now] = [bpfMaps('flows=flows@old'), bpfMaps('flows=flows@new')];
+  const another = [['MapReplaced', '"flows" is another map, because its BpfMap has another source', 1]];
+  assert.deepEqual(told([{ path: 'flows', kind: Kind.MAP_REPLACED }], before, now), another);
+  assert.deepEqual(told([{ path: 'flows', kind: Kind.REMOVED }], before, bpfMaps()), [
+    ['MapAccessRevoked', `"flows" ${GONE}`, 1],
+  ]);
+  assert.deepEqual(told([{ path: 'flows', kind: Kind.ADDED }], bpfMaps(), now, before), another);
+  assert.deepEqual(told([{ path: 'flows', kind: Kind.ADDED }], bpfMaps(), before, before), [
+    ['MapAccessRestored', '"flows" is granted again', 1],
+  ]);
+});
+
+test('a changed fileName is told as that', () => {
+  const renamed = (from: string, to: string) => `"${from}" is called "${to}"`;
+  const NOW = 'now, by the fileName of its BpfMap';
+  const [added, removed] = [Kind.ADDED, Kind.REMOVED].map((kind) => (path: string) => ({ path, kind })) as [
+    (path: string) => FileChange,
+    (path: string) => FileChange,
+  ];
+  const replaced = (path: string) => ({ path, kind: Kind.MAP_REPLACED });
+  assert.deepEqual(told([added('new'), removed('old')], bpfMaps('flows=old'), bpfMaps('flows=new')), [
+    ['MapRenamed', `${renamed('old', 'new')} ${NOW}`, 1],
+  ]);
+  // The source is away: the file of before is of no use, and there is none of its new name.
+  assert.deepEqual(told([removed('old')], bpfMaps('flows=old'), bpfMaps('flows=new')), [
+    ['MapRenamed', `${renamed('old', 'new')} ${NOW}`, 1],
+  ]);
+  assert.deepEqual(told([replaced('x'), replaced('y')], bpfMaps('a=x', 'b=y'), bpfMaps('a=y', 'b=x')), [
+    ['MapRenamed', `${renamed('x', 'y')}, ${renamed('y', 'x')} ${NOW}`, 2],
+  ]);
+  assert.deepEqual(told([replaced('x'), removed('y')], bpfMaps('a=x', 'b=y'), bpfMaps('b=x')), [
+    ['MapRenamed', `${renamed('y', 'x')} ${NOW}`, 1],
+    ['MapAccessRevoked', `"x" ${GONE}`, 1],
+  ]);
+});
+
+test('after a restart of the node plugin nothing is said that nobody knows', () => {
+  const changes = [Kind.MAP_REPLACED, Kind.ADDED, Kind.REMOVED].map((kind) => ({ path: `file-${kind}`, kind }));
+  assert.deepEqual(told(changes, bpfMaps(), bpfMaps(`a=file-${Kind.MAP_REPLACED}`, `b=file-${Kind.ADDED}`)), [
+    ['MapReplaced', `"file-${Kind.MAP_REPLACED}" became another map at its source`, 1],
+    ['MapAccessRevoked', `"file-${Kind.REMOVED}" ${GONE}`, 1],
+    ['MapAccessRestored', `"file-${Kind.ADDED}" is there again, perhaps as another map than before`, 1],
   ]);
 });
 
 test('a note names some files and counts the others: an event holds 1,024 bytes', () => {
   const all = Array.from({ length: 256 }, (_, index) => ({ path: `m${index}`.padEnd(60, 'x'), kind: Kind.REMOVED }));
-  const [change] = toVolumeChanges({ type: 'maps', targetPath }, all);
+  const [change] = toVolumeChanges({ type: 'maps', targetPath }, all, UNKNOWN, new Map());
   assert.match(change?.note ?? '', /"m7x+", 248 more is not granted/);
   assert((change?.note.length ?? 0) < 1024);
   assert.equal(change?.files, 256);
 });
 
 test('what comes and goes in a workspace is granted to nobody, and revoked from nobody', () => {
-  const changes = toVolumeChanges({ type: 'workspace', targetPath }, [
-    { path: 'agent/flows', kind: Kind.ADDED },
-    { path: 'agent/old', kind: Kind.REMOVED },
-  ]);
+  const changes = toVolumeChanges(
+    { type: 'workspace', targetPath },
+    [
+      { path: 'agent/flows', kind: Kind.ADDED },
+      { path: 'agent/old', kind: Kind.REMOVED },
+    ],
+    UNKNOWN,
+    new Map(),
+  );
   assert.deepEqual(
     changes.map(({ reason }) => reason),
     ['MapReplaced'],

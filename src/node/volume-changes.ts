@@ -1,7 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { EventReason } from '../kubernetes/events.ts';
 import { type FileChange, FileChange_Kind as Kind } from '../rpc/generated/pinner.ts';
 import { quote } from '../text.ts';
 import type { PublishRequest } from './publish-request.ts';
+import type { BpfMaps, Origins } from './published.ts';
 
 /** What to tell of a running pod's volume. */
 export interface VolumeChange {
@@ -16,48 +18,86 @@ export interface VolumeChange {
 const MOST_NAMED = 8;
 
 const SEEN =
-  'Containers with mountPropagation: HostToContainer see it now, others when they restart; what a process has open stays open.';
+  'Containers with mountPropagation: HostToContainer see it now; others keep what they had, also for writing, until they restart. What a process has open stays open.';
+
+/** What became of a file, as people are told: why there is an event, and what it says behind the files that it is about. */
+type Said = readonly [reason: EventReason, what: string];
+
+const SAID = {
+  replaced: ['MapReplaced', 'became another map at its source'],
+  redefined: ['MapReplaced', 'is another map, because its BpfMap has another source'],
+  pinned: ['MapReplaced', 'was pinned'],
+  unpinned: ['MapReplaced', 'was unpinned'],
+  renamed: ['MapRenamed', 'now, by the fileName of its BpfMap'],
+  revoked: ['MapAccessRevoked', 'is not granted any more, or no BpfMap has this fileName'],
+  readOnly: ['MapAccessRevoked', 'may only be read now'],
+  restored: ['MapAccessRestored', 'is granted again'],
+  back: ['MapAccessRestored', 'is there again, perhaps as another map than before'],
+  writable: ['MapAccessRestored', 'may be written again'],
+} as const satisfies Readonly<Record<string, Said>>;
 
 /**
- * The differences between two generations of a volume, as at most one change for each reason. Files of a workspace come and go as
- * its owner likes, which revokes nothing.
+ * The differences between two generations of a volume, as at most one change for each reason. `before`, `now`: the BpfMaps that its
+ * files came from, and come from. Files of a workspace come and go as its owner likes, which revokes nothing.
  */
 export function toVolumeChanges(
   { type, targetPath }: Pick<PublishRequest, 'type' | 'targetPath'>,
   changes: readonly FileChange[],
+  before: Origins,
+  now: BpfMaps,
 ): readonly VolumeChange[] {
-  const volume = `volume "${volumeName(targetPath)}"`;
-  const paths = (kind: Kind) => changes.filter((change) => change.kind === kind).map(({ path }) => path);
-  const [replaced, added, removed] = [paths(Kind.MAP_REPLACED), paths(Kind.ADDED), paths(Kind.REMOVED)];
-  const [writable, readOnly] = [paths(Kind.MADE_WRITABLE), paths(Kind.MADE_READ_ONLY)];
-  const isWorkspace = type === 'workspace';
-  const found: VolumeChange[] = [];
-  const add = (reason: EventReason, parts: readonly (readonly [paths: readonly string[], what: string])[]) => {
-    const said = parts.filter(([files]) => files.length > 0);
-    if (said.length === 0) return;
-    const text = said.map(([files, what]) => `${list(files)} ${what}`).join(', ');
-    const files = said.reduce((sum, [files]) => sum + files.length, 0);
-    found.push({ reason, note: `In ${volume}, ${text}. ${SEEN}`, files });
+  const files = new Map<Said, Set<string>>();
+  const classify = type === 'workspace' ? ofWorkspace : ofMaps(before, now);
+  for (const change of changes) {
+    for (const [what, file] of classify(change)) files.set(SAID[what], (files.get(SAID[what]) ?? new Set()).add(file));
+  }
+  const reasons = new Set(Object.values(SAID).map(([reason]) => reason));
+  return [...reasons].flatMap((reason): readonly VolumeChange[] => {
+    const said = Object.values(SAID).flatMap((one) => {
+      const about = one[0] === reason ? files.get(one) : undefined;
+      return about === undefined ? [] : { about: [...about], what: one[1] };
+    });
+    if (said.length === 0) return [];
+    const text = said.map(({ about, what }) => `${list(about)} ${what}`).join(', ');
+    const count = said.reduce((sum, { about }) => sum + about.length, 0);
+    return [{ reason, note: `In volume ${quote(volumeName(targetPath))}, ${text}. ${SEEN}`, files: count }];
+  });
+}
+
+type Found = readonly (readonly [what: keyof typeof SAID, file: string])[];
+
+function ofWorkspace({ path, kind }: FileChange): Found {
+  const file = quote(path);
+  if (kind === Kind.ADDED) return [['pinned', file]];
+  if (kind === Kind.REMOVED) return [['unpinned', file]];
+  return [['replaced', file]];
+}
+
+function ofMaps({ last, ever }: Origins, now: BpfMaps): (change: FileChange) => Found {
+  const [wasOf, isOf] = [byFileName(last), byFileName(now)];
+  return ({ path, kind }) => {
+    const file = quote(path);
+    if (kind === Kind.MADE_WRITABLE) return [['writable', file]];
+    if (kind === Kind.MADE_READ_ONLY) return [['readOnly', file]];
+    // The BpfMap that the file was of, and what it says now; the one that it is of, and what it said.
+    const [old, next] = [wasOf.get(path), isOf.get(path)];
+    const [after, before] = [now.get(old?.name ?? ''), ever.get(next?.name ?? '')];
+    const moved = (from: string, to: string) => ['renamed', `${quote(from)} is called ${quote(to)}`] as const;
+    const left: Found =
+      old === undefined || old.name === next?.name
+        ? []
+        : [after === undefined ? ['revoked', file] : moved(path, after.fileName)];
+    if (kind === Kind.REMOVED) return left.length > 0 ? left : [['revoked', file]];
+    if (next === undefined) return [...left, [kind === Kind.ADDED ? 'back' : 'replaced', file]];
+    if (before === undefined) return [...left, [kind === Kind.ADDED ? 'back' : 'replaced', file]];
+    if (before.fileName !== path) return [...left, moved(before.fileName, path)];
+    if (!isDeepStrictEqual(before.source, next.source)) return [...left, ['redefined', file]];
+    return [...left, [kind === Kind.ADDED ? 'restored' : 'replaced', file]];
   };
-  add('MapReplaced', [
-    [replaced, 'became another map at its source'],
-    ...(isWorkspace
-      ? ([
-          [added, 'was pinned'],
-          [removed, 'was unpinned'],
-        ] as const)
-      : []),
-  ]);
-  if (isWorkspace) return found;
-  add('MapAccessRevoked', [
-    [removed, 'is not granted any more, or has no BpfMap'],
-    [readOnly, 'may only be read now'],
-  ]);
-  add('MapAccessRestored', [
-    [added, 'is granted again'],
-    [writable, 'may be written again'],
-  ]);
-  return found;
+}
+
+function byFileName(maps: BpfMaps): BpfMaps {
+  return new Map([...maps.values()].map((map) => [map.fileName, map]));
 }
 
 /** As the pod calls it, or as the PersistentVolume is called: the kubelet publishes at …/<name>/mount. */
@@ -65,8 +105,8 @@ function volumeName(targetPath: string): string {
   return targetPath.split('/').at(-2) ?? targetPath;
 }
 
-function list(paths: readonly string[]): string {
-  const named = paths.slice(0, MOST_NAMED).map(quote);
-  if (paths.length > MOST_NAMED) named.push(`${paths.length - MOST_NAMED} more`);
+function list(about: readonly string[]): string {
+  const named = about.slice(0, MOST_NAMED);
+  if (about.length > MOST_NAMED) named.push(`${about.length - MOST_NAMED} more`);
   return named.join(', ');
 }

@@ -143,6 +143,34 @@ test('maps that become one file leave it to the one that it came from, and do no
   for (const request of requests) await untilFiles(request, ...(request.volumeContext.maps?.split(', ') ?? []));
 });
 
+test('a BpfMap that is made anew with another source, or has another fileName, is told as that', async () => {
+  const request = publishRequest((r) => {
+    r.volumeId = 'csi-anew';
+    r.targetPath = '/var/lib/kubelet/pods/6/volumes/kubernetes.io~csi/maps/mount';
+  });
+  assert.equal((await publish(request)).code, 'OK');
+  const reasons = ['MapReplaced', 'MapRenamed', 'MapAccessRevoked', 'MapAccessRestored'] as const;
+  const told = async () =>
+    Object.fromEntries(await Promise.all(reasons.map(async (r) => [r, await changes(r)] as const)));
+  const before = await told();
+  const more = (...which: readonly string[]) =>
+    Object.fromEntries(reasons.map((r) => [r, (before[r] ?? 0) + which.filter((one) => one === r).length]));
+  writeFileSync(harness.files.catalog, CATALOG.replace('name: flows }', 'name: other }'));
+  await untilFiles(request, 'limits:rw');
+  assert.deepEqual(await told(), more('MapAccessRevoked'));
+  writeFileSync(harness.files.catalog, CATALOG.replace('netobserv/flows', 'netobserv/others'));
+  await untilFiles(request, 'flows', 'limits:rw');
+  assert.deepEqual(await told(), more('MapAccessRevoked', 'MapReplaced'));
+  writeFileSync(
+    harness.files.catalog,
+    CATALOG.replace('netobserv/flows } } }', 'netobserv/others } }, fileName: flows-2 }'),
+  );
+  await untilFiles(request, 'flows-2', 'limits:rw');
+  assert.deepEqual(await told(), more('MapAccessRevoked', 'MapReplaced', 'MapRenamed'));
+  writeFileSync(harness.files.catalog, CATALOG);
+  await untilFiles(request, 'flows', 'limits:rw');
+});
+
 test('no error is final for a volume that is there, but ALREADY_EXISTS', async () => {
   const request = publishRequest((r) => {
     r.volumeId = 'csi-there';
