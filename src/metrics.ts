@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { CsiDriverProblems } from './kubernetes/csi-driver.ts';
 import type { GetBudgetResponse, Share } from './rpc/generated/pinner.ts';
 import type { VolumeListing } from './volumes/volume-store.ts';
 
@@ -35,6 +36,8 @@ export interface NodeMetrics extends CallMetrics, WatchMetrics {
   fileReloaded(file: 'catalog' | 'grants', success: boolean): void;
   /** The number of volumes on the node, and what the pinner has made there; undefined: it does not answer. */
   pinnerSeen(seen: { readonly volumes: number; readonly budget: GetBudgetResponse } | undefined): void;
+  /** What is wrong with the CSIDriver object; never called without a cluster. */
+  csiDriverSeen(problems: CsiDriverProblems): void;
   /** Whether the kubelet has taken the driver; never called where no registration is served. */
   registrationSeen(isRegistered: boolean): void;
 }
@@ -78,6 +81,12 @@ export function createNodeMetrics(): NodeMetrics {
     registers,
   });
   registered.remove();
+  const csiDriver = new Gauge({
+    name: 'bpffs_csidriver_problems',
+    help: 'What is wrong with the CSIDriver object: what stops the driver (yes), and what does not (no). The log names them.',
+    labelNames: ['stopping'],
+    registers,
+  });
   const denials = new Counter({
     name: 'bpffs_denials_total',
     help: 'Maps refused to a pod, by verb and by what stood against it.',
@@ -141,6 +150,10 @@ export function createNodeMetrics(): NodeMetrics {
       set(volumes, seen?.volumes);
       for (const kind of ['createdMaps', 'createdMemoryBytes', 'workspaces'] as const)
         budgets[kind](seen?.budget[kind]);
+    },
+    csiDriverSeen({ stopping, other }) {
+      csiDriver.set({ stopping: 'yes' }, stopping.length);
+      csiDriver.set({ stopping: 'no' }, other.length);
     },
     registrationSeen: (isRegistered) => registered.set(isRegistered ? 1 : 0),
   };

@@ -47,8 +47,9 @@ export function openClusterAuthority(
     driverName,
     audience: driverName,
     failing: failing('csidrivers', 'stays in use'),
-    changed(problems) {
-      for (const problem of problems) log.error({ problem }, 'no pod gets a volume until this is mended');
+    changed({ stopping, other }) {
+      for (const problem of stopping) log.error({ problem }, 'no pod gets a volume until this is mended');
+      for (const problem of other) log.warn({ problem }, 'the CSIDriver object is not as the chart has it');
     },
   });
   const bpfman = createBpfman({ client, nodeName: nodeId, failing: failing('bpfman') });
@@ -72,7 +73,7 @@ export function openClusterAuthority(
     access,
     resolveSource: createSourceResolver({ nodeId, volumes, kept, bpfman }),
     volumes,
-    requireTrusted: csiDriver.requireGood,
+    requireTrusted: csiDriver.requireTrusted,
     proves: true,
     async identify(pod, credentials, signal) {
       if (pod === undefined) {
@@ -85,12 +86,13 @@ export function openClusterAuthority(
     },
     tell: events.tell,
     requireReady() {
-      csiDriver.requireGood();
+      csiDriver.requireTrusted();
       catalog.ready();
     },
     synced: Promise.allSettled(followed.map((one) => one.synced())).then(() => undefined),
     observe() {
       metrics.catalogSeen(catalog.size(), catalog.invalid());
+      metrics.csiDriverSeen(csiDriver.problems());
       metrics.watchSeen('bpfmaps', catalog.staleness());
       metrics.watchSeen('bpfvolumes', volumes.staleness());
       metrics.watchSeen('csidrivers', csiDriver.staleness());

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { CallError, Code } from '../../src/errors.ts';
-import { type CsiDriver, followCsiDriver } from '../../src/kubernetes/csi-driver.ts';
+import { type CsiDriver, type CsiDriverProblems, followCsiDriver } from '../../src/kubernetes/csi-driver.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { type ApiServer, startApiServer } from './api-server.ts';
 
@@ -20,22 +20,25 @@ const GOOD = {
   volumeLifecycleModes: ['Persistent', 'Ephemeral'],
 };
 
-/** What is wrong, as one text; undefined: nothing. */
-async function check(driverName: string): Promise<string | undefined> {
+/** What is wrong. */
+async function check(driverName: string): Promise<CsiDriverProblems> {
   const driver = followCsiDriver({ client: api.admin, driverName, audience: NAME });
   try {
     await driver.synced();
     // The first list may be a little older than an object that was just made.
     if (driverName !== NAME) await eventually('it is seen', 10, async () => !problem(driver)?.includes('there is no'));
-    return problem(driver);
+    const { stopping } = driver.problems();
+    assert.equal(problem(driver), stopping.length === 0 ? undefined : stopping.join('; '));
+    return driver.problems();
   } finally {
     driver.close();
   }
 }
 
+/** What stops it, as one text; undefined: nothing. */
 function problem(driver: CsiDriver): string | undefined {
   try {
-    driver.requireGood();
+    driver.requireTrusted();
     return undefined;
   } catch (error) {
     assert(error instanceof CallError);
@@ -61,44 +64,46 @@ async function make(spec: object): Promise<string> {
 }
 
 test('a missing object is a problem', async () => {
-  assert.equal(
-    await check(NAME),
-    'there is no CSIDriver csi.bpffs.dev: without it the kubelet does not say which pod a volume is for',
-  );
+  assert.deepEqual(await check(NAME), {
+    stopping: ['there is no CSIDriver csi.bpffs.dev: without it the kubelet does not say which pod a volume is for'],
+    other: [],
+  });
 });
 
 for (const fsGroupPolicy of ['None', 'File', 'ReadWriteOnceWithFSType']) {
   test(`a good object has none, with fsGroupPolicy ${fsGroupPolicy}`, async () => {
-    assert.equal(await check(await make({ ...GOOD, fsGroupPolicy })), undefined);
+    assert.deepEqual(await check(await make({ ...GOOD, fsGroupPolicy })), { stopping: [], other: [] });
   });
 }
 
-const wrong: readonly (readonly [object, RegExp])[] = [
-  [{ podInfoOnMount: false }, /: podInfoOnMount must be true: /],
-  [{ attachRequired: true }, /: attachRequired must be false: /],
-  [{ requiresRepublish: false }, /: requiresRepublish must be true: /],
-  [{ tokenRequests: [{ audience: '' }] }, /: tokenRequests must have \{audience: "csi\.bpffs\.dev"\}: /],
-  [{ volumeLifecycleModes: ['Persistent'] }, /: volumeLifecycleModes must have Ephemeral: /],
-  [{ volumeLifecycleModes: ['Ephemeral'] }, /: volumeLifecycleModes must have Persistent: /],
-  [{ storageCapacity: true }, /: storageCapacity must not be true: /],
-  [{ seLinuxMount: true }, /: seLinuxMount must not be true: /],
+const wrong: readonly (readonly [object, keyof CsiDriverProblems, RegExp])[] = [
+  [{ podInfoOnMount: false }, 'stopping', /: podInfoOnMount must be true: /],
+  [{ tokenRequests: [{ audience: '' }] }, 'stopping', /: tokenRequests must have \{audience: "csi\.bpffs\.dev"\}: /],
+  [{ requiresRepublish: false }, 'stopping', /: requiresRepublish must be true: /],
+  [{ attachRequired: true }, 'other', /: attachRequired must be false: /],
+  [{ volumeLifecycleModes: ['Persistent'] }, 'other', /: volumeLifecycleModes must have Ephemeral: /],
+  [{ volumeLifecycleModes: ['Ephemeral'] }, 'other', /: volumeLifecycleModes must have Persistent: /],
+  [{ storageCapacity: true }, 'other', /: storageCapacity must not be true: /],
+  [{ seLinuxMount: true }, 'other', /: seLinuxMount must not be true: /],
 ];
-for (const [change, message] of wrong) {
-  test(`${JSON.stringify(change)} is a problem, and the only one`, async () => {
+for (const [change, kind, message] of wrong) {
+  test(`${JSON.stringify(change)} is a problem, and the only one: ${kind}`, async () => {
     const name = await make({ ...GOOD, ...change });
-    const found = (await check(name)) ?? '';
-    assert.match(found, message);
-    assert(found.startsWith(`CSIDriver ${name}: `) && !found.includes(';  CSIDriver'), found);
+    const found = await check(name);
+    assert.equal(found.stopping.length + found.other.length, 1);
+    assert.match(found[kind][0] ?? '', message);
+    assert(found[kind][0]?.startsWith(`CSIDriver ${name}: `));
   });
 }
 
 test("Kubernetes's defaults have several", async () => {
-  assert.equal((await check(await make({})))?.split('; CSIDriver ').length, 5);
+  const { stopping, other } = await check(await make({}));
+  assert.deepEqual([stopping.length, other.length], [3, 2]);
 });
 
 test('an object that is mended, or spoiled, while the driver runs', async () => {
   const name = await make(GOOD);
-  const seen: (readonly string[])[] = [];
+  const seen: CsiDriverProblems[] = [];
   const driver = followCsiDriver({
     client: api.admin,
     driverName: name,
@@ -106,13 +111,14 @@ test('an object that is mended, or spoiled, while the driver runs', async () => 
     changed: (problems) => seen.push(problems),
   });
   try {
-    assert.throws(() => driver.requireGood(), { code: Code.UNAVAILABLE });
+    assert.throws(() => driver.requireTrusted(), { code: Code.UNAVAILABLE });
+    assert.deepEqual(driver.problems(), { stopping: [], other: [] });
     await eventually('it is seen', 10, async () => problem(driver) === undefined);
     await api.apply(csiDriver(name, { ...GOOD, requiresRepublish: false }));
     await eventually('it is seen', 10, async () => problem(driver)?.includes('requiresRepublish'));
     await api.apply(csiDriver(name, GOOD));
     await eventually('it is seen', 10, async () => problem(driver) === undefined);
-    assert.deepEqual(seen.map((problems) => problems.length).slice(-3), [0, 1, 0]);
+    assert.deepEqual(seen.map(({ stopping }) => stopping.length).slice(-3), [0, 1, 0]);
   } finally {
     driver.close();
   }
@@ -128,6 +134,6 @@ test('what the driver may not read is said', async () => {
     failing: (error) => failed.resolve(error?.message ?? ''),
   });
   assert.match(await failed.promise, /may not list csidrivers\.storage\.k8s\.io: its ClusterRole lacks/);
-  assert.throws(() => driver.requireGood(), { code: Code.UNAVAILABLE, message: /its ClusterRole lacks/ });
+  assert.throws(() => driver.requireTrusted(), { code: Code.UNAVAILABLE, message: /its ClusterRole lacks/ });
   driver.close();
 });
