@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { Code, unavailable } from '../errors.ts';
 import { ApiError, isAbsent } from '../kubernetes/api-error.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
@@ -61,8 +62,7 @@ export function createVolumeObjects(client: KubernetesClient): VolumeStore {
       try {
         await client.delete(BPF_VOLUMES, { name, uid: object.metadata.uid });
       } catch (error) {
-        // Gone, or another by now, which is no concern of this call.
-        if (!isAbsent(error) && !(error instanceof ApiError && error.code === Code.ABORTED)) throw error;
+        if (!isOver(error)) throw error;
       }
       if (others.length > 0) {
         throw unavailable(`BpfVolume ${name} is deleted once its other finalizers are gone: ${others.join(', ')}`);
@@ -75,23 +75,26 @@ export function createVolumeObjects(client: KubernetesClient): VolumeStore {
   };
 }
 
-/** Writes down whose a volume is, unless it is gone by now. Throws ABORTED if the object has changed meanwhile. */
+/** Writes down whose a volume is, unless another controller has, or the volume is gone by now. */
 export async function setBinding(client: KubernetesClient, id: string, binding: Binding): Promise<void> {
   const name = nameInVolumeId(id) ?? '';
   const object = await getObject(client, BPF_VOLUMES, { name });
   if (object === undefined || volumeId(name, object.metadata.uid) !== id) return;
-  const { uid, resourceVersion } = object.metadata;
-  // In a merge patch, what is not to stay has to be said.
-  const status = { claimRef: null, ...toStatus(binding) };
+  const status = toStatus(binding);
+  if (isDeepStrictEqual(object.status, status)) return;
+  const metadata = { uid: object.metadata.uid };
   try {
-    await client.patch(
-      { ...BPF_VOLUMES, subresource: 'status' },
-      { name },
-      { metadata: { uid, resourceVersion }, status },
-    );
+    // In a merge patch, what is not to stay has to be said.
+    const patch = { metadata, status: { claimRef: null, ...status } };
+    await client.patch({ ...BPF_VOLUMES, subresource: 'status' }, { name }, patch);
   } catch (error) {
-    if (!isAbsent(error)) throw error;
+    if (!isOver(error)) throw error;
   }
+}
+
+/** Gone, or another by now, which is no concern of a call that is about the one before. */
+function isOver(error: unknown): boolean {
+  return isAbsent(error) || (error instanceof ApiError && error.code === Code.ABORTED);
 }
 
 /** The volume of this id as it is now; undefined: there is none, for certain. */
