@@ -35,3 +35,5 @@ pub const LIST: usize = 512;
 pub const QUOTE: usize = 256;
 /// Bytes of a path in the log.
 pub const PATH: usize = 1 << 10;
+/// Lines of the log that wait to be written; each is shorter than 8 KiB by the bounds above.
+pub const LOG_LINES: usize = 256;

@@ -1,20 +1,19 @@
 //! `bpffs-pinner`: the privileged part of csi-driver-bpffs.
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use bpffs_pinner::config::{Command, Config};
 use bpffs_pinner::kubelet::Kubelet;
-use bpffs_pinner::probe::probe;
+use bpffs_pinner::probe::{Nobody, probe};
 use bpffs_pinner::server::Service;
 use bpffs_pinner::source::Sources;
 use bpffs_pinner::store::{Limits, Store};
-use bpffs_pinner::sys::Context;
-use bpffs_pinner::sys::path::ensure_directory;
 use bpffs_pinner::tree::compose::Composer;
 use bpffs_pinner::volume::Publisher;
-use bpffs_pinner::{listen, privileges, transport};
+use bpffs_pinner::{listen, log, peer_directory, privileges, transport};
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::CapabilitySet;
@@ -46,26 +45,24 @@ fn main() -> ExitCode {
     if let Err(problem) = config.validate() {
         return usage(&problem);
     }
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_target(false)
-        .with_max_level(config.log_level)
-        .with_writer(std::io::stderr)
-        .init();
-    match run(config) {
+    match start(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(problem)) => usage(&problem),
         Err(Failure::Other(problem)) => {
-            tracing::error!(error = problem, "stopped");
+            say(&problem);
             ExitCode::FAILURE
         }
     }
 }
 
 fn usage(problem: &str) -> ExitCode {
-    eprintln!("bpffs-pinner: {problem}");
+    say(problem);
     ExitCode::from(EXIT_USAGE)
+}
+
+/// Perhaps nobody reads it.
+fn say(problem: &str) {
+    let _ = writeln!(io::stderr(), "bpffs-pinner: {problem}");
 }
 
 enum Failure {
@@ -79,7 +76,8 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
-fn run(config: Config) -> Result<(), Failure> {
+/// Gives up all that serving does not need, and serves.
+fn start(config: Config) -> Result<(), Failure> {
     let kept = if config.network_maps { privileges::KEPT | CapabilitySet::NET_ADMIN } else { privileges::KEPT };
     let missing = privileges::missing(kept)?;
     if !missing.is_empty() || !rustix::process::geteuid().is_root() {
@@ -87,12 +85,23 @@ fn run(config: Config) -> Result<(), Failure> {
             if missing.is_empty() { String::new() } else { format!(", missing here: {}", missing.join(", ")) };
         return Err(Failure::Usage(format!("must be started as root with its capabilities{missing}")));
     }
-    let features = probe();
+    let nobody = Nobody::start()?;
     privileges::keep_only(kept)?;
+    // Whatever starts a thread comes after: a thread keeps what it is born with.
+    let log = log::start(config.log_level)?;
+    let served = run(config, nobody);
+    if let Err(Failure::Other(problem)) = &served {
+        tracing::error!(error = problem, "stopped");
+    }
+    log.flush();
+    served
+}
+
+fn run(config: Config, nobody: Nobody) -> Result<(), Failure> {
+    let features = nobody.probe();
     for directory in &config.peer_dirs {
-        ensure_directory(directory)?;
-        std::os::unix::fs::chown(directory, Some(config.peer_uid), None)
-            .call("chown", || directory.display().to_string())?;
+        peer_directory::give(directory, config.peer_uid)
+            .map_err(|problem| Failure::Usage(format!("--peer-dir: {problem}")))?;
     }
     allow_descriptors();
     let limits =

@@ -1,9 +1,11 @@
 //! What this kernel can do, each thing tried and none derived from the version.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use rustix::fs::{AtFlags, Mode};
+use rustix::io::Errno;
 use rustix::thread::{Gid, Uid};
 
 use crate::sys::bpf::{self, MapDefinition};
@@ -41,10 +43,55 @@ impl Feature {
 const SAMPLE: MapDefinition<'static> =
     MapDefinition { kind: 2, key_size: 4, value_size: 4, max_entries: 1, flags: 0, name: "csi_bpffs_probe" };
 
-/// Tries everything. Needs the capabilities of the pinner and, for the view of an unprivileged process, `CAP_SETUID` and
-/// `CAP_SETGID`. Leaves nothing behind.
+/// Tries everything, leaving nothing behind. Needs what [`Nobody`] needs.
 #[must_use]
 pub fn probe() -> Vec<Feature> {
+    Nobody::start().map(Nobody::probe).unwrap_or_default()
+}
+
+/// A thread that has become a user without capabilities, to try what such a one may: all that needs `CAP_SETUID` and
+/// `CAP_SETGID`, which can be given up once it has started.
+#[derive(Debug)]
+pub struct Nobody {
+    volume: SyncSender<OwnedFd>,
+    outcome: Receiver<Result<()>>,
+}
+
+impl Nobody {
+    /// Starts it, and waits until it may do nothing.
+    ///
+    /// # Errors
+    /// When the thread cannot be made.
+    pub fn start() -> Result<Self> {
+        let (volume, volumes) = sync_channel::<OwnedFd>(1);
+        let (tell, outcome) = sync_channel(1);
+        let (ready, is_ready) = sync_channel::<()>(0);
+        let look = move || {
+            let became = become_nobody();
+            drop(ready);
+            if let Ok(volume) = volumes.recv() {
+                let _ = tell.send(became.and_then(|()| look_up(volume.as_fd())));
+            }
+        };
+        thread::Builder::new().spawn(look).call("clone", || "thread".to_owned())?;
+        let _ = is_ready.recv();
+        Ok(Self { volume, outcome })
+    }
+
+    fn tries_a_volume(&self) -> Result<()> {
+        let gone = || "the thread that has become nobody".to_owned();
+        self.volume.send(sample_volume()?).map_err(|_| Errno::PIPE).call("send", gone)?;
+        self.outcome.recv().map_err(|_| Errno::PIPE).call("recv", gone)?
+    }
+
+    /// Tries everything with what the calling thread has, which the pinner keeps, leaving nothing behind.
+    #[must_use]
+    pub fn probe(self) -> Vec<Feature> {
+        features(self.tries_a_volume())
+    }
+}
+
+fn features(as_nobody: Result<()>) -> Vec<Feature> {
     let feature = |name, required, tried: Result<()>, purpose, otherwise| Feature {
         name,
         required,
@@ -63,7 +110,7 @@ pub fn probe() -> Vec<Feature> {
         feature(
             "unprivileged-maps",
             false,
-            on_own_thread(unprivileged_lookup),
+            as_nobody,
             "a process without capabilities reads a map by its pin",
             "a pod needs CAP_BPF, against which read-only does not hold: take Linux 5.19 or newer",
         ),
@@ -118,25 +165,27 @@ fn read_only_superblock() -> Result<()> {
     bpf::open_pin(&path)?;
     match bpf::open_pin_writable(&path) {
         Err(_) => Ok(()),
-        Ok(_) => Err(rustix::io::Errno::ROFS).call("bpf(OBJ_GET, rw)", || "is not refused".to_owned()),
+        Ok(_) => Err(Errno::ROFS).call("bpf(OBJ_GET, rw)", || "is not refused".to_owned()),
     }
 }
 
-fn unprivileged_lookup() -> Result<()> {
+fn become_nobody() -> Result<()> {
     const NOBODY: u32 = 65534;
-    let volume = sample_volume()?;
     let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
     rustix::thread::set_thread_groups(&[]).call("setgroups", String::new)?;
     rustix::thread::set_thread_res_gid(group, group, group).call("setresgid", String::new)?;
-    rustix::thread::set_thread_res_uid(user, user, user).call("setresuid", String::new)?;
-    let map = bpf::open_pin(&through_descriptor(volume.as_fd(), c"map"))?;
+    rustix::thread::set_thread_res_uid(user, user, user).call("setresuid", String::new)
+}
+
+fn look_up(volume: BorrowedFd<'_>) -> Result<()> {
+    let map = bpf::open_pin(&through_descriptor(volume, c"map"))?;
     // SAFETY: the sample's key and value have 4 bytes each.
     unsafe { bpf::lookup_first::<4>(map.as_fd()) }.map(|_| ())
 }
 
 fn mount_source() -> Result<()> {
     let status = statmount::status(path::open_beneath("/".as_ref(), "".as_ref())?.as_fd())?;
-    status.source.map(|_| ()).ok_or(rustix::io::Errno::NOSYS).call("statmount(source)", String::new)
+    status.source.map(|_| ()).ok_or(Errno::NOSYS).call("statmount(source)", String::new)
 }
 
 fn mount_beneath() -> Result<()> {
@@ -145,12 +194,12 @@ fn mount_beneath() -> Result<()> {
         mount::attach(mount::detached(c"tmpfs", &[])?.as_fd(), root.as_fd(), c"tree")?;
     }
     let top = path::open_entry(root.as_fd(), c"tree")?;
-    let top = top.ok_or(rustix::io::Errno::NOENT).call("open", || "tree".to_owned())?;
+    let top = top.ok_or(Errno::NOENT).call("open", || "tree".to_owned())?;
     mount::attach_beneath(mount::detached(c"tmpfs", &[])?.as_fd(), top.as_fd())
 }
 
 /// Runs what changes the credentials or the mount namespace of its thread, and only that.
 fn on_own_thread(probe: fn() -> Result<()>) -> Result<()> {
-    let failed = || Err(rustix::io::Errno::CHILD).call("clone", || "thread".to_owned());
+    let failed = || Err(Errno::CHILD).call("clone", || "thread".to_owned());
     thread::spawn(probe).join().unwrap_or_else(|_| failed())
 }

@@ -12,7 +12,7 @@ use crate::kubelet::Kubelet;
 use crate::probe::Feature;
 use crate::request::{Source, Volume, Workspace, kept_volume_id, target_path, volume_id};
 use crate::volume::Publisher;
-use crate::{answer, api};
+use crate::{answer, api, log};
 
 /// The service.
 #[derive(Debug)]
@@ -223,6 +223,7 @@ impl Pinner for Service {
             kernel_release: rustix::system::uname().release().to_string_lossy().into_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             features: features.collect(),
+            dropped_log_lines: log::dropped(),
         }))
     }
 }

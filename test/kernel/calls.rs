@@ -26,7 +26,7 @@ use crate::support::wanted::{Wanted, created};
 use crate::support::{assert_refused, mounts};
 
 /// A service whose only thread for the kernel is held up until the sender is dropped.
-fn held_up(node: &Node) -> (Service, Runtime, Sender<()>) {
+pub fn held_up(node: &Node) -> (Service, Runtime, Sender<()>) {
     let service = Service::new(node.publisher(Composer::new().unwrap()), probe());
     let runtime = Builder::new_current_thread().max_blocking_threads(1).enable_all().build().unwrap();
     let (release, held) = channel::<()>();
@@ -35,7 +35,7 @@ fn held_up(node: &Node) -> (Service, Runtime, Sender<()>) {
 }
 
 /// Lets a call go as far as it gets by itself.
-async fn start<F: Future + Unpin>(mut call: F) -> ControlFlow<F::Output> {
+pub async fn start<F: Future + Unpin>(mut call: F) -> ControlFlow<F::Output> {
     poll_fn(|context| match Pin::new(&mut call).poll(context) {
         Poll::Ready(answer) => Poll::Ready(ControlFlow::Break(answer)),
         Poll::Pending => Poll::Ready(ControlFlow::Continue(())),

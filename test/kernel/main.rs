@@ -19,6 +19,7 @@ mod kill;
 mod kill_kept;
 mod layout;
 mod limits;
+mod log;
 mod map_of_maps;
 mod marks;
 mod process;

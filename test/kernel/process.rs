@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use bpffs_pinner::probe::{Feature, Nobody, probe};
 use rustix::process::Signal;
-use rustix::thread::CapabilitySet;
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use tonic::Code;
 
 use crate::support::client::Client;
@@ -97,6 +98,21 @@ fn it_keeps_four_capabilities() {
 #[test]
 fn it_keeps_a_fifth_where_it_makes_network_maps() {
     check_privileges(&["--network-maps"], KEPT | CapabilitySet::NET_ADMIN);
+}
+
+/// Only to become nobody takes more, and that is over before anything is tried.
+#[test]
+fn what_the_kernel_can_do_is_found_with_what_is_kept() {
+    let told = |features: Vec<Feature>| features.iter().map(|found| format!("{found:?}")).collect::<Vec<_>>();
+    let starting = KEPT | CapabilitySet::SETUID | CapabilitySet::SETGID;
+    let kept = User::root_with(starting).run(|| {
+        let nobody = Nobody::start().unwrap();
+        let sets = CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: CapabilitySet::empty() };
+        set_capabilities(None, sets).unwrap();
+        told(nobody.probe())
+    });
+    assert_eq!(kept, told(probe()));
+    assert!(kept.len() >= 5);
 }
 
 fn descriptors(node: &Node) -> usize {

@@ -1,7 +1,7 @@
 //! Starting and stopping: configuration that cannot be, and who has the socket.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -199,4 +199,43 @@ fn directories_for_the_node_plugin_are_made_and_given_to_it() {
         assert!(found.is_dir());
         assert_eq!((found.uid(), found.gid()), (65532, 0), "{directory:?}");
     }
+}
+
+#[test]
+fn a_directory_that_somebody_else_could_have_put_there_is_not_given_away() {
+    let node = Node::without_pinner();
+    let path = |name: &str| node.root.join(name);
+    let owned_by = |name: &str, uid: u32, mode: u32| {
+        fs::create_dir_all(path(name)).unwrap();
+        chown(path(name), Some(uid), None).unwrap();
+        fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    owned_by("secret", 0, 0o700);
+    symlink(path("secret"), path("link")).unwrap();
+    fs::create_dir(path("links")).unwrap();
+    symlink(path("secret"), path("links/plugins")).unwrap();
+    owned_by("foreign", 65534, 0o755);
+    owned_by("open", 0, 0o777);
+    owned_by("sticky", 0, 0o1777);
+    owned_by("sticky/taken", 65534, 0o755);
+    for (directory, problem) in [
+        ("link", "link is a symbolic link or no directory"),
+        ("link/plugins", "link is a symbolic link or no directory"),
+        ("links/plugins", "links/plugins is a symbolic link or no directory"),
+        ("foreign/plugins", "foreign must belong to root and be closed for writing to others"),
+        ("open/plugins", "open must belong to root and be closed for writing to others"),
+        ("sticky/taken", "sticky/taken belongs to uid 65534, and so it is not given to 65532"),
+    ] {
+        let flags = ["--peer-uid", "65532", "--peer-dir", &path(directory).display().to_string()].map(str::to_owned);
+        let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+        assert_gives_up(&mut node.command(&flags), &["--peer-dir: ", problem]);
+    }
+    let secret = fs::metadata(path("secret")).unwrap();
+    assert_eq!((secret.uid(), fs::read_dir(path("secret")).unwrap().count()), (0, 0));
+    assert!(!path("foreign/plugins").exists() && !path("open/plugins").exists());
+
+    let (mut node, sticky) = (node, "sticky/plugins");
+    let list = format!("{},{}", node.root.join(sticky).display(), node.root.join(sticky).display());
+    node.start_pinner(&["--peer-uid", "65532", "--peer-dir", &list]);
+    assert_eq!(fs::metadata(node.root.join(sticky)).unwrap().uid(), 65532);
 }

@@ -177,7 +177,7 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
       createdMemoryBytes: { used: MAP_BYTES, limit: 2 ** 30 },
       workspaces: { used: workspaces.size, limit: 256 },
     })),
-    getNode: handle('GetNode', () => ({ kernelRelease: '6.12.0', version: '0.1.0', features: [] })),
+    getNode: handle('GetNode', () => ({ kernelRelease: '6.12.0', version: '0.1.0', features: [], droppedLogLines: 0 })),
   };
   server.addService(PinnerService, implementation);
   await new Promise<void>((resolve, reject) => {

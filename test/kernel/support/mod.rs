@@ -12,6 +12,7 @@ pub mod wanted;
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use tonic::{Code, Status};
 
@@ -26,6 +27,16 @@ pub fn unique(prefix: &str) -> String {
     let name = format!("{prefix}{:x}_{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     assert!(name.len() <= 15, "{name} is too long");
     name
+}
+
+/// Waits for what comes by itself.
+#[track_caller]
+pub fn eventually(mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(30), "it never came to be so");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Asserts that a call was refused with this code and that its message has all these parts.

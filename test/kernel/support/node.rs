@@ -115,7 +115,7 @@ impl Node {
         if !flags.contains(&"--peer-uid") {
             command.args(["--peer-uid", "0"]);
         }
-        command.args(flags);
+        command.args(flags).stderr(File::options().create(true).append(true).open(self.log()).unwrap());
         let die_with_the_test = || Ok(set_parent_process_death_signal(Some(Signal::KILL))?);
         // SAFETY: between fork and exec only one system call is made.
         unsafe { command.pre_exec(die_with_the_test) };
@@ -130,8 +130,7 @@ impl Node {
 
     /// As [`Node::start_pinner`], with a command of the test's own making.
     pub fn start_as(&mut self, mut command: Command) {
-        let log = File::options().create(true).append(true).open(self.log()).unwrap();
-        let mut child = command.stderr(log).spawn().unwrap();
+        let mut child = command.spawn().unwrap();
         let start = Instant::now();
         while std::os::unix::net::UnixStream::connect(&self.socket).is_err() {
             if let Some(status) = child.try_wait().unwrap() {

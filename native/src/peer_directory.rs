@@ -1,0 +1,68 @@
+//! Directories that belong to the node plugin, so that it needs no root: made, and given to its user.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Uid};
+use rustix::io::Errno;
+
+use crate::sys::Context;
+
+/// Makes the directory `path`, its parents too, and gives it to `uid`. All its parents have to be root's, with nobody else
+/// who may put something else in its place, and there is no link on the way.
+///
+/// # Errors
+/// A text that names the directory that is not as it has to be.
+pub fn give(path: &Path, uid: u32) -> Result<(), String> {
+    let (mut directory, mut shown) =
+        (open(CWD, c"/").call("open", || "/".to_owned()).map_err(text)?, PathBuf::from("/"));
+    for element in path.components().filter(|component| matches!(component, Component::Normal(_))) {
+        if !is_roots_alone(directory.as_fd()).map_err(text)? {
+            return Err(format!("{} must belong to root and be closed for writing to others", shown.display()));
+        }
+        let name = CString::new(element.as_os_str().as_bytes()).unwrap_or_default();
+        shown.push(element);
+        match rustix::fs::mkdirat(&directory, &name, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno).call("mkdir", || shown.display().to_string()).map_err(text),
+        }
+        directory = match open(directory.as_fd(), &name) {
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                return Err(format!("{} is a symbolic link or no directory", shown.display()));
+            }
+            opened => opened.call("open", || shown.display().to_string()).map_err(text)?,
+        };
+    }
+    let owner = owner_and_mode(directory.as_fd()).map_err(text)?.0;
+    if owner != 0 && owner != uid {
+        return Err(format!("{} belongs to uid {owner}, and so it is not given to {uid}", shown.display()));
+    }
+    rustix::fs::chownat(&directory, c"", Some(Uid::from_raw(uid)), None, AtFlags::EMPTY_PATH)
+        .call("chown", || shown.display().to_string())
+        .map_err(text)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn text(error: crate::sys::Error) -> String {
+    error.to_string()
+}
+
+fn open(directory: BorrowedFd<'_>, name: &std::ffi::CStr) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(directory, name, flags, Mode::empty())
+}
+
+fn owner_and_mode(directory: BorrowedFd<'_>) -> crate::sys::Result<(u32, u32)> {
+    let stat = rustix::fs::fstat(directory).call("fstat", String::new)?;
+    Ok((stat.st_uid, stat.st_mode))
+}
+
+/// In a sticky directory others may make things, but not take root's away.
+fn is_roots_alone(directory: BorrowedFd<'_>) -> crate::sys::Result<bool> {
+    const WRITABLE: u32 = 0o022;
+    const STICKY: u32 = 0o1000;
+    let (owner, mode) = owner_and_mode(directory)?;
+    Ok(owner == 0 && (mode & WRITABLE == 0 || mode & STICKY != 0))
+}
