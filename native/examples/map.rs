@@ -69,7 +69,7 @@ fn write(pin: &CString, key: u32, mut value: u64) -> Result<()> {
 }
 
 fn count() -> Result<()> {
-    println!("{}", bpf::map_ids().collect::<Result<Vec<_>>>()?.len());
+    println!("{}", bpf::map_ids(0).collect::<Result<Vec<_>>>()?.len());
     Ok(())
 }
 

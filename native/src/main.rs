@@ -106,7 +106,7 @@ fn run(config: Config, nobody: Nobody) -> Result<(), Failure> {
     allow_descriptors();
     let limits =
         Limits { maps: config.created_maps_max, memory: config.created_memory_max, workspaces: config.workspaces_max };
-    let sources = Sources { pin_roots: config.pin_roots, store: Store::open_or_mount(config.store_dir, limits)? };
+    let sources = Sources::new(config.pin_roots, Store::open_or_mount(config.store_dir, limits)?);
     let kubelet = Kubelet::open(&config.kubelet_dir, config.driver_name)?;
     let publisher = Publisher::new(kubelet, sources, Composer::new()?);
     let service = Service::new(publisher, features);

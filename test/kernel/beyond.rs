@@ -86,9 +86,9 @@ fn with_cap_sys_admin_a_superblock_becomes_writable_again() {
 fn with_cap_sys_admin_any_map_is_had_by_its_id() {
     let flows = map::hash("flows", 7);
     let id = map::id(flows.as_fd());
-    let by_id = |user: User| user.run(|| bpffs_pinner::sys::bpf::map_by_id(id).map_err(|error| error.errno));
+    let by_id = |user: User| user.run(|| map::by_id(id));
 
-    let found = by_id(WITH_SYS_ADMIN).unwrap().unwrap();
+    let found = by_id(WITH_SYS_ADMIN).unwrap();
     map::update(found.as_fd(), 1, 666).unwrap();
 
     assert_eq!(map::lookup(flows.as_fd(), 1), Ok(666));
@@ -106,7 +106,7 @@ fn a_frozen_map_holds_against_system_calls_but_not_against_programs() {
 
     assert_eq!(map::update(flows.as_fd(), 1, 666), Err(Errno::PERM));
     assert_eq!(map::delete(flows.as_fd(), 1), Err(Errno::PERM));
-    let by_id = bpffs_pinner::sys::bpf::map_by_id(map::id(flows.as_fd())).unwrap().unwrap();
+    let by_id = map::by_id(map::id(flows.as_fd())).unwrap();
     assert_eq!(map::update(by_id.as_fd(), 1, 666), Err(Errno::PERM));
     assert_eq!(map::lookup(flows.as_fd(), 1), Ok(7));
 

@@ -87,7 +87,7 @@ fn what_was_the_pattern_is_not_kept() {
     };
     let source = of("array_of_maps", 4, inner("array", (4, 8, 4321), &[]));
     node.publish(&Wanted::new("volume", &node.pod("pod", "maps")).write("outer", source)).unwrap();
-    assert_eq!(bpffs_pinner::sys::bpf::map_ids().filter(|id| is_mine(*id.as_ref().unwrap())).count(), 0);
+    assert_eq!(bpffs_pinner::sys::bpf::map_ids(0).filter(|id| is_mine(*id.as_ref().unwrap())).count(), 0);
 }
 
 #[test]

@@ -200,7 +200,7 @@ fn network_maps_are_made_without_the_flag_since_6_9() {
 fn a_type_that_takes_another_capability_says_which() {
     let node = Node::without_pinner();
     let store = Store::open_or_mount(node.store.clone(), NO_LIMITS).unwrap();
-    let sources = Sources { pin_roots: Vec::new(), store };
+    let sources = Sources::new(Vec::new(), store);
     let user = User::root_with(CapabilitySet::BPF | CapabilitySet::DAC_OVERRIDE);
     for sample in SAMPLES {
         let (name, kind, (key_size, value_size, max_entries), flags) = sample;

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use bpffs_pinner::source::Index;
 use tonic::Code;
 
 use crate::sources_pinned::assert_unusable;
@@ -115,6 +116,56 @@ fn one_map_of_several_programs_is_not_ambiguous() {
     let map = map::hash(&map_name, 1);
     let _programs = [5, 6].map(|value| program::writer(&program_name, map.as_fd(), value).unwrap());
     assert_eq!(node.describe(loaded(&map_name, &program_name, "")).unwrap().id, map::id(map.as_fd()));
+}
+
+/// A map is pinned from a descriptor that may only read, so that a security module which forbids writing one map does not stand
+/// against all.
+#[test]
+fn maps_are_opened_by_their_id_for_reading() {
+    let map = map::hash("flows", 1);
+    let opened = bpffs_pinner::sys::bpf::map_by_id(map::id(map.as_fd())).unwrap().unwrap();
+    assert_eq!(map::lookup(opened.as_fd(), 1), Ok(1));
+    assert_eq!(map::update(opened.as_fd(), 1, 2), Err(rustix::io::Errno::PERM));
+}
+
+#[test]
+fn what_was_seen_is_not_looked_at_again() {
+    const MANY: usize = 200;
+    let (index, name) = (Index::default(), unique("prog"));
+    let programs: Vec<_> = (0..MANY).map(|_| program::idle(&name)).collect();
+    let find = || index.programs(|found, _| found == name).unwrap();
+    let first = find();
+    assert_eq!(first.ids, programs.iter().map(|program| program::id(program.as_fd())).collect::<Vec<_>>());
+    assert!(first.looked_at >= MANY);
+    // Other tests load a few at the same time.
+    let again = find();
+    assert_eq!(again.ids, first.ids);
+    assert!(again.looked_at < MANY / 2, "{}", again.looked_at);
+
+    let map_name = unique("map");
+    let maps: Vec<_> = (0..MANY).map(|_| map::create(map::ARRAY, &map_name, 0)).collect();
+    assert!(index.maps(&map_name).unwrap().looked_at >= MANY);
+    let again = index.maps(&map_name).unwrap();
+    assert_eq!((again.ids.len(), again.looked_at < MANY / 2), (maps.len(), true));
+}
+
+#[test]
+fn a_program_that_is_loaded_anew_is_found_and_the_old_one_is_not() {
+    let node = Node::start();
+    let (map_name, program_name) = (unique("map"), unique("prog"));
+    let source = loaded(&map_name, &program_name, "");
+    assert_unusable(&node, &source, Code::Unavailable, &["is loaded yet"]);
+    for round in 0..3 {
+        let map = map::hash(&map_name, 1);
+        let program = program::writer(&program_name, map.as_fd(), round).unwrap();
+        assert_eq!(node.describe(source.clone()).unwrap().id, map::id(map.as_fd()));
+        drop(program);
+        // Programs go a little after their last user.
+        while node.describe(source.clone()).is_ok() {
+            std::thread::yield_now();
+        }
+        assert_unusable(&node, &source, Code::Unavailable, &["is loaded yet"]);
+    }
 }
 
 #[test]

@@ -1,31 +1,37 @@
 //! A map that a program in the kernel uses, found by name.
 
 use std::fmt::Write as _;
-use std::iter;
 use std::os::fd::AsFd;
 
-use super::{Map, map};
+use super::index::Found;
+use super::{Index, Map, map};
 use crate::error::{Error, Result};
 use crate::map_type;
 use crate::request::Loaded;
-use crate::sys::{self, bpf};
+use crate::sys::bpf;
 
-/// Finds the one map that fits. Walks all programs, or all maps where no program is named, unless a program's id is given.
+/// Finds the one map that fits, among all programs or, where none is named, among all maps, unless a program's id is given.
+/// What a security module hides from the pinner does not fit.
 ///
 /// # Errors
 /// [`Error::NotYet`] when none fits, [`Error::Unusable`] with the candidates when several do.
-pub fn find(wanted: &Loaded) -> Result<Map> {
-    let mut found = if let Some(id) = wanted.program_id {
-        by_program(wanted, iter::once(Ok(id)))?
-    } else if wanted.program.is_some() || wanted.tag.is_some() {
-        by_program(wanted, bpf::program_ids())?
-    } else {
-        by_name(wanted)?
+pub fn find(index: &Index, wanted: &Loaded) -> Result<Map> {
+    let names_program = wanted.program.is_some() || wanted.tag.is_some();
+    let told = match wanted.program_id {
+        Some(id) => Found { ids: vec![id], ..Found::default() },
+        None if names_program => index.programs(|name, tag| fits(wanted, name, tag))?,
+        None => index.maps(&wanted.map)?,
     };
+    let mut found = if names_program { by_program(wanted, &told.ids)? } else { by_name(&wanted.map, &told.ids)? };
     if found.len() > 1 {
         return Err(Error::Unusable(ambiguous(wanted, &found)));
     }
-    found.pop().map(|candidate| candidate.map).ok_or_else(|| Error::NotYet(absent(wanted)))
+    found.pop().map(|candidate| candidate.map).ok_or_else(|| Error::NotYet(absent(wanted, told.hidden)))
+}
+
+fn fits(wanted: &Loaded, name: &str, tag: &str) -> bool {
+    wanted.program.as_ref().is_none_or(|wanted| wanted == name)
+        && wanted.tag.as_ref().is_none_or(|wanted| wanted == tag)
 }
 
 /// A message has to fit an event.
@@ -37,24 +43,22 @@ struct Candidate {
     used_by: Option<String>,
 }
 
-fn by_name(wanted: &Loaded) -> Result<Vec<Candidate>> {
+fn by_name(name: &str, ids: &[u32]) -> Result<Vec<Candidate>> {
     let mut found = Vec::new();
-    for id in bpf::map_ids() {
-        if let Some(map) = open_if_named(id?, &wanted.map)? {
+    for &id in ids {
+        if let Some(map) = open_if_named(id, name)? {
             found.push(Candidate { map, used_by: None });
         }
     }
     Ok(found)
 }
 
-fn by_program(wanted: &Loaded, ids: impl Iterator<Item = sys::Result<u32>>) -> Result<Vec<Candidate>> {
+fn by_program(wanted: &Loaded, ids: &[u32]) -> Result<Vec<Candidate>> {
     let mut found: Vec<Candidate> = Vec::new();
-    for id in ids {
-        let Some(program) = bpf::program_by_id(id?)? else { continue };
+    for &id in ids {
+        let Some(program) = bpf::program_by_id(id)? else { continue };
         let program = bpf::program_info(program.as_fd())?;
-        let fits = wanted.program.as_ref().is_none_or(|name| *name == program.name)
-            && wanted.tag.as_ref().is_none_or(|tag| *tag == program.tag);
-        if !fits {
+        if !fits(wanted, &program.name, &program.tag) {
             continue;
         }
         for id in program.map_ids {
@@ -90,8 +94,12 @@ fn description(wanted: &Loaded) -> String {
     text
 }
 
-fn absent(wanted: &Loaded) -> String {
-    format!("no {} is loaded yet: start the program that loads it", description(wanted))
+fn absent(wanted: &Loaded, hidden: usize) -> String {
+    let mut text = format!("no {} is loaded yet: start the program that loads it", description(wanted));
+    if hidden > 0 {
+        let _ = write!(text, " (a security module hides {hidden} of the node's programs or maps from the pinner)");
+    }
+    text
 }
 
 fn ambiguous(wanted: &Loaded, found: &[Candidate]) -> String {

@@ -1,6 +1,7 @@
 //! From a source to a map of this kernel.
 
 mod created;
+mod index;
 mod loaded;
 mod pinned;
 mod workspace;
@@ -8,6 +9,7 @@ mod workspace;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
+pub use self::index::Index;
 use crate::error::{Error, Result};
 use crate::map_type;
 use crate::request::Source;
@@ -31,6 +33,7 @@ pub struct Sources {
     pub pin_roots: Vec<PathBuf>,
     /// What the pinner keeps itself.
     pub store: Store,
+    index: Index,
 }
 
 /// What to do about a created map that is not there yet.
@@ -54,6 +57,12 @@ impl Map {
 }
 
 impl Sources {
+    /// Those of this node.
+    #[must_use]
+    pub fn new(pin_roots: Vec<PathBuf>, store: Store) -> Self {
+        Self { pin_roots, store, index: Index::default() }
+    }
+
     /// Finds the map that a source means, and checks that its type is handed out.
     ///
     /// # Errors
@@ -61,7 +70,7 @@ impl Sources {
     pub fn resolve(&self, source: &Source, if_absent: IfAbsent) -> Result<Map> {
         let map = match source {
             Source::Pinned(path) => pinned::open(path, &self.pin_roots)?,
-            Source::Loaded(wanted) => loaded::find(wanted)?,
+            Source::Loaded(wanted) => loaded::find(&self.index, wanted)?,
             Source::Created(wanted) => created::open(&self.store, wanted, if_absent)?,
             Source::Workspace(wanted) => workspace::open(&self.store, wanted)?,
         };

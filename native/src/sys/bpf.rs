@@ -254,8 +254,8 @@ struct IdAttributes {
     open_flags: u32,
 }
 
-fn ids(command: libc::c_int, call: &'static str) -> impl Iterator<Item = Result<u32>> {
-    let mut last = Some(0);
+fn ids(command: libc::c_int, call: &'static str, after: u32) -> impl Iterator<Item = Result<u32>> {
+    let mut last = Some(after);
     std::iter::from_fn(move || {
         let mut attributes = IdAttributes { id: last?, next_id: 0, open_flags: 0 };
         match bpf(command, &mut attributes) {
@@ -271,38 +271,39 @@ fn ids(command: libc::c_int, call: &'static str) -> impl Iterator<Item = Result<
     })
 }
 
-/// The ids of all maps in the kernel, upwards.
-pub fn map_ids() -> impl Iterator<Item = Result<u32>> {
-    ids(MAP_GET_NEXT_ID, "bpf(MAP_GET_NEXT_ID)")
+/// The ids of all maps in the kernel beyond one, upwards.
+pub fn map_ids(after: u32) -> impl Iterator<Item = Result<u32>> {
+    ids(MAP_GET_NEXT_ID, "bpf(MAP_GET_NEXT_ID)", after)
 }
 
-/// The ids of all programs in the kernel, upwards.
-pub fn program_ids() -> impl Iterator<Item = Result<u32>> {
-    ids(PROG_GET_NEXT_ID, "bpf(PROG_GET_NEXT_ID)")
+/// The ids of all programs in the kernel beyond one, upwards.
+pub fn program_ids(after: u32) -> impl Iterator<Item = Result<u32>> {
+    ids(PROG_GET_NEXT_ID, "bpf(PROG_GET_NEXT_ID)", after)
 }
 
-fn by_id(command: libc::c_int, call: &'static str, id: u32) -> Result<Option<OwnedFd>> {
-    match bpf_fd(command, &mut IdAttributes { id, next_id: 0, open_flags: 0 }) {
+fn by_id(command: libc::c_int, call: &'static str, id: u32, open_flags: u32) -> Result<Option<OwnedFd>> {
+    let opened = bpf_fd(command, &mut IdAttributes { id, next_id: 0, open_flags });
+    match opened {
         Ok(fd) => Ok(Some(fd)),
         Err(Errno::NOENT) => Ok(None),
         Err(errno) => Err(errno).call(call, || id.to_string()),
     }
 }
 
-/// Opens a map by id; `None` when it is gone by now.
+/// Opens a map by id for reading, which is enough to pin it; `None` when it is gone by now.
 ///
 /// # Errors
-/// `EPERM` without `CAP_SYS_ADMIN`.
+/// `EPERM` without `CAP_SYS_ADMIN`, or where a security module forbids it.
 pub fn map_by_id(id: u32) -> Result<Option<OwnedFd>> {
-    by_id(MAP_GET_FD_BY_ID, "bpf(MAP_GET_FD_BY_ID)", id)
+    by_id(MAP_GET_FD_BY_ID, "bpf(MAP_GET_FD_BY_ID)", id, BPF_F_RDONLY)
 }
 
 /// Opens a program by id; `None` when it is gone by now.
 ///
 /// # Errors
-/// `EPERM` without `CAP_SYS_ADMIN`.
+/// As [`map_by_id`].
 pub fn program_by_id(id: u32) -> Result<Option<OwnedFd>> {
-    by_id(PROG_GET_FD_BY_ID, "bpf(PROG_GET_FD_BY_ID)", id)
+    by_id(PROG_GET_FD_BY_ID, "bpf(PROG_GET_FD_BY_ID)", id, 0)
 }
 
 #[repr(C)]

@@ -14,6 +14,7 @@ const LOOKUP: i32 = 1;
 const UPDATE: i32 = 2;
 const DELETE: i32 = 3;
 const NEXT_KEY: i32 = 4;
+const GET_FD_BY_ID: i32 = 14;
 const LOOKUP_AND_DELETE: i32 = 21;
 const FREEZE: i32 = 22;
 const LOOKUP_BATCH: i32 = 24;
@@ -97,6 +98,11 @@ pub fn open_read_only(pin: &Path) -> Result<OwnedFd> {
 
 pub fn open_writable(pin: &Path) -> Result<OwnedFd> {
     pinner_bpf::open_pin_writable(&path(pin)).map_err(|error| error.errno)
+}
+
+/// Opens any map for reading and writing.
+pub fn by_id(id: u32) -> Result<OwnedFd> {
+    Attributes::new().int(0, id).open(GET_FD_BY_ID)
 }
 
 pub fn pin(object: BorrowedFd<'_>, to: &Path) -> Result<()> {

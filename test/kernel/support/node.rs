@@ -103,7 +103,7 @@ impl Node {
     /// What the service is made of, for tests that drive it without one.
     pub fn publisher(&self, composer: Composer) -> Publisher {
         let store = Store::open_or_mount(self.store.clone(), NO_LIMITS).unwrap();
-        let sources = Sources { pin_roots: vec![self.pins.clone()], store };
+        let sources = Sources::new(vec![self.pins.clone()], store);
         Publisher::new(Kubelet::open(&self.kubelet, None).unwrap(), sources, composer)
     }
 

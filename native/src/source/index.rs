@@ -1,0 +1,162 @@
+//! What the kernel's programs and maps are called, so that looking for one does not cost more the more there are.
+//!
+//! The kernel hands ids out upwards, and an object keeps its name: what was seen once needs no second look, and a look is only
+//! due at ids beyond the last. Whether what fits is still there is asked by its id.
+
+use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::io::Errno;
+
+use crate::sys::bpf;
+use crate::sys::{Error, Result};
+
+/// How many objects of a kind are remembered; where there are more, all are looked at each time.
+const MOST: usize = 16_384;
+/// The kernel begins anew beyond 2^31. Long before, nothing is taken for seen any more.
+const LAST: u32 = 1 << 30;
+
+/// Names by id.
+#[derive(Debug, Default)]
+pub struct Index {
+    programs: Mutex<Seen<(String, String)>>,
+    maps: Mutex<Seen<String>>,
+}
+
+/// Objects of one kind.
+#[derive(Debug)]
+struct Seen<T> {
+    last: u32,
+    names: Vec<(u32, T)>,
+    /// Those that a security module does not let the pinner open, or did not.
+    hidden: Vec<u32>,
+}
+
+impl<T> Default for Seen<T> {
+    fn default() -> Self {
+        Self { last: 0, names: Vec::new(), hidden: Vec::new() }
+    }
+}
+
+/// What an index tells.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Ids of what fits.
+    pub ids: Vec<u32>,
+    /// How many objects there are that the pinner may not open.
+    pub hidden: usize,
+    /// How many had to be looked at this time.
+    pub looked_at: usize,
+}
+
+impl Index {
+    /// Programs, by name and tag.
+    ///
+    /// # Errors
+    /// Whatever the kernel says unexpectedly.
+    pub fn programs(&self, fits: impl Fn(&str, &str) -> bool) -> Result<Found> {
+        let look = |id| {
+            let Some(program) = bpf::program_by_id(id)? else { return Ok(None) };
+            bpf::program_info(program.as_fd()).map(|program| Some((program.name, program.tag)))
+        };
+        let mut seen = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.find(bpf::program_ids, look, |(name, tag)| fits(name, tag))
+    }
+
+    /// Maps of a name.
+    ///
+    /// # Errors
+    /// Whatever the kernel says unexpectedly.
+    pub fn maps(&self, wanted: &str) -> Result<Found> {
+        let look = |id| {
+            let Some(map) = bpf::map_by_id(id)? else { return Ok(None) };
+            bpf::map_info(map.as_fd()).map(|map| Some(map.name().to_owned()))
+        };
+        let mut seen = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.find(bpf::map_ids, look, |name| name == wanted)
+    }
+}
+
+impl<T> Seen<T> {
+    fn find<Ids: Iterator<Item = Result<u32>>>(
+        &mut self,
+        ids_after: impl Fn(u32) -> Ids,
+        look: impl Fn(u32) -> Result<Option<T>>,
+        fits: impl Fn(&T) -> bool,
+    ) -> Result<Found> {
+        if self.last > LAST || self.names.len() > MOST {
+            *self = Self::default();
+        }
+        let mut looked_at = 0;
+        let hidden = std::mem::take(&mut self.hidden);
+        for id in hidden.into_iter().map(Ok).chain(ids_after(self.last)) {
+            let id = id?;
+            looked_at += 1;
+            match look(id) {
+                Ok(name) => self.names.extend(name.map(|name| (id, name))),
+                Err(Error { errno: Errno::PERM, .. }) => self.hidden.push(id),
+                Err(error) => return Err(error),
+            }
+            self.last = self.last.max(id);
+        }
+        // What is gone is forgotten as it is found, or a program that is loaded again and again would be many.
+        self.names.retain(|(id, name)| !fits(name) || !matches!(look(*id), Ok(None)));
+        let ids = self.names.iter().filter(|(_, name)| fits(name)).map(|(id, _)| *id).collect();
+        Ok(Found { ids, hidden: self.hidden.len(), looked_at })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::Context;
+
+    fn find(seen: &mut Seen<u32>, there: &[u32], wanted: u32) -> (Vec<u32>, usize) {
+        let ids_after = |last| there.iter().copied().filter(move |id| *id > last).map(Ok);
+        let look = |id| Ok(there.contains(&id).then_some(id % 10));
+        let found = seen.find(ids_after, look, |name| *name == wanted);
+        found.map(|found| (found.ids, found.looked_at)).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_was_seen_is_not_looked_at_again() {
+        let mut seen = Seen::default();
+        assert_eq!(find(&mut seen, &[1, 2, 11], 1), (vec![1, 11], 3));
+        assert_eq!(find(&mut seen, &[2, 11], 2), (vec![2], 0));
+        assert_eq!(find(&mut seen, &[2, 11, 21], 1), (vec![11, 21], 1));
+        assert_eq!(seen.names.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [2, 11, 21]);
+    }
+
+    #[test]
+    fn what_may_not_be_opened_is_passed_over_and_tried_again() {
+        let mut seen = Seen::default();
+        let mut find = |forbidden: u32| {
+            let ids_after = |last| (1..=3).filter(move |id| *id > last).map(Ok);
+            let look = |id| {
+                let refused = (id == forbidden).then_some(Errno::PERM);
+                refused.map_or(Ok(Some("name")), Err).call("bpf", String::new)
+            };
+            let found = seen.find(ids_after, look, |_| true);
+            found.map(|Found { mut ids, hidden, .. }| {
+                ids.sort_unstable();
+                (ids, hidden)
+            })
+        };
+        assert_eq!(find(2).ok(), Some((vec![1, 3], 1)));
+        assert_eq!(find(0).ok(), Some((vec![1, 2, 3], 0)));
+        assert_eq!(find(0).ok(), Some((vec![1, 2, 3], 0)));
+    }
+
+    #[test]
+    fn close_to_the_last_id_and_beyond_the_bound_all_is_looked_at() {
+        let mut seen = Seen::default();
+        for _ in 0..2 {
+            assert_eq!(find(&mut seen, &[1, LAST + 1], 1), (vec![1], 2));
+        }
+        let many: Vec<_> = (1..=20_000).collect();
+        let mut seen = Seen::default();
+        for _ in 0..2 {
+            assert_eq!(find(&mut seen, &many, 1).1, 20_000);
+        }
+    }
+}
