@@ -12,6 +12,8 @@ import { bindingOf, type PersistentVolume, parsePersistentVolume } from './bindi
 
 const CLAIMS = { group: '', version: 'v1', plural: 'persistentvolumeclaims' };
 
+/** Of all PersistentVolumes of a cluster, other drivers' included, this process has memory for so many at a time. */
+const PAGE = 500;
 /** A change is acted upon after this, together with what changes meanwhile. */
 const PAUSE_MS = 200;
 /** Without a change everything is looked at again after this. */
@@ -54,6 +56,7 @@ export function keepVolumes(options: KeeperOptions): VolumeKeeper {
   const follow = (resource: string) => ({
     client,
     ...(options.timing && { timing: options.timing }),
+    pageSize: PAGE,
     changed: () => waking.abort(),
     failing(error: Error | undefined) {
       if (error === undefined) log.info({ resource }, 'the API server is heard again');

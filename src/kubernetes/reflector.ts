@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CallError, unavailable } from '../errors.ts';
 import { ApiError, SILENCE } from './api-error.ts';
-import type { KubernetesClient, ListQuery } from './client.ts';
+import type { KubernetesClient } from './client.ts';
 import { fullName, type KubernetesObject, keyOf, type Resource } from './resource.ts';
 
 /** A copy of all objects of a kind that keeps itself up to date, whatever happens to the API server meanwhile. */
@@ -25,6 +25,8 @@ export interface ReflectorOptions<T> {
   readonly namespace?: string;
   readonly fieldSelector?: string;
   readonly labelSelector?: string;
+  /** Objects that are listed at a time, where all of them take too much memory. Default: all. */
+  readonly pageSize?: number;
   /** What is kept of an object. Must not throw. */
   parse(object: KubernetesObject): T;
   /** An object is new or another, or gone (undefined). Not called for what a list shows unchanged. Must not throw. */
@@ -116,11 +118,17 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
   }
 
   async function list(resourceVersion: string): Promise<void> {
-    const query: ListQuery = { ...selection, ...(resourceVersion !== '' && { resourceVersion }) };
-    const answer = await client.list(resource, query, { timeoutMs: LIST_TIMEOUT_MS, signal });
-    const present = new Set(answer.items.map(put));
+    const paged = { ...selection, ...(options.pageSize !== undefined && { limit: options.pageSize }) };
+    const limits = { timeoutMs: LIST_TIMEOUT_MS, signal };
+    let page = await client.list(resource, { ...paged, ...(resourceVersion !== '' && { resourceVersion }) }, limits);
+    const present = new Set(page.items.map(put));
+    while (page.continue !== undefined) {
+      // The token says of which version the rest is.
+      page = await client.list(resource, { ...paged, continue: page.continue }, limits);
+      for (const object of page.items) present.add(put(object));
+    }
     for (const key of entries.keys()) if (!present.has(key)) remove(key);
-    next = { watch: answer.resourceVersion };
+    next = { watch: page.resourceVersion };
     isSynced = true;
     heardAt = performance.now();
     first.resolve();

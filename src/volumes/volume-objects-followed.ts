@@ -13,7 +13,7 @@ export interface FollowedVolumes extends VolumeReader {
   close(): void;
 }
 
-export interface FollowedVolumesOptions extends Pick<ReflectorOptions<never>, 'failing' | 'timing'> {
+export interface FollowedVolumesOptions extends Pick<ReflectorOptions<never>, 'failing' | 'timing' | 'pageSize'> {
   readonly client: KubernetesClient;
   /** Those that live elsewhere, or on every node, are not followed: `list` is without them. Undefined: all are followed. */
   readonly nodeName?: string;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CallError, Code } from '../../src/errors.ts';
+import { ApiError } from '../../src/kubernetes/api-error.ts';
 import { createKubernetesClient, type KubernetesClient } from '../../src/kubernetes/client.ts';
 import { kubeconfigConnection } from '../../src/kubernetes/kubeconfig.ts';
 import { type Reflector, type ReflectorOptions, startReflector } from '../../src/kubernetes/reflector.ts';
@@ -66,6 +67,32 @@ const becomes = (expected: Record<string, string>) =>
     assert.deepEqual(content(), expected);
     return true;
   });
+
+test('it has all that is there, listed page by page, and begins again when the rest cannot be had', async () => {
+  for (const name of ['a', 'b', 'c', 'd', 'e']) await put(name, '1');
+  const asked: (string | undefined)[] = [];
+  let fault: Error | undefined;
+  const list: KubernetesClient['list'] = async (resource, query, limits) => {
+    asked.push(query?.continue === undefined ? undefined : 'rest');
+    const failing = asked.length === 2 ? fault : undefined;
+    if (failing !== undefined) throw failing;
+    return await client.list(resource, query, limits);
+  };
+  const all = { a: '1', b: '1', c: '1', d: '1', e: '1' };
+  for (fault of [undefined, new ApiError(Code.UNAVAILABLE, 'gone', 410, 'Expired'), new Error('torn')]) {
+    asked.length = 0;
+    start({}, { client: { ...client, list }, pageSize: 2 });
+    await reflector.synced();
+    assert.deepEqual(content(), all);
+    const whole = [undefined, 'rest', 'rest'];
+    assert.deepEqual(asked, fault === undefined ? whole : [undefined, 'rest', ...whole]);
+    await remove('e');
+    await becomes({ a: '1', b: '1', c: '1', d: '1' });
+    await put('e', '1');
+    await becomes(all);
+    reflector.close();
+  }
+});
 
 test('it has what is there, and follows', async () => {
   await put('a', '1');
