@@ -3,7 +3,7 @@
 //! Run by `test/bench/bench.ts`; prints one JSON object. Nothing is checked here, nothing looked at twice: what is made is
 //! what the pinner makes, on a kernel that composes detached trees.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use bpffs_pinner::api;
 use bpffs_pinner::api::pinner_client::PinnerClient;
 use bpffs_pinner::sys::path::{open_beneath, through_descriptor};
 use bpffs_pinner::sys::{Result, bpf, mount};
+use bpffs_pinner::tree;
 use clap::{Parser, ValueEnum};
 use hyper_util::rt::TokioIo;
 use rustix::fs::{AtFlags, Mode};
@@ -120,46 +121,38 @@ fn bare_loop(options: &Options, caller: usize) -> Result<Times> {
     let _ = std::fs::create_dir(&parent);
     let parent = open_beneath(&parent, "".as_ref())?;
     let names: Vec<_> = (0..options.maps).map(|map| CString::new(format!("map{map}")).unwrap_or_default()).collect();
-    let empty = mount::detached(c"tmpfs", &[(c"mode", c"0555")])?;
-    let _ = rustix::fs::mknodat(&empty, c"empty", rustix::fs::FileType::RegularFile, Mode::empty(), 0);
     let mut times = Times::default();
     for _ in 0..options.count / options.callers {
-        timed(&mut times.0, || bare_publish(options, &parent, &names, &empty))?;
+        timed(&mut times.0, || bare_publish(options, &parent, &names))?;
         timed(&mut times.1, || bare_unpublish(&parent))?;
     }
     Ok(times)
 }
 
-fn pinned(maps: &[(CString, OwnedFd)], mode: u32) -> Result<OwnedFd> {
-    let mount = mount::detached(c"bpf", &[(c"source", c"csi-bpffs:bare"), (c"mode", c"0700")])?;
+fn pin_all(directory: &OwnedFd, maps: &[(CString, OwnedFd)], mode: u32) -> Result<()> {
     for (name, map) in maps {
-        bpf::pin(map.as_fd(), &through_descriptor(mount.as_fd(), name))?;
-        let _ = rustix::fs::chmodat(&mount, name.as_c_str(), Mode::from_raw_mode(mode), AtFlags::empty());
+        bpf::pin(map.as_fd(), &through_descriptor(directory.as_fd(), name))?;
+        let _ = rustix::fs::chmodat(directory, name.as_c_str(), Mode::from_raw_mode(mode), AtFlags::empty());
     }
-    Ok(mount)
+    Ok(())
 }
 
-fn bare_publish(options: &Options, parent: &OwnedFd, names: &[CString], empty: &OwnedFd) -> Result<()> {
+fn bare_publish(options: &Options, parent: &OwnedFd, names: &[CString]) -> Result<()> {
     let pins = open_beneath(&options.pins, "".as_ref())?;
     let mut maps = Vec::with_capacity(names.len());
     for name in names {
         maps.push((name.clone(), bpf::open_pin(&through_descriptor(pins.as_fd(), name))?));
     }
-    let tree = pinned(&maps, 0o444)?;
-    let _ = rustix::fs::chmodat(&tree, c".", Mode::from_raw_mode(0o555), AtFlags::empty());
-    mount::make_superblock_read_only(tree.as_fd())?;
-    let cover = |from: &OwnedFd, file: &CStr, over: &CStr| -> Result<()> {
-        mount::attach(mount::clone(from.as_fd(), file)?.as_fd(), tree.as_fd(), over)
-    };
+    let (bpffs, root) = tree::bpffs(c"csi-bpffs:bare")?;
+    pin_all(&root, &maps, 0o444)?;
+    let _ = rustix::fs::chmodat(&root, c".", Mode::from_raw_mode(0o555), AtFlags::empty());
+    mount::make_superblock_read_only(bpffs.as_fd())?;
+    let tree = mount::clone(bpffs.as_fd(), tree::ROOT)?;
     if options.writable > 0 {
-        let writable = pinned(&maps[..options.writable], 0o666)?;
+        let writable = mount::detached(c"bpf", &[(c"source", c"csi-bpffs:bare"), (c"mode", c"0700")])?;
+        pin_all(&writable, &maps[..options.writable], 0o666)?;
         for (name, _) in &maps[..options.writable] {
-            cover(&writable, name, name)?;
-        }
-    }
-    for name in [c"maps.debug", c"progs.debug"] {
-        if rustix::fs::accessat(&tree, name, rustix::fs::Access::EXISTS, AtFlags::empty()).is_ok() {
-            cover(empty, c"empty", name)?;
+            mount::attach(mount::clone(writable.as_fd(), name)?.as_fd(), tree.as_fd(), name)?;
         }
     }
     let _ = rustix::fs::mkdirat(parent, c"mount", Mode::from_raw_mode(0o750));

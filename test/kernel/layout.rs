@@ -5,12 +5,10 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::thread::CapabilitySet;
-
 use crate::support::node::Node;
 use crate::support::user::User;
 use crate::support::wanted::{Wanted, created, loaded};
-use crate::support::{both_ways, map, mounts, skipped, unique};
+use crate::support::{both_ways, map, mounts, unique};
 
 const GROUP: u32 = 4711;
 
@@ -65,7 +63,7 @@ fn only_the_group_gets_in(node: &Node) {
 
 fn mounts_are_named_and_restricted(node: &Node) {
     let wanted = publish(node, |wanted| wanted);
-    check_mounts(node, &wanted.target(), "bpf", 1 + 1 + debug_files(node).len());
+    check_mounts(node, &wanted.target(), "bpf", 1 + 1);
 }
 
 fn mounts_for_a_user_namespace_are_named_and_restricted(node: &Node) {
@@ -95,26 +93,6 @@ fn check_mounts(node: &Node, target: &Path, filesystem: &str, number: usize) {
 /// The files that this kernel puts into every bpffs.
 pub fn debug_files(node: &Node) -> Vec<&'static str> {
     ["maps.debug", "progs.debug"].into_iter().filter(|name| node.pins.join(name).exists()).collect()
-}
-
-fn listings_of_the_whole_host_are_covered(node: &Node) {
-    let debug_files = debug_files(node);
-    if debug_files.is_empty() {
-        return skipped("listings of the whole host", "this kernel puts none into a bpffs");
-    }
-    let wanted = publish(node, |wanted| wanted);
-    let view = node.root.join("view");
-    mounts::container_view(&wanted.target(), &view);
-    for name in debug_files {
-        let strong = User::root_with(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH);
-        for user in [User::strongest_held(), strong, User::NOBODY] {
-            let content = user.run(|| fs::read(view.join(name)));
-            assert!(content.as_ref().is_ok_and(Vec::is_empty), "{name} as {user:?}: {content:?}");
-            assert!(user.run(|| fs::write(view.join(name), "x")).is_err(), "{name} as {user:?}");
-        }
-        let [hidden, shown] = [&node.pins, &view].map(|directory| rustix::fs::statfs(directory.join(name)).unwrap());
-        assert_ne!(hidden.f_type, shown.f_type, "{name}");
-    }
 }
 
 fn statistics_are_the_sum_of_the_maps(node: &Node) {
@@ -162,7 +140,6 @@ both_ways!(
     only_the_group_gets_in,
     mounts_are_named_and_restricted,
     mounts_for_a_user_namespace_are_named_and_restricted,
-    listings_of_the_whole_host_are_covered,
     statistics_are_the_sum_of_the_maps,
     volumes_are_listed,
 );

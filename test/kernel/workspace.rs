@@ -12,7 +12,6 @@ use rustix::thread::CapabilitySet;
 use tonic::Code;
 
 use crate::isolation::names;
-use crate::layout::debug_files;
 use crate::support::node::Node;
 use crate::support::user::User;
 use crate::support::wanted::{Wanted, Workspace};
@@ -135,7 +134,7 @@ fn a_directory_that_was_given_away_is_taken_back(node: &Node) {
 fn mounts_are_named_and_restricted(node: &Node) {
     let wanted = publish(node, "pod");
     let mounted = mounts::beneath(&wanted.target());
-    assert_eq!(mounted.len(), 1 + debug_files(node).len(), "{mounted:#?}");
+    assert_eq!(mounted.len(), 1, "{mounted:#?}");
     for mount in &mounted {
         for option in ["nosuid", "nodev", "noexec"] {
             assert!(mount.options.split(',').any(|set| set == option), "{option}: {mount:?}");

@@ -10,9 +10,8 @@ use crate::sys::mount;
 use crate::sys::mountinfo::Device;
 use crate::sys::path::open_entry;
 use crate::sys::{self, Context};
+use crate::tree;
 use crate::tree::compose::Composer;
-use crate::tree::source;
-use crate::volume::listings;
 
 impl Store {
     /// The root of a workspace, which is made unless it is there.
@@ -24,8 +23,7 @@ impl Store {
         self.workspace_unlocked(volume_id, composer)
     }
 
-    /// A detached copy of a workspace, with the covers in it, to be attached elsewhere. What becomes of the copy does not
-    /// touch the workspace.
+    /// A detached copy of a workspace, to be attached elsewhere. What becomes of the copy does not touch the workspace.
     ///
     /// # Errors
     /// As [`Store::workspace`].
@@ -48,9 +46,8 @@ impl Store {
     }
 
     fn mount_workspace(&self, volume_id: &str, composer: &Composer) -> sys::Result<OwnedFd> {
-        let fresh = mount::detached(c"bpf", &[(c"source", &source(volume_id)), (c"mode", c"0700")])?;
-        let covers = listings(fresh.as_fd());
-        let fresh = composer.compose(fresh, &covers)?;
+        let (bpffs, _) = tree::bpffs(&tree::source(volume_id))?;
+        let fresh = composer.compose(bpffs, tree::ROOT, &[])?;
         let directory = self.volume_directory(volume_id)?;
         mount::attach(fresh.as_fd(), directory.as_fd(), c"")?;
         Ok(fresh)

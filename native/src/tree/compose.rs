@@ -1,6 +1,7 @@
-//! Mounting single files over others in a tree that is mounted nowhere yet.
+//! Taking a directory of a mount for the root of a tree that is mounted nowhere yet, and mounting single files over others in
+//! it.
 //!
-//! Since Linux 6.15 the kernel does that as it is. Before, both ends must be attached in the caller's mount namespace: a
+//! Since Linux 6.15 the kernel does that as it is. Before, all ends must be attached in the caller's mount namespace: a
 //! thread with a private, empty one does it there and hands the finished tree back as a descriptor.
 
 use std::ffi::{CStr, CString};
@@ -14,18 +15,17 @@ use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+use crate::sys::path::ensure_entry;
 use crate::sys::{Context, Result, mount};
 
-/// The name of the empty file on a composer's own tmpfs.
-const EMPTY: &CStr = c"empty";
 /// Where a tree under construction is attached in the private namespace.
 const TREE: &CStr = c"tree";
 
 /// A file that takes the place of its namesake in the tree.
 #[derive(Clone, Copy, Debug)]
 pub struct Cover<'a> {
-    /// The detached mount that has it; `None`: an empty file.
-    pub from: Option<BorrowedFd<'a>>,
+    /// The detached mount that has it.
+    pub from: BorrowedFd<'a>,
     /// Its name, there and in the tree.
     pub name: &'a CStr,
 }
@@ -33,8 +33,8 @@ pub struct Cover<'a> {
 /// How trees are put together on this kernel.
 #[derive(Debug)]
 pub enum Composer {
-    /// On the detached tree itself. Holds a tmpfs with the empty file.
-    Direct(OwnedFd),
+    /// On the detached tree itself.
+    Direct,
     /// In a private mount namespace.
     Namespace(Mutex<Workshop>),
 }
@@ -45,7 +45,7 @@ impl Composer {
     /// # Errors
     /// When neither way works.
     pub fn new() -> Result<Self> {
-        if composes_detached().is_ok() { empty_file().map(Self::Direct) } else { Self::in_namespace() }
+        if composes_detached().is_ok() { Ok(Self::Direct) } else { Self::in_namespace() }
     }
 
     /// The way of older kernels, which newer ones know too. The thread behind it inherits the caller's capabilities.
@@ -56,26 +56,26 @@ impl Composer {
         Workshop::open().map(|workshop| Self::Namespace(Mutex::new(workshop)))
     }
 
-    /// Puts the covers over their namesakes in `tree`, a detached mount, and gives the whole. The mounts that the covers
-    /// come from are used up.
+    /// The directory `root` of a detached mount as a tree, or all of it for an empty name, with the covers over their
+    /// namesakes. The mounts that the covers come from are used up.
     ///
     /// # Errors
     /// Whatever the mount calls say; nothing of it is left then.
-    pub fn compose(&self, tree: OwnedFd, covers: &[Cover<'_>]) -> Result<OwnedFd> {
-        if covers.is_empty() {
-            return Ok(tree);
+    pub fn compose(&self, mount: OwnedFd, root: &CStr, covers: &[Cover<'_>]) -> Result<OwnedFd> {
+        if root.is_empty() && covers.is_empty() {
+            return Ok(mount);
         }
         match self {
-            Self::Direct(empty) => {
+            Self::Direct => {
+                let tree = if root.is_empty() { mount } else { mount::clone(mount.as_fd(), root)? };
                 for Cover { from, name } in covers {
-                    let (from, file) = from.map_or((empty.as_fd(), EMPTY), |from| (from, *name));
-                    cover(tree.as_fd(), name, from, file)?;
+                    cover(tree.as_fd(), name, *from)?;
                 }
                 Ok(tree)
             }
             Self::Namespace(workshop) => {
                 let workshop = workshop.lock().map_err(|_| Errno::PIPE).call("compose", gone)?;
-                workshop.compose(tree, covers)
+                workshop.compose(mount, root, covers)
             }
         }
     }
@@ -85,26 +85,24 @@ fn gone() -> String {
     "the thread with the private mount namespace is gone".to_owned()
 }
 
-/// Tries to mount a file onto a detached tree.
+/// Tries to take a directory of a detached mount, and to mount a file onto it.
 ///
 /// # Errors
 /// `EINVAL` where this kernel does not do that.
 pub fn composes_detached() -> Result<()> {
-    let tree = empty_file()?;
-    cover(tree.as_fd(), EMPTY, tree.as_fd(), EMPTY)
+    const FILE: &CStr = c"file";
+    let mount = mount::detached(c"tmpfs", &[(c"source", c"csi-bpffs-probe"), (c"mode", c"0700"), (c"size", c"4k")])?;
+    ensure_entry(mount.as_fd(), TREE)?;
+    let tree = mount::clone(mount.as_fd(), TREE)?;
+    for directory in [mount.as_fd(), tree.as_fd()] {
+        make_file(directory, FILE)?;
+    }
+    cover(tree.as_fd(), FILE, mount.as_fd())
 }
 
-/// Mounts `file` of `from` over `name` in `tree`.
-fn cover(tree: BorrowedFd<'_>, name: &CStr, from: BorrowedFd<'_>, file: &CStr) -> Result<()> {
-    mount::attach(mount::clone(from, file)?.as_fd(), tree, name)
-}
-
-/// A detached, read-only tmpfs with the empty file.
-fn empty_file() -> Result<OwnedFd> {
-    let tree = mount::detached(c"tmpfs", &[(c"source", c"csi-bpffs-empty"), (c"mode", c"0555"), (c"size", c"4k")])?;
-    make_file(tree.as_fd(), EMPTY)?;
-    mount::make_superblock_read_only(tree.as_fd())?;
-    Ok(tree)
+/// Mounts the file `name` of `from` over its namesake in `tree`.
+fn cover(tree: BorrowedFd<'_>, name: &CStr, from: BorrowedFd<'_>) -> Result<()> {
+    mount::attach(mount::clone(from, name)?.as_fd(), tree, name)
 }
 
 /// Makes an empty file for others to be mounted over.
@@ -116,11 +114,13 @@ pub fn make_file(directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
         .call("mknod", || name.to_string_lossy().into_owned())
 }
 
-/// What the thread is asked for: the tree, the mounts that covers come from, and for each cover its index among them.
+/// What the thread is asked for: a mount, what of it is the tree, the mounts that covers come from, and for each cover its
+/// index among them.
 struct Job {
-    tree: OwnedFd,
+    mount: OwnedFd,
+    root: CString,
     parts: Vec<OwnedFd>,
-    covers: Vec<(Option<usize>, CString)>,
+    covers: Vec<(usize, CString)>,
 }
 
 /// A thread in a mount namespace of its own, in which nothing else is mounted.
@@ -154,24 +154,22 @@ impl Workshop {
         Ok(Self { jobs, trees })
     }
 
-    fn compose(&self, tree: OwnedFd, covers: &[Cover<'_>]) -> Result<OwnedFd> {
+    fn compose(&self, mount: OwnedFd, root: &CStr, covers: &[Cover<'_>]) -> Result<OwnedFd> {
         let mut mounts: Vec<BorrowedFd<'_>> = Vec::new();
         let covers = covers
             .iter()
             .map(|cover| {
-                let part = cover.from.map(|from| {
-                    let known = mounts.iter().position(|mount| mount.as_raw_fd() == from.as_raw_fd());
-                    known.unwrap_or_else(|| {
-                        mounts.push(from);
-                        mounts.len() - 1
-                    })
+                let known = mounts.iter().position(|mount| mount.as_raw_fd() == cover.from.as_raw_fd());
+                let part = known.unwrap_or_else(|| {
+                    mounts.push(cover.from);
+                    mounts.len() - 1
                 });
                 (part, cover.name.to_owned())
             })
             .collect();
         let parts =
             mounts.into_iter().map(|part| rustix::io::fcntl_dupfd_cloexec(part, 0)).collect::<rustix::io::Result<_>>();
-        let job = Job { tree, parts: parts.call("dup", String::new)?, covers };
+        let job = Job { mount, root: root.to_owned(), parts: parts.call("dup", String::new)?, covers };
         self.jobs.send(job).map_err(|_| Errno::PIPE).call("compose", gone)?;
         self.trees.recv().map_err(|_| Errno::PIPE).call("compose", gone)?
     }
@@ -189,16 +187,26 @@ impl Job {
     }
 
     fn compose(&self) -> Result<OwnedFd> {
-        mount::attach(self.tree.as_fd(), CWD, TREE)?;
+        mount::attach(self.mount.as_fd(), CWD, TREE)?;
         for (index, part) in self.parts.iter().enumerate() {
             mount::attach(part.as_fd(), CWD, &part_name(index))?;
         }
+        let tree = open_beneath(TREE, &self.root)?;
         for (part, name) in &self.covers {
-            let (from, file) = part.map_or((CWD, EMPTY), |index| (self.parts[index].as_fd(), name.as_c_str()));
-            cover(self.tree.as_fd(), name, from, file)?;
+            cover(tree.as_fd(), name, self.parts[*part].as_fd())?;
         }
-        mount::clone_tree(self.tree.as_fd(), c"")
+        mount::clone_tree(tree.as_fd(), c"")
     }
+}
+
+/// Opens a directory beneath another one, or that one itself for an empty name.
+fn open_beneath(directory: &CStr, name: &CStr) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(directory, flags, Mode::empty()).call("open", String::new)?;
+    if name.is_empty() {
+        return Ok(directory);
+    }
+    rustix::fs::openat(&directory, name, flags, Mode::empty()).call("openat", || name.to_string_lossy().into_owned())
 }
 
 fn part_name(index: usize) -> CString {
@@ -217,12 +225,8 @@ pub fn enter_private_namespace() -> Result<OwnedFd> {
         .call("mount(private)", String::new)?;
     let root = mount::detached(c"tmpfs", &[(c"source", c"csi-bpffs-compose"), (c"mode", c"0700"), (c"size", c"16k")])?;
     for name in [TREE, &part_name(0), &part_name(1)] {
-        rustix::fs::mkdirat(root.as_fd(), name, Mode::from_raw_mode(0o700))
-            .call("mkdir", || name.to_string_lossy().into_owned())?;
+        ensure_entry(root.as_fd(), name)?;
     }
-    make_file(root.as_fd(), EMPTY)?;
-    // The empty file is shown in volumes, where a pod may be uid 0.
-    mount::make_superblock_read_only(root.as_fd())?;
     // Any directory will do to reach the new root by; this one exists wherever Linux runs.
     mount::attach(root.as_fd(), CWD, c"/proc")?;
     rustix::process::fchdir(root.as_fd()).call("fchdir", String::new)?;

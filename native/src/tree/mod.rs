@@ -2,7 +2,17 @@
 
 pub mod compose;
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+
+use crate::sys::path::ensure_entry;
+use crate::sys::{Context, Result, mount};
+
+/// The directory of a bpffs that is the root of a volume. Beside it, and so outside of the volume, lies what kernels with
+/// `CONFIG_BPF_PRELOAD` put into every bpffs: a listing of all maps and one of all programs of the host.
+pub const ROOT: &CStr = c"volume";
 
 /// How a mount's source begins that belongs to a volume; the volume's id follows.
 const SOURCE_PREFIX: &str = "csi-bpffs:";
@@ -17,4 +27,16 @@ pub fn source(volume_id: &str) -> CString {
 #[must_use]
 pub fn volume_id(source: &str) -> Option<&str> {
     source.strip_prefix(SOURCE_PREFIX)
+}
+
+/// A new bpffs, mounted nowhere, and in it the directory that is to be the root of a volume.
+///
+/// # Errors
+/// Whatever the kernel says.
+pub fn bpffs(source: &CStr) -> Result<(OwnedFd, OwnedFd)> {
+    let bpffs = mount::detached(c"bpf", &[(c"source", source), (c"mode", c"0700")])?;
+    ensure_entry(bpffs.as_fd(), ROOT)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::openat(&bpffs, ROOT, flags, Mode::empty()).call("openat", String::new)?;
+    Ok((bpffs, root))
 }

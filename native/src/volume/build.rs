@@ -4,15 +4,15 @@ use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Access, AtFlags, Gid, Mode};
+use rustix::fs::{AtFlags, Gid, Mode};
 
+use super::Modes;
 use super::carriers::CARRIES;
 use super::mark::{Mark, Marks};
-use super::{DEBUG_FILES, Modes};
 use crate::sys::path::{ensure_entry, through_descriptor};
 use crate::sys::{Context, Result, bpf, mount};
+use crate::tree;
 use crate::tree::compose::{Composer, Cover, make_file};
-use crate::tree::source;
 
 /// One file to be.
 pub struct File<'a> {
@@ -44,67 +44,64 @@ pub fn build(plan: &Plan<'_>, composer: &Composer) -> Result<OwnedFd> {
     let modes = Modes::new(plan.gid, plan.user_namespace);
     // The pins of a pod with a user namespace are open to all who pass the directory.
     let pin_gid = if plan.user_namespace { None } else { plan.gid };
-    let root = if plan.carries { modes.directory | Mode::from_raw_mode(CARRIES) } else { modes.directory };
-    let writable = |file: &&File<'_>| file.writable;
-    let source = source(plan.volume_id);
+    let directory_mode = if plan.carries { modes.directory | Mode::from_raw_mode(CARRIES) } else { modes.directory };
+    let source = tree::source(plan.volume_id);
 
-    let read_write = if plan.files.iter().any(|file| file.writable) {
-        let pins = plan.files.iter().filter(writable);
-        Some(pinned(&source, pins, modes.directory, modes.read_write, pin_gid)?)
-    } else {
-        None
+    // A bpffs with the pins of one kind, to take single files from.
+    let part = |writable| -> Result<Option<OwnedFd>> {
+        let mut files = plan.files.iter().filter(|file| file.writable == writable).peekable();
+        if files.peek().is_none() {
+            return Ok(None);
+        }
+        let bpffs = mount::detached(c"bpf", &[(c"source", &source), (c"mode", c"0700")])?;
+        let mode = if writable { modes.read_write } else { modes.read_only };
+        pin_all(bpffs.as_fd(), files, modes.directory, mode, pin_gid)?;
+        Ok(Some(bpffs))
     };
-    let from =
-        |file: &File<'_>, read_only| if file.writable { read_write.as_ref().map(AsFd::as_fd) } else { read_only };
-
-    if plan.user_namespace {
-        let pins = plan.files.iter().filter(|file| !file.writable);
-        let pins = pinned(&source, pins, modes.directory, modes.read_only, pin_gid)?;
+    let read_write = part(true)?;
+    let read_only = if plan.user_namespace { part(false)? } else { None };
+    if let Some(pins) = &read_only {
         mount::make_superblock_read_only(pins.as_fd())?;
-        let covers: Vec<_> =
-            plan.files.iter().map(|file| Cover { from: from(file, Some(pins.as_fd())), name: file.path }).collect();
-        return composer.compose(carrier(plan, &source, root)?, &covers);
+    }
+    let mut covers = Vec::new();
+    for file in plan.files {
+        if let Some(part) = if file.writable { &read_write } else { &read_only } {
+            covers.push(Cover { from: part.as_fd(), name: file.path });
+        }
+    }
+    if plan.user_namespace {
+        return composer.compose(carrier(plan, &source, directory_mode)?, c"", &covers);
     }
 
     // A writable map is pinned here too: a bpffs has no other files that another one could be mounted over.
-    let directory = pinned(&source, plan.files.iter(), modes.directory, modes.read_only, pin_gid)?;
-    own(directory.as_fd(), c"", root, plan.gid)?;
-    mark(plan, directory.as_fd())?;
-    mount::make_superblock_read_only(directory.as_fd())?;
-    let mut covers: Vec<_> =
-        plan.files.iter().filter(writable).map(|file| Cover { from: from(file, None), name: file.path }).collect();
-    covers.extend(listings(directory.as_fd()));
-    composer.compose(directory, &covers)
+    let (bpffs, root) = tree::bpffs(&source)?;
+    pin_all(root.as_fd(), plan.files.iter(), modes.directory, modes.read_only, pin_gid)?;
+    own(root.as_fd(), c"", directory_mode, plan.gid)?;
+    mark(plan, root.as_fd())?;
+    mount::make_superblock_read_only(bpffs.as_fd())?;
+    composer.compose(bpffs, tree::ROOT, &covers)
 }
 
-/// Covers for the listings of the whole host that this kernel puts into a bpffs.
-#[must_use]
-pub fn listings(bpffs: BorrowedFd<'_>) -> Vec<Cover<'static>> {
-    let is_there = |name: &CStr| rustix::fs::accessat(bpffs, name, Access::EXISTS, AtFlags::empty()).is_ok();
-    DEBUG_FILES.into_iter().filter(|name| is_there(name)).map(|name| Cover { from: None, name }).collect()
-}
-
-/// A bpffs with these maps pinned.
-fn pinned<'a>(
-    source: &CStr,
+/// Pins these maps in a directory.
+fn pin_all<'a>(
+    directory: BorrowedFd<'_>,
     files: impl Iterator<Item = &'a File<'a>>,
     directory_mode: Mode,
     mode: Mode,
     gid: Option<u32>,
-) -> Result<OwnedFd> {
-    let mount = mount::detached(c"bpf", &[(c"source", source), (c"mode", c"0700")])?;
-    let mut directories = HashSet::new();
+) -> Result<()> {
+    let mut parents_made = HashSet::new();
     for file in files {
-        for directory in parents(file.path) {
-            if directories.insert(directory.clone()) {
-                ensure_entry(mount.as_fd(), &directory)?;
-                own(mount.as_fd(), &directory, directory_mode, gid)?;
+        for parent in parents(file.path) {
+            if parents_made.insert(parent.clone()) {
+                ensure_entry(directory, &parent)?;
+                own(directory, &parent, directory_mode, gid)?;
             }
         }
-        bpf::pin(file.map, &through_descriptor(mount.as_fd(), file.path))?;
-        own(mount.as_fd(), file.path, mode, gid)?;
+        bpf::pin(file.map, &through_descriptor(directory, file.path))?;
+        own(directory, file.path, mode, gid)?;
     }
-    Ok(mount)
+    Ok(())
 }
 
 /// `a` and `a/b` for `a/b/map`.

@@ -3,7 +3,10 @@
 //! A volume is a bpffs **A** with a read-only superblock, so that nobody can open its maps for writing or change its
 //! directory, whatever their uid. A map granted for writing is pinned in a second bpffs **B** too, whose superblock is
 //! writable, and only that one file is mounted over its name in A: no directory of B can be reached. For a pod with a user
-//! namespace of its own the place of A's directory is taken by a read-only tmpfs, which can be id-mapped.
+//! namespace of its own the place of A's directory is taken by a read-only tmpfs, which can be id-mapped. What is bound
+//! without the files that are mounted in it has less: those maps to read, or names alone.
+//!
+//! The root of a volume is a directory of its bpffs, and what the kernel puts into each bpffs lies beside that.
 //!
 //! A workspace is a bpffs that its pod may write to: a copy of the mount that the store keeps of it. No pod has one, or
 //! anything else that carries descriptors, beside a map that it may only read.
@@ -26,11 +29,8 @@ mod walk;
 mod whose;
 mod workspace;
 
-use std::ffi::CStr;
-
 use rustix::fs::Mode;
 
-pub use build::listings;
 pub use change::{Change, Kind as ChangeKind};
 pub use generation::count as generations;
 pub use list::{Listed, list};
@@ -38,10 +38,6 @@ pub use observe::{Found, Layout, Mounted, observe};
 pub use publish::Outcome;
 pub use publisher::Publisher;
 pub use walk::{Cut, PinnedMap};
-
-/// Files that kernels with `CONFIG_BPF_PRELOAD` put into every bpffs: a listing of all maps and programs of the host.
-/// They cannot be removed, so they are covered, and they do not count as part of a volume.
-const DEBUG_FILES: [&CStr; 2] = [c"maps.debug", c"progs.debug"];
 
 /// Who may do what in a volume, apart from what its superblocks refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

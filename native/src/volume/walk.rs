@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::DEBUG_FILES;
 use crate::error::Result;
 use crate::source::Map;
 use crate::sys::bpf::{self, ObjectKind};
@@ -78,7 +77,7 @@ impl Walk<'_> {
         // What is renamed while a directory is read may be read twice.
         let mut seen = HashSet::new();
         for Entry { name, kind } in &found[..within] {
-            if !seen.insert(name) || (path.is_empty() && DEBUG_FILES.contains(&name.as_c_str())) {
+            if !seen.insert(name) {
                 continue;
             }
             let mut path = path.to_vec();
