@@ -39,8 +39,8 @@ describe('what cannot be seen is escaped', () => {
     assert.equal(new CallError(Code.INTERNAL, 'a\u202eb').message, 'a\\u{202e}b');
     assert.deepEqual(new BadConfiguration(['a\u202eb', 'c']).problems, ['a\\u{202e}b', 'c']);
     const lines: string[] = [];
-    createLogger('info', { write: (line) => void lines.push(line) }).info({ stack: 'a\u202e\nb' }, 'call');
-    assert.equal(JSON.parse(lines[0] ?? '').stack, 'a\\u{202e}\nb');
+    createLogger('info', { write: (line) => void lines.push(line) }).info({ problems: ['a\u202eb', 'c'] }, 'call');
+    assert.deepEqual(JSON.parse(lines[0] ?? '').problems, ['a\\u{202e}b', 'c']);
   });
 
   test('of any text, and what is escaped stays as it is', () => {

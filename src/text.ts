@@ -29,18 +29,22 @@ export function quote(text: string): string {
   return visible(JSON.stringify(cut));
 }
 
-/** As much of the text as `most` bytes hold, and how much is left out. `size`: the bytes of a character; default: in UTF-8. */
+/** As much of the text as `most` bytes hold, visible, and how much is left out. `size`: the bytes of a character; default: in UTF-8. */
 export function cut(text: string, most: number, size: (character: string) => number = Buffer.byteLength): string {
-  // No character takes more than twelve bytes, percent-encoded.
-  if (text.length * 12 <= most) return text;
-  const room = most - Buffer.byteLength(ENOUGH);
+  // No character has less than a byte: what lies beyond need not be looked at.
+  const shown = visible(text.slice(0, most));
+  const beyond = Math.max(0, text.length - most);
+  // Nor more than twelve, percent-encoded.
+  if (beyond === 0 && shown.length * 12 <= most) return shown;
+  const room = most - ENOUGH.length;
   let [bytes, kept] = [0, 0];
-  for (const character of text) {
+  for (const character of shown) {
     bytes += size(character);
     if (bytes <= room) kept += character.length;
-    if (bytes > most) return `${text.slice(0, kept)}… and ${text.length - kept} more characters`;
+    if (bytes > most) break;
   }
-  return text;
+  if (beyond === 0 && bytes <= most) return shown;
+  return `${shown.slice(0, kept)}… and ${shown.length - kept + beyond} more characters`;
 }
 
 /** Room for what `cut` adds, percent-encoded, whatever the number. */
@@ -48,12 +52,12 @@ const ENOUGH = '%E2%80%A6%20and%201234567890%20more%20characters';
 
 /** A status's text. */
 export function statusText(text: string): string {
-  return cut(visible(text), LONGEST_STATUS, (character) => encodeURI(character).length);
+  return cut(text, LONGEST_STATUS, (character) => encodeURI(character).length);
 }
 
 /** What a line of the log says of one thing: texts and lists are cut, however deep they lie. */
 export function logged(value: unknown): unknown {
-  if (typeof value === 'string') return cut(value.split('\n').map(visible).join('\n'), LONGEST_LOGGED);
+  if (typeof value === 'string') return cut(value, LONGEST_LOGGED);
   if (Array.isArray(value)) {
     const all = value.slice(0, MOST_LOGGED).map(logged);
     return value.length > MOST_LOGGED ? [...all, `… and ${value.length - MOST_LOGGED} more`] : all;

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { PodIdentity } from '../access/access.ts';
 import { CallError } from '../errors.ts';
-import { cut, visible } from '../text.ts';
+import { cut } from '../text.ts';
 import { isAbsent } from './api-error.ts';
 import type { KubernetesClient } from './client.ts';
 
@@ -138,7 +138,7 @@ function toEvent({ pod, reason, note, last }: Told, { driverName, nodeName }: Po
     type: TYPES[reason],
     reason,
     regarding: { apiVersion: 'v1', kind: 'Pod', namespace, name: podName, uid: podUid },
-    note: cut(visible(note), LONGEST_NOTE),
+    note: cut(note, LONGEST_NOTE),
   };
 }
 

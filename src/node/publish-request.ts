@@ -37,6 +37,12 @@ interface Mount extends VolumeReference {
 
 type Context = Readonly<Record<string, string>>;
 
+/** Bytes of what is said of a volume, all together. */
+const MOST_CONTEXT = 128 << 10;
+
+/** Characters of the name of an object of Kubernetes. */
+const LONGEST_NAME = 253;
+
 /** What a pod's author may write under volumeAttributes. */
 const INLINE_ATTRIBUTES = ['maps', 'hostUsers'];
 
@@ -54,6 +60,7 @@ export function parsePublishRequest(
   { volumeId, targetPath }: VolumeReference,
   { volumeContext: context, volumeCapability, readonly }: NodePublishVolumeRequest,
 ): PublishRequest {
+  requireShort(context);
   const isInline = isInlineVolume(volumeId, context);
   checkAttributes(context, isInline);
   const type = parseType(context);
@@ -69,6 +76,13 @@ export function parsePublishRequest(
     ...parseHostUsers(context.hostUsers, 'volumeAttributes.hostUsers'),
     pod: parsePod(context),
   };
+}
+
+/** Before anything of it is copied. CSI's own bound is 4 KiB, which neither tokens nor 256 maps keep to. */
+function requireShort(context: Context): void {
+  let bytes = 0;
+  for (const key in context) bytes += Buffer.byteLength(key) + Buffer.byteLength(context[key] ?? '');
+  if (bytes > MOST_CONTEXT) throw invalidArgument('volumeAttributes', `${bytes} bytes; at most ${MOST_CONTEXT}`);
 }
 
 /** The kubelet says so, where the CSIDriver object has podInfoOnMount; the ids that it makes for inline volumes say so too. */
@@ -131,6 +145,7 @@ function parsePod(context: Context): PodIdentity {
 
 function podField(context: Context, key: string): string {
   const value = context[key];
+  if (value && value.length > LONGEST_NAME) throw invalidArgument(key, `has more than ${LONGEST_NAME} characters`);
   if (value) return value;
   throw invalidArgument(key, 'the kubelet did not send it; the CSIDriver object needs podInfoOnMount: true');
 }

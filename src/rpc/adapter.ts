@@ -95,11 +95,15 @@ async function serve(
     ...subject(request),
     ...current.notes,
     error: failure?.message,
-    ...(fault !== undefined && { stack: fault.cause instanceof Error ? fault.cause.stack : fault.stack }),
+    ...(fault !== undefined && { stack: linesOf(fault.cause instanceof Error ? fault.cause : fault) }),
   };
   if (fault !== undefined || failure?.code === Code.INTERNAL) log.error(line, 'call');
   else if (failure !== undefined || Object.keys(current.notes).length > 0) log.warn(line, 'call');
   else log.info(line, 'call');
+}
+
+function linesOf({ stack = '' }: Error): readonly string[] {
+  return stack.split('\n').map((line) => line.trim());
 }
 
 function decode(method: Methods[string], bytes: Buffer): unknown {

@@ -42,7 +42,7 @@ test('a fault of the driver is logged as an error with its stack, and counted, a
   const stats = { volumeId: 'a', volumePath: '/a', stagingTargetPath: '' };
   assert.equal((await call(node, node.nodeGetVolumeStats, stats)).code, 'UNAVAILABLE');
   assert.deepEqual(
-    log.map(({ level, stack }) => [level, String(stack).split('\n')[0]]),
+    log.map(({ level, stack }) => [level, String([stack].flat()[0])]),
     [
       ['ERROR', 'TypeError: undefined is not a function'],
       ['WARN', 'undefined'],

@@ -44,6 +44,28 @@ test('one line per call, with method, code, duration, volume, target and pod', a
   );
 });
 
+test('however long a request is, its answer and its line in the log are not', async () => {
+  await using harness = await startHarness();
+  const { node, log } = harness;
+  const before = log.length;
+  const long = 'ü\u202e'.repeat(50_000);
+  const request = publishRequest((r) => {
+    r.volumeId = long;
+    r.targetPath = `/${long}`;
+    r.volumeContext['csi.storage.k8s.io/pod.name'] = long;
+  });
+  const { code, message } = await call(node, node.nodePublishVolume, request);
+  assert.equal(code, 'INVALID_ARGUMENT');
+  assert(encodeURI(message).length <= 2048);
+  const [line] = log.slice(before);
+  assert(JSON.stringify(line).length < 16_384, `${JSON.stringify(line).length}`);
+  for (const field of ['volumeId', 'targetPath', 'pod']) {
+    const text = String(line?.[field]);
+    assert.match(text, /… and \d+ more characters$/);
+    assert(!text.includes('\u202e'));
+  }
+});
+
 test('no secret, token or attribute gets into the log or an error, whatever is wrong with the call', async () => {
   await using harness = await startHarness({ logLevel: 'debug' });
   const { node, log, pinner } = harness;

@@ -58,6 +58,24 @@ const refused: readonly Refusal[] = [
     'INVALID_ARGUMENT',
     /^volume_id: "ü{64}…" is not 1 to 128 bytes/,
   ],
+  [
+    'a pod whose name is too long',
+    attribute('csi.storage.k8s.io/pod.name', 'p'.repeat(254)),
+    'INVALID_ARGUMENT',
+    'csi.storage.k8s.io/pod.name: has more than 253 characters',
+  ],
+  [
+    'more than all maps and tokens take',
+    attribute('csi.storage.k8s.io/extra', 'x'.repeat(128 << 10)),
+    'INVALID_ARGUMENT',
+    /^volumeAttributes: 131\d{3} bytes; at most 131072$/,
+  ],
+  [
+    'a name with what cannot be seen',
+    maps('\u200bflows'),
+    'INVALID_ARGUMENT',
+    /^volumeAttributes\.maps: "\\u\{200b\}flows" is no/,
+  ],
   ['no target', (r) => (r.targetPath = ''), 'INVALID_ARGUMENT', 'target_path: required'],
   [
     'a relative target',
