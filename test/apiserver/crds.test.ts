@@ -328,6 +328,10 @@ test('they are listed as people expect', async () => {
   await assert.rejects(setStatus({ phase: 'Bound' }), /is what phase Bound has, and no other/);
   await assert.rejects(setStatus({ phase: 'Released', claimRef }), /is what phase Bound has, and no other/);
   await assert.rejects(setStatus({ phase: 'Lost' }), /Unsupported value/);
+  await assert.rejects(
+    setStatus({ phase: 'Bound', claimRef: { ...claimRef, namespace: 'test' } }),
+    /a volume is for claims of the namespace for which it was made/,
+  );
   await setStatus({ phase: 'Bound', claimRef: { ...claimRef, name: 'agent' } });
   assert.match(
     await api.kubectl(['get', 'bm', 'flows']),

@@ -17,9 +17,12 @@ export async function volumeOf(
   return { name, id: await get(`pv/${name}`, '{.spec.csi.volumeHandle}') };
 }
 
-/** What the kubelet calls the directories that it makes of volumes that pods of the node use: a hash of each one's id. */
+/** What the kubelet calls the directories that it makes of volumes that pods of the node use. */
 export const staged = () =>
   readdir(cluster.node.path(`${cluster.kubeletDirectory}/plugins/kubernetes.io/csi/csi.bpffs.dev`));
+
+/** The one of a volume. */
+export const staging = (volumeId: string) => createHash('sha256').update(volumeId).digest('hex');
 
 /** Waits until nothing is left of a volume: neither claim nor objects nor, on the node, maps and a directory of the kubelet's. */
 export async function gone(
@@ -30,8 +33,11 @@ export async function gone(
   const objects = [`pvc/${claimName}`, `pv/${volume.name}`, `bpfvolume/${volume.name}`];
   await space.kubectl('wait', '--for=delete', '--timeout=60s', ...objects);
   await eventually('the node gives up what it kept', 60, async () => !(await kept()).includes(volume.id));
-  const hash = createHash('sha256').update(volume.id).digest('hex');
-  await eventually('the kubelet has removed its directory', 60, async () => !(await staged()).includes(hash));
+  await eventually(
+    'the kubelet has removed its directory',
+    60,
+    async () => !(await staged()).includes(staging(volume.id)),
+  );
 }
 
 /** Deletes a claim and waits until nothing is left of its volume. */

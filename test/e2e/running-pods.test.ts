@@ -66,8 +66,10 @@ async function untilSwapped(entries: string): Promise<void> {
   for (const name of ['follower', 'keeper']) {
     const uid = await space.kubectl('get', 'pod', name, '--output=jsonpath={.metadata.uid}');
     const file = `${cluster.kubeletDirectory}/pods/${uid}/volumes/kubernetes.io~csi/maps/mount/flows`;
-    await eventually(`the volume of ${name} has ${entries}`, WITHIN_S, async () => (await maps.read(file)) === entries);
-    assert.deepEqual(await mountsOf(cluster, space.name, name), SETTLED);
+    await eventually(`the volume of ${name} has ${entries}`, WITHIN_S, async () => {
+      assert.deepEqual(await mountsOf(cluster, space.name, name), SETTLED);
+      return (await maps.read(file)) === entries;
+    });
   }
 }
 
