@@ -1,5 +1,5 @@
 import type { MethodDefinition, ServerUnaryCall, sendUnaryData, UntypedServiceImplementation } from '@grpc/grpc-js';
-import { CallError, Code, faultIn } from '../errors.ts';
+import { CallError, Code, faultIn, resourceExhausted } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { CallMetrics } from '../metrics.ts';
 
@@ -49,8 +49,9 @@ export function adapt<S extends Methods>(
   const definition: Record<string, Methods[string]> = {};
   const implementation: UntypedServiceImplementation = {};
   for (const [key, method] of Object.entries(service)) {
-    // Bytes stay bytes until `serve`, so that a malformed message is logged and counted as well.
-    definition[key] = { ...method, requestDeserialize: (bytes: Buffer) => bytes };
+    // Bytes stay bytes but in `serve`, so that a message that is malformed, or cannot be sent, is logged and counted as well.
+    const asBytes = (bytes: Buffer) => bytes;
+    definition[key] = { ...method, requestDeserialize: asBytes, responseSerialize: asBytes };
     const name = method.path.slice(method.path.lastIndexOf('/') + 1);
     const handle = handlers[key] as (request: unknown, call: Call) => unknown;
     implementation[key] = (call: ServerUnaryCall<Buffer, unknown>, reply: sendUnaryData<unknown>) => {
@@ -76,7 +77,7 @@ async function serve(
   const current = context(call);
   try {
     request = decode(method, call.request);
-    reply(null, await handle(request, current));
+    reply(null, encode(method, await handle(request, current)));
   } catch (error) {
     failure = CallError.from(error);
     reply({ code: failure.code, details: failure.message });
@@ -100,6 +101,15 @@ async function serve(
   if (fault !== undefined || failure?.code === Code.INTERNAL) log.error(line, 'call');
   else if (failure !== undefined || Object.keys(current.notes).length > 0) log.warn(line, 'call');
   else log.info(line, 'call');
+}
+
+/** gRPC's own clients take no more, and say less. */
+const MAX_ANSWER_BYTES = 4 << 20;
+
+function encode(method: Methods[string], answer: unknown): Buffer {
+  const bytes = method.responseSerialize(answer);
+  if (bytes.length <= MAX_ANSWER_BYTES) return bytes;
+  throw resourceExhausted(`the answer has ${bytes.length} bytes, and at most ${MAX_ANSWER_BYTES} can be sent`);
 }
 
 function linesOf({ stack = '' }: Error): readonly string[] {
