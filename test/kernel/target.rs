@@ -173,7 +173,12 @@ fn attach(mount: &OwnedFd, target: &Path) {
     mount::attach(mount.as_fd(), rustix::fs::CWD, &target).unwrap();
 }
 
-both_ways!(a_path_that_leads_elsewhere, nothing_inside_a_mount_is_touched, something_else_at_the_target);
+both_ways!(
+    a_path_that_leads_elsewhere,
+    nothing_inside_a_mount_is_touched,
+    something_else_at_the_target,
+    ids_that_csi_allows,
+);
 
 /// A volume of the same shape as ours, but for the name of its source.
 #[test]
@@ -207,11 +212,12 @@ fn malformed_requests_name_the_field() {
     let many = (0..257).fold(Wanted::new("volume", &target), |wanted, n| wanted.read(&n.to_string(), flows.clone()));
     let twice = Wanted(good.clone()).write("flows", flows.clone());
     for (what, wanted, field) in [
-        ("no id", id(""), "volume_id: must have 1 to 128 characters"),
-        ("long id", id(&long), "volume_id: must have 1 to 128 characters, has 129"),
-        ("id with a slash", id("a/b"), "volume_id: '/'"),
+        ("no id", id(""), "volume_id: must have 1 to 128 bytes"),
+        ("long id", id(&long), "volume_id: must have 1 to 128 bytes, has 129"),
+        ("id of 130 bytes", id(&"ä".repeat(65)), "volume_id: must have 1 to 128 bytes, has 130"),
         ("id with a newline", id("a\nb"), "volume_id: '\\n'"),
-        ("id with a letter beyond ASCII", id("ä"), "volume_id: 'ä'"),
+        ("id with a NUL", id("a\0b"), "volume_id: '\\0'"),
+        ("id with a control character beyond ASCII", id("a\u{85}b"), "volume_id: '\\u{85}'"),
         ("no file name", file(""), "file_name: must have 1 to 128 characters"),
         ("long file name", file(&long), "file_name: must have 1 to 128 characters, has 129"),
         ("a dot", file("."), "file_name: '.'"),
@@ -238,7 +244,7 @@ fn malformed_requests_name_the_field() {
         assert!(answer.is_err(), "{what}");
         assert_refused(answer, Code::InvalidArgument, &[field]);
     }
-    for id in ["", "a/b", &long] {
+    for id in ["", "a\tb", &long] {
         assert_refused(node.unpublish(id, &target), Code::InvalidArgument, &["volume_id: "]);
         assert_refused(node.stats(id, &target), Code::InvalidArgument, &["volume_id: "]);
     }
@@ -274,4 +280,27 @@ fn the_kubelets_directory_may_be_a_link() {
     }
     node.unpublish("volume", &same).unwrap();
     assert!(!wanted.target().exists());
+}
+
+/// What an administrator may write as the handle of a volume.
+fn ids_that_csi_allows(node: &Node) {
+    let (_flows, flows) = node.map("flows", 1);
+    let long = "ü".repeat(64);
+    for id in ["prod/flows#a", "a b", "a\\040b", "..", "/", "csi-bpffs:a", "%41,ro=\"x\"", "日本\u{200b}", &long] {
+        for user_namespace in [false, true] {
+            let mut wanted = Wanted::new(id, &node.target("pod")).read("flows", flows.clone()).single_target();
+            wanted.0.user_namespace = user_namespace;
+            assert_eq!(node.publish(&wanted).unwrap(), Outcome::Created, "{id:?}");
+            assert_eq!(node.publish(&wanted).unwrap(), Outcome::Unchanged, "{id:?}");
+            assert_eq!(node.stats(id, &wanted.target()).unwrap().maps, 1, "{id:?}");
+            assert_refused(node.unpublish("other", &wanted.target()), Code::FailedPrecondition, &["another volume, "]);
+            if node.shows_sources("an unusual id in the mount table") {
+                assert_eq!(node.list(), [(id.to_owned(), wanted.target())]);
+                let mut second = wanted.clone();
+                node.target("another").to_str().unwrap().clone_into(&mut second.0.target_path);
+                assert_refused(node.publish(&second), Code::FailedPrecondition, &["one target at a time"]);
+            }
+            node.unpublish(id, &wanted.target()).unwrap();
+        }
+    }
 }

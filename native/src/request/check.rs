@@ -28,6 +28,20 @@ pub fn name(field: &str, value: &str, extra: &str) -> Result<()> {
     word(field, value, NAME_MAX, extra)
 }
 
+/// 1 to 128 bytes of text without control characters: what CSI allows an id to be.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] naming the field.
+pub fn text(field: &str, value: &str) -> Result<()> {
+    if value.is_empty() || value.len() > NAME_MAX {
+        return invalid(field, format_args!("must have 1 to {NAME_MAX} bytes, has {}", value.len()));
+    }
+    match value.chars().find(|c| c.is_control()) {
+        Some(bad) => invalid(field, format_args!("{bad:?} in {value:?} is not allowed: it is a control character")),
+        None => Ok(()),
+    }
+}
+
 /// A digest in hexadecimal, or in base64 for URLs.
 ///
 /// # Errors

@@ -21,7 +21,7 @@ pub const MAPS_MAX: usize = 256;
 /// What a volume shall be.
 #[derive(Debug)]
 pub struct Volume {
-    /// `[A-Za-z0-9._-]`.
+    /// As [`volume_id`] allows.
     pub id: String,
     /// Where it shall be.
     pub target: Target,
@@ -72,7 +72,7 @@ pub struct VolumeMap {
 /// # Errors
 /// [`crate::error::Error::InvalidArgument`] naming the field.
 pub fn volume_id(id: String) -> Result<String> {
-    check::name("volume_id", &id, "._-")?;
+    check::text("volume_id", &id)?;
     Ok(id)
 }
 
