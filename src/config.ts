@@ -128,7 +128,7 @@ export function nodeCommand(run: (config: NodeConfig) => Promise<void>): Command
     .addOption(
       flag(
         '--max-calls <n>',
-        'calls of the pinner at a time, and as many that unpublish',
+        'calls of the pinner at a time, and half as many that unpublish',
         'BPFFS_MAX_CALLS',
         integer(1, 65536),
         '32',

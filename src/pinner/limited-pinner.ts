@@ -4,10 +4,11 @@ import type { CallLimits } from './unary-client.ts';
 
 /**
  * The pinner, with at most `most` calls in work on behalf of the kubelet. Whatever else a call of the kubelet waits for, it takes no
- * place here while it does. Unpublishing has `most` places of its own: pods can end however much is begun.
+ * place here while it does. Unpublishing has places of its own, half as many: pods can end however much is begun. What is left of the
+ * 64 calls that the pinner takes is for probes and for keeping house.
  */
 export function limitPinner(pinner: Pinner, most: number): Pinner {
-  const [working, unpublishing] = [createLimiter(most), createLimiter(most)];
+  const [working, unpublishing] = [createLimiter(most), createLimiter(Math.ceil(most / 2))];
   return {
     ...pinner,
     publishVolume: limited(working, pinner.publishVolume),
