@@ -95,6 +95,12 @@ impl Line {
             .unwrap_or_else(|| Self::new(method))
     }
 
+    /// As it was called.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
     /// Says what the call is about, as the request has it.
     #[must_use]
     pub fn about(mut self, volume_id: &str, target_path: &str) -> Self {

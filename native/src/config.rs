@@ -43,6 +43,9 @@ pub struct Config {
     /// How many workspaces the pinner keeps at most
     #[arg(long, env = "PINNER_WORKSPACES_MAX", default_value_t = 256)]
     pub workspaces_max: u64,
+    /// Seconds after which a call that hangs in the kernel ends the pinner
+    #[arg(long, env = "PINNER_HANG_LIMIT", default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..))]
+    pub hang_limit: u16,
     /// Least level to log: error, warn, info, debug or trace
     #[arg(long, env = "PINNER_LOG_LEVEL", default_value = "info")]
     pub log_level: tracing::Level,
@@ -56,6 +59,8 @@ pub struct Config {
 pub enum Command {
     /// Print what this kernel can do, as JSON, and exit
     Probe,
+    /// Ask the pinner at --socket whether it is there; exits 1 if not
+    Ping,
 }
 
 /// A number of bytes as Kubernetes writes it.

@@ -19,10 +19,12 @@ pub mod guard;
 pub mod kubelet;
 pub mod limits;
 pub mod listen;
+pub mod lock;
 pub mod log;
 pub mod map_memory;
 pub mod map_type;
 pub mod peer_directory;
+pub mod ping;
 pub mod privileges;
 pub mod probe;
 pub mod request;
@@ -34,6 +36,7 @@ pub mod text;
 pub mod transport;
 pub mod tree;
 pub mod volume;
+pub mod watchdog;
 
 /// The API, generated from `proto/pinner.proto`.
 #[expect(missing_docs, clippy::pedantic, reason = "generated; documented in the .proto file")]

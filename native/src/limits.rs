@@ -37,3 +37,7 @@ pub const QUOTE: usize = 256;
 pub const PATH: usize = 1 << 10;
 /// Lines of the log that wait to be written; each is shorter than 8 KiB by the bounds above.
 pub const LOG_LINES: usize = 256;
+/// Descriptors of the process: each of four threads may hold a volume that is there and one that is to be, of 256 maps each.
+pub const DESCRIPTORS: u64 = 4096;
+/// Bytes that the process may allocate, stacks included. What callers can make it hold is a quarter of this; beyond it ends.
+pub const DATA: u64 = 256 << 20;

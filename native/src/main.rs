@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use bpffs_pinner::config::{Command, Config};
 use bpffs_pinner::kubelet::Kubelet;
+use bpffs_pinner::log::Log;
+use bpffs_pinner::ping::ping;
 use bpffs_pinner::probe::{Nobody, probe};
 use bpffs_pinner::server::Service;
 use bpffs_pinner::source::Sources;
 use bpffs_pinner::store::{Limits, Store};
 use bpffs_pinner::tree::compose::Composer;
 use bpffs_pinner::volume::Publisher;
-use bpffs_pinner::{listen, log, peer_directory, privileges, transport};
+use bpffs_pinner::watchdog::Watchdog;
+use bpffs_pinner::{listen, lock, log, peer_directory, privileges, transport};
 use clap::Parser;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use landlock::RulesetStatus;
 use rustix::thread::CapabilitySet;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -41,6 +44,15 @@ fn main() -> ExitCode {
     if config.command == Some(Command::Probe) {
         print_features();
         return ExitCode::SUCCESS;
+    }
+    if config.command == Some(Command::Ping) {
+        return match ping(&config.socket) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problem) => {
+                say(&problem);
+                ExitCode::FAILURE
+            }
+        };
     }
     if let Err(problem) = config.validate() {
         return usage(&problem);
@@ -87,9 +99,11 @@ fn start(config: Config) -> Result<(), Failure> {
     }
     let nobody = Nobody::start()?;
     privileges::keep_only(kept)?;
+    let reach = lock::reach()?;
+    lock::size()?;
     // Whatever starts a thread comes after: a thread keeps what it is born with.
     let log = log::start(config.log_level)?;
-    let served = run(config, nobody);
+    let served = run(config, nobody, reach, log.clone());
     if let Err(Failure::Other(problem)) = &served {
         tracing::error!(error = problem, "stopped");
     }
@@ -97,35 +111,27 @@ fn start(config: Config) -> Result<(), Failure> {
     served
 }
 
-fn run(config: Config, nobody: Nobody) -> Result<(), Failure> {
+fn run(config: Config, nobody: Nobody, reach: RulesetStatus, log: Log) -> Result<(), Failure> {
     let features = nobody.probe();
     for directory in &config.peer_dirs {
         peer_directory::give(directory, config.peer_uid)
             .map_err(|problem| Failure::Usage(format!("--peer-dir: {problem}")))?;
     }
-    allow_descriptors();
     let limits =
         Limits { maps: config.created_maps_max, memory: config.created_memory_max, workspaces: config.workspaces_max };
     let sources = Sources::new(config.pin_roots, Store::open_or_mount(config.store_dir, limits)?);
     let kubelet = Kubelet::open(&config.kubelet_dir, config.driver_name)?;
     let publisher = Publisher::new(kubelet, sources, Composer::new()?);
-    let service = Service::new(publisher, features);
+    let watchdog = Watchdog::start(Duration::from_secs(config.hang_limit.into()), log)?;
+    let service = Service::new(publisher, features, watchdog);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(KERNEL_THREADS).build()?;
-    let served = runtime.block_on(serve(service, &config.socket, config.peer_uid));
+    let served = runtime.block_on(serve(service, &config.socket, config.peer_uid, reach));
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
 }
 
-/// A volume has a map for each file while it is made, and many systems let a process have 1,024 unless it asks for more.
-fn allow_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!(error = %error, "setrlimit(NOFILE)");
-    }
-}
-
-async fn serve(service: Service, socket: &Path, peer_uid: u32) -> Result<(), Failure> {
+async fn serve(service: Service, socket: &Path, peer_uid: u32, reach: RulesetStatus) -> Result<(), Failure> {
     // Before there is a socket: a signal must not end the process with its socket left behind.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (_socket, listener) = listen::listen(socket, peer_uid).map_err(|error| Failure::Usage(error.to_string()))?;
@@ -136,7 +142,8 @@ async fn serve(service: Service, socket: &Path, peer_uid: u32) -> Result<(), Fai
         tracing::info!("stopping");
         let _ = stopping.send(());
     };
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), peerUid = peer_uid, "serving");
+    lock::calls()?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), peerUid = peer_uid, landlock = ?reach, "serving");
     let server = transport::serve(service, listener, peer_uid, drain);
     tokio::select! {
         ended = server => Ok(ended?),

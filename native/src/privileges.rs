@@ -2,8 +2,9 @@
 
 use rustix::io::Errno;
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, remove_capability_from_bounding_set,
-    set_capabilities, set_no_new_privs,
+    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, capabilities, capabilities_secure_bits,
+    clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities, set_capabilities_secure_bits,
+    set_no_new_privs,
 };
 
 use crate::sys::{Context, Result};
@@ -21,8 +22,17 @@ pub fn missing(wanted: CapabilitySet) -> Result<Vec<String>> {
     Ok((wanted - effective).iter_names().map(|(name, _)| format!("CAP_{name}")).collect())
 }
 
+/// Being root means nothing by itself, and these bits cannot be changed again.
+const ROOT_IS_NOBODY: CapabilitiesSecureBits = CapabilitiesSecureBits::NO_ROOT
+    .union(CapabilitiesSecureBits::NO_ROOT_LOCKED)
+    .union(CapabilitiesSecureBits::NO_SETUID_FIXUP)
+    .union(CapabilitiesSecureBits::NO_SETUID_FIXUP_LOCKED)
+    .union(CapabilitiesSecureBits::KEEP_CAPS_LOCKED)
+    .union(CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE)
+    .union(CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED);
+
 /// Leaves the calling thread, and those it will start, with the capabilities `kept` at most, for good: they are taken from
-/// the bounding set too, and no program that is executed can bring any back.
+/// the bounding set too, being root gives none, and no program that is executed can bring any back.
 ///
 /// # Errors
 /// `EPERM` without `CAP_SETPCAP`, unless they are gone already.
@@ -42,6 +52,9 @@ pub fn keep_only(kept: CapabilitySet) -> Result<()> {
             Err(Errno::INVAL) => break,
             Err(errno) => return Err(errno).call("prctl(PR_CAPBSET_READ)", || number.to_string()),
         }
+    }
+    if capabilities_secure_bits().call("prctl(PR_GET_SECUREBITS)", String::new)? != ROOT_IS_NOBODY {
+        set_capabilities_secure_bits(ROOT_IS_NOBODY).call("prctl(PR_SET_SECUREBITS)", String::new)?;
     }
     clear_ambient_capability_set().call("prctl(PR_CAP_AMBIENT)", String::new)?;
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };

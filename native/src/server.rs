@@ -12,6 +12,7 @@ use crate::kubelet::Kubelet;
 use crate::probe::Feature;
 use crate::request::{Source, Volume, Workspace, kept_volume_id, target_path, volume_id};
 use crate::volume::Publisher;
+use crate::watchdog::Watchdog;
 use crate::{answer, api, log};
 
 /// The service.
@@ -21,14 +22,15 @@ pub struct Service {
     targets: Targets,
     features: Vec<Feature>,
     unable: Option<String>,
+    watchdog: Watchdog,
 }
 
 impl Service {
-    /// A service for a kernel with these features.
+    /// A service for a kernel with these features. Who starts the watchdog has it notice calls that hang.
     #[must_use]
-    pub fn new(publisher: Publisher, features: Vec<Feature>) -> Self {
+    pub fn new(publisher: Publisher, features: Vec<Feature>, watchdog: Watchdog) -> Self {
         let unable = crate::probe::missing(&features);
-        Self { publisher: Arc::new(publisher), targets: Targets::default(), features, unable }
+        Self { publisher: Arc::new(publisher), targets: Targets::default(), features, unable, watchdog }
     }
 
     fn kubelet(&self) -> &Kubelet {
@@ -65,8 +67,9 @@ impl Service {
             }
         };
         let _waiting = line.waiting();
-        let publisher = Arc::clone(&self.publisher);
+        let (publisher, watchdog) = (Arc::clone(&self.publisher), self.watchdog.clone());
         let work = move || {
+            let _watched = watchdog.watch(line.method());
             let answer = work(&publisher, parsed, &mut line).map_err(Status::from);
             line.end(answer.as_ref().err());
             answer

@@ -15,6 +15,7 @@ use bpffs_pinner::probe::probe;
 use bpffs_pinner::request::Volume;
 use bpffs_pinner::server::Service;
 use bpffs_pinner::tree::compose::Composer;
+use bpffs_pinner::watchdog::Watchdog;
 use rustix::process::Signal;
 use tokio::runtime::{Builder, Runtime};
 use tonic::transport::Channel;
@@ -27,7 +28,7 @@ use crate::support::{assert_refused, mounts};
 
 /// A service whose only thread for the kernel is held up until the sender is dropped.
 pub fn held_up(node: &Node) -> (Service, Runtime, Sender<()>) {
-    let service = Service::new(node.publisher(Composer::new().unwrap()), probe());
+    let service = Service::new(node.publisher(Composer::new().unwrap()), probe(), Watchdog::default());
     let runtime = Builder::new_current_thread().max_blocking_threads(1).enable_all().build().unwrap();
     let (release, held) = channel::<()>();
     runtime.spawn_blocking(move || held.recv());

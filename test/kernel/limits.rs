@@ -17,6 +17,7 @@ use bpffs_pinner::probe::probe;
 use bpffs_pinner::server::Service;
 use bpffs_pinner::transport;
 use bpffs_pinner::tree::compose::Composer;
+use bpffs_pinner::watchdog::Watchdog;
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use prost::Message;
@@ -180,7 +181,7 @@ fn calls_that_wait_are_bounded() {
     const MORE: usize = 6;
     let node = Node::without_pinner();
     let (_flows, flows) = node.map("flows", 1);
-    let service = Service::new(node.publisher(Composer::new().unwrap()), probe());
+    let service = Service::new(node.publisher(Composer::new().unwrap()), probe(), Watchdog::default());
     let runtime = Builder::new_current_thread().max_blocking_threads(1).enable_all().build().unwrap();
     let (release, held) = channel::<()>();
     runtime.spawn_blocking(move || held.recv());

@@ -12,15 +12,29 @@ use rustix::io::Errno;
 
 use super::{Context, Result, last_errno};
 
-const MAP_CREATE: libc::c_int = 0;
-const MAP_LOOKUP_ELEM: libc::c_int = 1;
-const OBJ_PIN: libc::c_int = 6;
-const OBJ_GET: libc::c_int = 7;
-const PROG_GET_NEXT_ID: libc::c_int = 11;
-const MAP_GET_NEXT_ID: libc::c_int = 12;
-const PROG_GET_FD_BY_ID: libc::c_int = 13;
-const MAP_GET_FD_BY_ID: libc::c_int = 14;
-const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
+const MAP_CREATE: u32 = 0;
+const MAP_LOOKUP_ELEM: u32 = 1;
+const OBJ_PIN: u32 = 6;
+const OBJ_GET: u32 = 7;
+const PROG_GET_NEXT_ID: u32 = 11;
+const MAP_GET_NEXT_ID: u32 = 12;
+const PROG_GET_FD_BY_ID: u32 = 13;
+const MAP_GET_FD_BY_ID: u32 = 14;
+const OBJ_GET_INFO_BY_FD: u32 = 15;
+
+/// Loads a program, which the pinner never does.
+pub const PROG_LOAD: u32 = 5;
+/// What is asked of `bpf(2)` while the pinner serves.
+pub const COMMANDS: [u32; 8] = [
+    MAP_CREATE,
+    OBJ_PIN,
+    OBJ_GET,
+    PROG_GET_NEXT_ID,
+    MAP_GET_NEXT_ID,
+    PROG_GET_FD_BY_ID,
+    MAP_GET_FD_BY_ID,
+    OBJ_GET_INFO_BY_FD,
+];
 
 const BPF_F_RDONLY: u32 = 1 << 3;
 
@@ -119,7 +133,7 @@ fn object_name(bytes: &[u8]) -> &str {
 }
 
 /// The one place that calls `bpf(2)`.
-fn bpf<T>(command: libc::c_int, attributes: &mut T) -> rustix::io::Result<RawFd> {
+fn bpf<T>(command: u32, attributes: &mut T) -> rustix::io::Result<RawFd> {
     let size = size_of::<T>();
     // SAFETY: `attributes` is a live, exclusive reference to a C struct of `size` bytes, as the command expects it; the
     // pointers inside outlive this call because the callers borrow what they point to.
@@ -130,7 +144,7 @@ fn bpf<T>(command: libc::c_int, attributes: &mut T) -> rustix::io::Result<RawFd>
     RawFd::try_from(result).map_err(|_| Errno::OVERFLOW)
 }
 
-fn bpf_fd<T>(command: libc::c_int, attributes: &mut T) -> rustix::io::Result<OwnedFd> {
+fn bpf_fd<T>(command: u32, attributes: &mut T) -> rustix::io::Result<OwnedFd> {
     let fd = bpf(command, attributes)?;
     // SAFETY: the commands given here answer with a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -254,7 +268,7 @@ struct IdAttributes {
     open_flags: u32,
 }
 
-fn ids(command: libc::c_int, call: &'static str, after: u32) -> impl Iterator<Item = Result<u32>> {
+fn ids(command: u32, call: &'static str, after: u32) -> impl Iterator<Item = Result<u32>> {
     let mut last = Some(after);
     std::iter::from_fn(move || {
         let mut attributes = IdAttributes { id: last?, next_id: 0, open_flags: 0 };
@@ -281,7 +295,7 @@ pub fn program_ids(after: u32) -> impl Iterator<Item = Result<u32>> {
     ids(PROG_GET_NEXT_ID, "bpf(PROG_GET_NEXT_ID)", after)
 }
 
-fn by_id(command: libc::c_int, call: &'static str, id: u32, open_flags: u32) -> Result<Option<OwnedFd>> {
+fn by_id(command: u32, call: &'static str, id: u32, open_flags: u32) -> Result<Option<OwnedFd>> {
     let opened = bpf_fd(command, &mut IdAttributes { id, next_id: 0, open_flags });
     match opened {
         Ok(fd) => Ok(Some(fd)),

@@ -19,6 +19,7 @@ use bpffs_pinner::store::{Limits, Store};
 use bpffs_pinner::transport;
 use bpffs_pinner::tree::compose::Composer;
 use bpffs_pinner::volume::Publisher;
+use bpffs_pinner::watchdog::Watchdog;
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
@@ -67,7 +68,7 @@ impl Node {
     /// With the service on a thread of this process, composing in the way of kernels before 6.15.
     pub fn composing_in_namespace() -> Self {
         let mut node = Self::without_pinner();
-        let service = Service::new(node.publisher(Composer::in_namespace().unwrap()), probe());
+        let service = Service::new(node.publisher(Composer::in_namespace().unwrap()), probe(), Watchdog::default());
         let listener = UnixListener::bind(&node.socket).unwrap();
         listener.set_nonblocking(true).unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -169,6 +170,11 @@ impl Node {
     /// Sends a signal that ends the pinner, and waits for the end.
     pub fn stop_by(&mut self, signal: Signal) -> ExitStatus {
         self.signal(signal);
+        self.wait()
+    }
+
+    /// Waits until the pinner has ended by itself.
+    pub fn wait(&mut self) -> ExitStatus {
         let Pinner::Process(mut child) = std::mem::replace(&mut self.pinner, Pinner::None) else { unreachable!() };
         self.client = None;
         child.wait().unwrap()

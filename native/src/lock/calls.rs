@@ -1,0 +1,110 @@
+//! The system calls that serving takes.
+//!
+//! Two filters, of which the kernel takes the stricter answer. A call that only somebody else's code would make ends the
+//! process, and the kernel logs it. Any other that is not on the list is refused with `EPERM`: should a library come to make
+//! one, one request fails and says so, and not all of them.
+
+use std::collections::BTreeMap;
+
+use libc::c_long;
+use seccompiler::{
+    BpfProgram, Error, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    apply_filter_all_threads,
+};
+
+use crate::sys::bpf::{self, COMMANDS};
+
+/// `statmount(2)` and `listmount(2)`, which libc does not know yet; the same everywhere.
+const STATMOUNT: c_long = 457;
+const LISTMOUNT: c_long = 458;
+
+/// What serving takes, whatever the arguments.
+#[rustfmt::skip]
+const ALLOWED: &[c_long] = &[
+    // Mounts.
+    libc::SYS_fsopen, libc::SYS_fsconfig, libc::SYS_fsmount, libc::SYS_fspick, libc::SYS_open_tree, libc::SYS_move_mount,
+    libc::SYS_mount_setattr, libc::SYS_mount, libc::SYS_umount2, STATMOUNT, LISTMOUNT,
+    // Files.
+    libc::SYS_openat, libc::SYS_openat2, libc::SYS_close, libc::SYS_dup, libc::SYS_dup3, libc::SYS_fcntl, libc::SYS_read,
+    libc::SYS_pread64, libc::SYS_readv, libc::SYS_write, libc::SYS_writev, libc::SYS_lseek, libc::SYS_getdents64,
+    libc::SYS_readlinkat, libc::SYS_statx, libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statfs, libc::SYS_fstatfs,
+    libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_getcwd, libc::SYS_mkdirat, libc::SYS_mknodat, libc::SYS_unlinkat,
+    libc::SYS_fchmod, libc::SYS_fchmodat, libc::SYS_fchown, libc::SYS_fchownat, libc::SYS_utimensat, libc::SYS_umask,
+    // The connections that come in by the socket that is there.
+    libc::SYS_accept4, libc::SYS_recvfrom, libc::SYS_recvmsg, libc::SYS_sendto, libc::SYS_sendmsg, libc::SYS_getsockopt,
+    libc::SYS_getsockname, libc::SYS_getpeername, libc::SYS_shutdown, libc::SYS_epoll_ctl, libc::SYS_epoll_pwait,
+    libc::SYS_ppoll, libc::SYS_eventfd2,
+    // Threads, memory, time.
+    libc::SYS_clone, libc::SYS_clone3, libc::SYS_set_robust_list, libc::SYS_rseq, libc::SYS_set_tid_address,
+    libc::SYS_futex, libc::SYS_sched_yield, libc::SYS_sched_getaffinity, libc::SYS_gettid, libc::SYS_getpid,
+    libc::SYS_sigaltstack, libc::SYS_rt_sigaction, libc::SYS_rt_sigprocmask, libc::SYS_rt_sigreturn, libc::SYS_tgkill,
+    libc::SYS_restart_syscall, libc::SYS_exit, libc::SYS_exit_group, libc::SYS_mmap, libc::SYS_munmap, libc::SYS_mremap,
+    libc::SYS_mprotect, libc::SYS_madvise, libc::SYS_brk, libc::SYS_clock_gettime, libc::SYS_clock_getres,
+    libc::SYS_clock_nanosleep, libc::SYS_nanosleep, libc::SYS_gettimeofday, libc::SYS_getcpu, libc::SYS_getrandom,
+    libc::SYS_uname, libc::SYS_getuid, libc::SYS_geteuid, libc::SYS_getgid, libc::SYS_getegid, libc::SYS_prlimit64,
+    libc::SYS_sysinfo,
+];
+
+/// The older forms of some of them, which are still the ones that libraries call on this architecture.
+#[cfg(target_arch = "x86_64")]
+#[rustfmt::skip]
+const OLDER: &[c_long] = &[
+    libc::SYS_open, libc::SYS_readlink, libc::SYS_stat, libc::SYS_lstat, libc::SYS_access, libc::SYS_mkdir, libc::SYS_rmdir,
+    libc::SYS_unlink, libc::SYS_chmod, libc::SYS_epoll_wait, libc::SYS_poll, libc::SYS_time,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const OLDER: &[c_long] = &[];
+
+/// What only somebody else's code would call: other programs, other processes, other sockets, other namespaces, other
+/// privileges, the kernel itself.
+#[rustfmt::skip]
+const DEADLY: &[c_long] = &[
+    libc::SYS_execve, libc::SYS_execveat, libc::SYS_ptrace, libc::SYS_process_vm_readv, libc::SYS_process_vm_writev,
+    libc::SYS_pidfd_getfd, libc::SYS_kill, libc::SYS_socket, libc::SYS_socketpair, libc::SYS_connect, libc::SYS_bind,
+    libc::SYS_listen, libc::SYS_unshare, libc::SYS_setns, libc::SYS_pivot_root, libc::SYS_chroot, libc::SYS_capset,
+    libc::SYS_setuid, libc::SYS_setgid, libc::SYS_setresuid, libc::SYS_setresgid, libc::SYS_setgroups,
+    libc::SYS_open_by_handle_at, libc::SYS_init_module, libc::SYS_finit_module, libc::SYS_delete_module,
+    libc::SYS_kexec_load, libc::SYS_kexec_file_load, libc::SYS_reboot, libc::SYS_perf_event_open, libc::SYS_userfaultfd,
+    libc::SYS_io_uring_setup, libc::SYS_add_key, libc::SYS_request_key, libc::SYS_keyctl, libc::SYS_memfd_create,
+];
+
+/// From now on no thread of this process makes other system calls than those that serving takes.
+///
+/// # Errors
+/// Where the kernel takes no filter.
+pub fn calls() -> Result<(), Error> {
+    for filter in [deadly()?, allowed()?] {
+        apply_filter_all_threads(&filter)?;
+    }
+    Ok(())
+}
+
+fn deadly() -> Result<BpfProgram, Error> {
+    let mut rules: BTreeMap<_, _> = DEADLY.iter().map(|&call| (call, Vec::new())).collect();
+    rules.insert(libc::SYS_bpf, vec![first_argument(bpf::PROG_LOAD)?]);
+    compile(rules, SeccompAction::Allow, SeccompAction::KillProcess)
+}
+
+fn allowed() -> Result<BpfProgram, Error> {
+    // From sys/prctl.h: the names of threads and, for glibc, of memory.
+    const NAMES: [u32; 2] = [libc::PR_SET_NAME.cast_unsigned(), 0x5356_4d41];
+    let mut rules: BTreeMap<_, _> = ALLOWED.iter().chain(OLDER).map(|&call| (call, Vec::new())).collect();
+    rules.insert(libc::SYS_bpf, COMMANDS.into_iter().map(first_argument).collect::<Result<_, _>>()?);
+    rules.insert(libc::SYS_prctl, NAMES.into_iter().map(first_argument).collect::<Result<_, _>>()?);
+    let refused = SeccompAction::Errno(libc::EPERM.cast_unsigned());
+    compile(rules, refused, SeccompAction::Allow)
+}
+
+fn first_argument(value: u32) -> Result<SeccompRule, Error> {
+    let is = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value.into())?;
+    Ok(SeccompRule::new(vec![is])?)
+}
+
+fn compile(
+    rules: BTreeMap<c_long, Vec<SeccompRule>>,
+    otherwise: SeccompAction,
+    then: SeccompAction,
+) -> Result<BpfProgram, Error> {
+    let architecture = std::env::consts::ARCH.try_into()?;
+    Ok(SeccompFilter::new(rules, otherwise, then, architecture)?.try_into()?)
+}
