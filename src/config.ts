@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import type { DoctorConfig } from './cli/doctor.ts';
+import type { ReleaseMapConfig } from './cli/release-map.ts';
 import { type ClusterConfig, type ClusterFlags, cluster, kubeconfig, parseCluster } from './cluster-flags.ts';
 import { BadConfiguration } from './errors.ts';
 import {
@@ -181,6 +182,15 @@ export function controllerCommand(run: (config: ControllerConfig) => Promise<voi
     const store = inCluster ?? { kind: 'directory' as const, directory: needed('--volumes', directory) };
     return run(Object.freeze({ ...toConfig(flags), store, defaultNode: flags.defaultNode }));
   });
+}
+
+/** The `release-map` command: which map, and who keeps it. */
+export function releaseMapCommand(run: (config: ReleaseMapConfig) => Promise<void>): Command {
+  return new Command('release-map')
+    .description('give up the map that the driver has made on this node for a BpfMap, once no volume has it')
+    .argument('<name>', 'of the BpfMap')
+    .addOption(pinnerEndpoint())
+    .action((name: string, flags: { pinnerEndpoint: string }) => run({ ...flags, name }));
 }
 
 /** The `doctor` command: where to look; the flags that `node` has too are the same. */

@@ -1,8 +1,8 @@
 import { realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { controllerCommand, demoCommand, doctorCommand, nodeCommand } from './config.ts';
-import { BadConfiguration } from './errors.ts';
+import { controllerCommand, demoCommand, doctorCommand, nodeCommand, releaseMapCommand } from './config.ts';
+import { BadConfiguration, CallError } from './errors.ts';
 import { version } from './version.ts';
 
 /** sysexits.h: EX_USAGE, the configuration cannot be used. */
@@ -34,6 +34,12 @@ const program = new Command('csi-driver-bpffs')
     }),
   )
   .addCommand(
+    releaseMapCommand(async (config) => {
+      const { releaseMap } = await import('./cli/release-map.ts');
+      await releaseMap(config);
+    }),
+  )
+  .addCommand(
     doctorCommand(async (config) => {
       const { doctor } = await import('./cli/doctor.ts');
       process.exitCode = (await doctor(root, config)) ? 0 : 1;
@@ -51,6 +57,10 @@ program.parseAsync().catch((error: unknown) => {
   if (error instanceof BadConfiguration) {
     for (const problem of error.problems) process.stderr.write(`csi-driver-bpffs: ${problem}\n`);
     process.exit(BAD_CONFIGURATION);
+  }
+  if (error instanceof CallError) {
+    process.stderr.write(`csi-driver-bpffs: ${error.message}\n`);
+    process.exit(1);
   }
   if (!(error instanceof CommanderError)) throw error;
   process.exit(error.exitCode === 0 ? 0 : BAD_CONFIGURATION);

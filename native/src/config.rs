@@ -22,7 +22,7 @@ pub struct Config {
     /// Touch a volume only where the kubelet's `vol_data.json` beside the target names this driver, and the volume
     #[arg(long, env = "PINNER_DRIVER_NAME")]
     pub driver_name: Option<String>,
-    /// Directory for the maps that the pinner makes; a bpffs is mounted there unless it lies on one
+    /// Directory for the maps that the pinner makes; the store, a bpffs, is mounted there unless it is
     #[arg(long, env = "PINNER_STORE_DIR", default_value = "/run/csi-driver-bpffs/store")]
     pub store_dir: PathBuf,
     /// Directory beneath which a pinned source may lie; may be given several times

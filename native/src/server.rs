@@ -1,5 +1,6 @@
 //! The gRPC service: one kernel transaction on a thread of its own, one log line.
 
+use std::ffi::CString;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
@@ -10,7 +11,7 @@ use crate::call::{Line, Targets};
 use crate::error::{Error, Result};
 use crate::kubelet::Kubelet;
 use crate::probe::Feature;
-use crate::request::{Source, Volume, Workspace, kept_volume_id, target_path, volume_id};
+use crate::request::{Source, Volume, Workspace, kept_volume_id, map_name, target_path, volume_id};
 use crate::volume::Publisher;
 use crate::watchdog::Watchdog;
 use crate::{answer, api, log};
@@ -187,10 +188,19 @@ impl Pinner for Service {
         let id = request.into_inner().volume_id;
         let line = line.about(&id, "");
         let parse = |_: &Self, _: &mut Line| kept_volume_id("volume_id", id);
-        self.call(line, parse, |publisher, id, _| {
-            publisher.sources.store.release(&id).map(|()| api::ReleaseVolumeResponse {})
-        })
-        .await
+        self.call(line, parse, |publisher, id, _| publisher.release(&id).map(|()| api::ReleaseVolumeResponse {})).await
+    }
+
+    async fn release_map(
+        &self,
+        mut request: Request<api::ReleaseMapRequest>,
+    ) -> std::result::Result<Response<api::ReleaseMapResponse>, Status> {
+        let line = Line::of(&mut request, "ReleaseMap");
+        let parse = |_: &Self, _: &mut Line| map_name(&request.into_inner().name);
+        let work = |publisher: &Publisher, name: CString, _: &mut Line| {
+            publisher.release_map(&name).map(|()| api::ReleaseMapResponse {})
+        };
+        self.call(line, parse, work).await
     }
 
     async fn describe_map(

@@ -1,7 +1,7 @@
 import type { Source } from '../rpc/generated/pinner.ts';
 import type { BpfMapObject } from './bpf-map-schema.ts';
 import type { BpfMap, MapSource } from './catalog.ts';
-import { toCreatedMap } from './created-map.ts';
+import { nameInStore, toCreatedMap } from './created-map.ts';
 
 /** A valid object as the rest of the driver has it; `fileName` is FILE_NAME. */
 export function fromBpfMap(object: BpfMapObject, fileName: string): BpfMap {
@@ -24,5 +24,5 @@ function toSource({ metadata, spec: { source } }: BpfMapObject): MapSource {
   }
   if (created === undefined) throw new TypeError('the schema lets no empty source through');
   // "_" is in no object's name, so that two names cannot meet in the store.
-  return onNode({ $case: 'created', value: toCreatedMap(created, metadata.name.replaceAll('.', '_'), '') });
+  return onNode({ $case: 'created', value: toCreatedMap(created, nameInStore(metadata.name), '') });
 }

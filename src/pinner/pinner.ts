@@ -13,6 +13,7 @@ import {
   type PublishVolumeRequest,
   type PublishVolumeResponse,
   type PublishWorkspaceRequest,
+  type ReleaseMapRequest,
   type ReleaseVolumeRequest,
   type UnpublishVolumeRequest,
 } from '../rpc/generated/pinner.ts';
@@ -31,6 +32,7 @@ export interface Pinner {
   listVolumes(limits: CallLimits): Promise<ListVolumesResponse>;
   listKeptVolumes(limits: CallLimits): Promise<ListKeptVolumesResponse>;
   releaseVolume(request: ReleaseVolumeRequest, limits: CallLimits): Promise<void>;
+  releaseMap(request: ReleaseMapRequest, limits: CallLimits): Promise<void>;
   describeMap(request: DescribeMapRequest, limits: CallLimits): Promise<DescribeMapResponse>;
   getBudget(limits: CallLimits): Promise<GetBudgetResponse>;
   getNode(limits: CallLimits): Promise<GetNodeResponse>;
@@ -52,6 +54,9 @@ export function createPinner(socket: string): Pinner {
     listKeptVolumes: (limits) => client.call(PinnerService.listKeptVolumes, {}, limits),
     async releaseVolume(request, limits) {
       await client.call(PinnerService.releaseVolume, request, limits);
+    },
+    async releaseMap(request, limits) {
+      await client.call(PinnerService.releaseMap, request, limits);
     },
     describeMap: (request, limits) => client.call(PinnerService.describeMap, request, limits),
     getBudget: (limits) => client.call(PinnerService.getBudget, {}, limits),

@@ -120,6 +120,7 @@ fn workspaces_are_counted() {
     assert_eq!((used(&node), node.kept()), ((0, 0, 1), vec!["one".to_owned()]));
     node.unpublish("one", &node.target("one")).unwrap();
     node.publish_workspace(&wanted("one")).unwrap();
+    node.unpublish("one", &node.target("one")).unwrap();
     node.release("one").unwrap();
     node.publish_workspace(&wanted("two")).unwrap();
 }

@@ -41,71 +41,69 @@ fn maps_belong_to_their_volume(node: &Node) {
     }
 }
 
-fn released_maps_are_gone_and_pods_keep_theirs(node: &Node) {
+/// Whoever calls, no pod is parted from what the next one gets.
+fn what_is_published_is_not_released(node: &Node) {
+    let (maps, workspace) = (shared(node, "pod", "maps"), Workspace::new("pv", &node.pod("other", "pv")));
+    let view = Workspace::new("pv", &node.pod("reader", "pv")).read_only();
+    node.publish_workspace(&workspace).unwrap();
+    map::pin(map::hash("flows", 7).as_fd(), &workspace.target().join("flows")).unwrap();
+    node.publish_workspace(&view).unwrap();
+    node.publish(&maps).unwrap();
+    let before = (mounts::snapshot(&node.kubelet), mounts::snapshot(&node.store));
+    let refused = |id: &str, target: &std::path::Path| {
+        let (what, at) = (format!("volume {id:?} is still published"), target.to_str().unwrap().to_owned());
+        assert_refused(node.release(id), Code::Unavailable, &[&what, &at, "end the pod"]);
+    };
+    refused("pv", &workspace.target());
+    let shows = node.shows_sources("telling that maps are published");
+    if shows {
+        refused("maps", &maps.target());
+    }
+    assert_eq!((mounts::snapshot(&node.kubelet), mounts::snapshot(&node.store)), before);
+
+    node.unpublish("pv", &workspace.target()).unwrap();
+    if shows {
+        refused("pv", &view.target());
+    }
+    node.unpublish("pv", &view.target()).unwrap();
+    node.release("pv").unwrap();
+    node.unpublish("maps", &maps.target()).unwrap();
+    node.release("maps").unwrap();
+    assert_eq!(node.kept(), [] as [&str; 0]);
+}
+
+fn what_is_released_is_gone(node: &Node) {
     let [one, two] = ["one", "two"].map(|pv| shared(node, "pod", pv));
+    let workspace = Workspace::new("pv", &node.pod("other", "pv"));
     for wanted in [&one, &two] {
         node.publish(wanted).unwrap();
     }
+    node.publish_workspace(&workspace).unwrap();
     let node_wide = Wanted::new("inline", &node.pod("pod", "inline")).write("flows", created("flows", "array"));
     node.publish(&node_wide).unwrap();
-    let (before, others) = (mounts::snapshot(&node.kubelet), mounts::snapshot(&node.kept_at("two")));
-    let first = id(&one);
+    let (first, others) = (id(&one), mounts::snapshot(&node.kept_at("two")));
+    map::pin(map::hash("flows", 7).as_fd(), &workspace.target().join("flows")).unwrap();
+    node.unpublish("one", &one.target()).unwrap();
+    node.unpublish("pv", &workspace.target()).unwrap();
 
     for _ in 0..3 {
         node.release("one").unwrap();
+        node.release("pv").unwrap();
         assert_eq!(node.kept(), ["two"]);
         assert!(!node.kept_at("one").exists());
-    }
-
-    assert_eq!(mounts::snapshot(&node.kubelet), before);
-    assert_eq!(mounts::snapshot(&node.kept_at("two")), others);
-    assert!(node.created("flows").exists());
-    assert_eq!(id(&one), first);
-    node.release("never-there").unwrap();
-
-    // A map of another definition may take its place now.
-    let other = Wanted::new("one", &node.pod("later", "one")).write("flows", created_for("one", "flows", "array"));
-    assert_eq!(node.publish(&other).unwrap(), Outcome::Created);
-    assert_ne!(id(&other), first);
-}
-
-fn a_released_workspace_is_gone_and_pods_keep_theirs(node: &Node) {
-    let wanted = Workspace::new("pv", &node.pod("pod", "pv"));
-    let view = Workspace::new("pv", &node.pod("reader", "pv")).read_only();
-    node.publish_workspace(&wanted).unwrap();
-    map::pin(map::hash("flows", 7).as_fd(), &wanted.target().join("flows")).unwrap();
-    node.publish_workspace(&view).unwrap();
-    assert_eq!(node.kept(), ["pv"]);
-    let before = mounts::snapshot(&node.kubelet);
-    if !node.shows_sources("a workspace that is released while it is published") {
-        let target = wanted.target();
-        let parts = ["workspace \"pv\" is still published at", target.to_str().unwrap(), "end the pod"];
-        assert_refused(node.release("pv"), Code::Unavailable, &parts);
-        assert_eq!(mounts::snapshot(&node.kubelet), before);
-        node.unpublish("pv", &target).unwrap();
-        node.release("pv").unwrap();
-        assert!(!node.kept_at("pv").exists());
-        return;
-    }
-
-    for _ in 0..3 {
-        node.release("pv").unwrap();
-        assert_eq!(node.kept(), [] as [&str; 0]);
-        assert!(!node.kept_at("pv").exists());
         assert_eq!(mounts::beneath(&node.store).len(), 1);
     }
 
-    assert_eq!(mounts::snapshot(&node.kubelet), before);
-    let flows = map::open_writable(&wanted.target().join("flows")).unwrap();
-    assert_eq!(map::lookup(flows.as_fd(), 1), Ok(7));
-    map::open_read_only(&view.target().join("flows")).unwrap();
-    // What the next pod gets is a new one.
+    assert_eq!(mounts::snapshot(&node.kept_at("two")), others);
+    assert!(node.created("flows").exists());
+    node.release("never-there").unwrap();
+    // A map of another definition may take its place now, and a workspace begins empty.
+    let other = Wanted::new("one", &node.pod("later", "one")).write("flows", created_for("one", "flows", "array"));
+    assert_eq!(node.publish(&other).unwrap(), Outcome::Created);
+    assert_ne!(id(&other), first);
     let next = Workspace::new("pv", &node.pod("next", "pv"));
     assert_eq!(node.publish_workspace(&next).unwrap(), Outcome::Created);
     assert_eq!(names(&next.target()).len(), 0);
-    // As its volume is to who reads it; the loader of before is not asked any more.
-    assert_eq!(node.publish_workspace(&view).unwrap(), Outcome::Replaced);
-    assert_eq!(names(&view.target()).len(), 0);
 }
 
 fn an_id_is_for_maps_or_for_a_workspace(node: &Node) {
@@ -134,10 +132,11 @@ fn a_directory_that_was_left_empty_is_used_and_released(node: &Node) {
         fs::create_dir(node.kept_at(id)).unwrap();
     }
     assert_eq!(node.kept(), ["one", "three", "two"]);
-    node.publish(&shared(node, "pod", "one")).unwrap();
+    let maps = shared(node, "pod", "one");
+    node.publish(&maps).unwrap();
     let workspace = Workspace::new("two", &node.pod("pod", "two"));
     node.publish_workspace(&workspace).unwrap();
-    // Kernels before 5.17 release no workspace that is published.
+    node.unpublish("one", &maps.target()).unwrap();
     node.unpublish("two", &workspace.target()).unwrap();
     for id in ["one", "two", "three"] {
         node.release(id).unwrap();
@@ -201,8 +200,8 @@ fn what_the_kernel_refuses_keeps_nothing(node: &Node) {
 
 both_ways!(
     maps_belong_to_their_volume,
-    released_maps_are_gone_and_pods_keep_theirs,
-    a_released_workspace_is_gone_and_pods_keep_theirs,
+    what_is_published_is_not_released,
+    what_is_released_is_gone,
     an_id_is_for_maps_or_for_a_workspace,
     a_directory_that_was_left_empty_is_used_and_released,
     what_is_not_its_own_is_left_alone,
@@ -285,7 +284,13 @@ fn calls_that_race_with_a_release_get_a_whole_volume_or_none() {
                 release("maps"),
                 tokio::spawn(async move { a.publish_volume(one).await.map(drop) }),
                 release("pv"),
-                tokio::spawn(async move { b.publish_workspace(two).await.map(drop) }),
+                tokio::spawn(async move {
+                    let mut answer = b.publish_workspace(two.clone()).await;
+                    while answer.as_ref().is_err_and(|status| status.code() == Code::Aborted) {
+                        answer = b.publish_workspace(two.clone()).await;
+                    }
+                    answer.map(drop)
+                }),
                 release("maps"),
                 release("pv"),
             ];
@@ -296,7 +301,9 @@ fn calls_that_race_with_a_release_get_a_whole_volume_or_none() {
             answers
         });
         for answer in answers {
-            answer.unwrap_or_else(|status| panic!("in round {round}: {status:?}"));
+            // Who comes after the publish is told that it is published.
+            let released = answer.map_or_else(|status| status.code() == Code::Unavailable, |()| true);
+            assert!(released, "in round {round}");
         }
         assert!(maps.target().join("flows").exists());
         assert_eq!(mounts::at(&workspace.target()).len(), 1);

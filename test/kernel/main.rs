@@ -35,6 +35,7 @@ mod sources_loaded;
 mod sources_pinned;
 mod sources_workspace;
 mod start;
+mod store;
 mod support;
 mod swap;
 mod target;

@@ -160,13 +160,13 @@ fn a_new_generation_has_no_map_to_read_beside_a_workspace(node: &Node) {
 }
 
 /// Kept no more, it can still be written to by the pod that has it.
-fn a_workspace_that_was_released_counts(node: &Node) {
-    if !node.shows_sources("a workspace that was released beside maps to read") {
+fn a_workspace_that_is_kept_no_more_counts(node: &Node) {
+    if !node.shows_sources("a workspace that is kept no more beside maps to read") {
         return;
     }
     let workspace = workspace(node, "pod");
     node.publish_workspace(&workspace).unwrap();
-    node.release("pv").unwrap();
+    rustix::mount::unmount(node.kept_at("pv"), rustix::mount::UnmountFlags::DETACH).unwrap();
     assert_refused(node.publish(&maps(node, "pod")), REFUSED, &["workspace \"pv\"", ":rw"]);
 }
 
@@ -215,7 +215,7 @@ both_ways!(
     maps_to_write_and_other_pods_do_not_matter,
     a_workspace_shown_read_only_is_maps_to_read,
     a_new_generation_has_no_map_to_read_beside_a_workspace,
-    a_workspace_that_was_released_counts,
+    a_workspace_that_is_kept_no_more_counts,
     what_is_not_ours_does_not_count,
 );
 

@@ -56,7 +56,22 @@ fn a_workspace_is_refused_at_a_second_target(node: &Node) {
     assert_eq!(node.publish_workspace(&two).unwrap(), Outcome::Created);
 }
 
-both_ways!(a_volume_is_refused_at_a_second_target, a_workspace_is_refused_at_a_second_target);
+/// The kubelet may forget a pod without unpublishing what it had.
+fn what_nobody_unpublishes_is_unmounted_by_hand(node: &Node) {
+    let workspace = |pod: &str| Workspace::new("pv", &node.pod(pod, "pv")).single_target();
+    let (gone, next) = (workspace("gone"), workspace("next"));
+    node.publish_workspace(&gone).unwrap();
+    let way_out = format!("if there is no such pod any more (umount -l {})", gone.0.target_path);
+    assert_refused(node.publish_workspace(&next), REFUSED, &[&way_out]);
+    rustix::mount::unmount(gone.target(), rustix::mount::UnmountFlags::DETACH).unwrap();
+    assert_eq!(node.publish_workspace(&next).unwrap(), Outcome::Created);
+}
+
+both_ways!(
+    a_volume_is_refused_at_a_second_target,
+    a_workspace_is_refused_at_a_second_target,
+    what_nobody_unpublishes_is_unmounted_by_hand,
+);
 
 /// What keeps a workspace in the store is no target, wherever the store lies.
 #[test]

@@ -99,20 +99,56 @@ fn without_a_group_everyone_loads_maps_there_and_keeps_them(node: &Node) {
     assert_eq!(other.run(|| rustix::fs::unlink(wanted.target().join("flows"))), Err(Errno::PERM));
 }
 
-fn the_directory_is_the_next_pods_and_stays_so(node: &Node) {
-    let first = publish(node, "first");
-    let second = Workspace::new("pv", &node.pod("second", "pv")).gid(GROUP);
-    node.publish_workspace(&second).unwrap();
-    assert_eq!(look(&second.target()), (0o770, 0, GROUP));
-
-    for again in [&first, &Workspace(first.0.clone()).gid(1), &second] {
-        assert_eq!(node.publish_workspace(again).unwrap(), Outcome::Unchanged);
-        assert_eq!(look(&first.target()), (0o770, 0, GROUP));
+fn a_second_group_is_refused_while_the_first_has_it(node: &Node) {
+    let wanted = |pod: &str, gid: Option<u32>| {
+        let wanted = Workspace::new("pv", &node.pod(pod, "pv"));
+        gid.map_or(wanted.clone(), |gid| wanted.gid(gid))
+    };
+    for (round, (first, second)) in
+        [(None, Some(GROUP)), (Some(GROUP), None), (Some(GROUP), Some(0)), (None, Some(0))].into_iter().enumerate()
+    {
+        let [one, two] = ["one", "two"].map(|pod| format!("{pod}{round}"));
+        let (one, two, third) = (wanted(&one, first), wanted(&two, second), wanted("third", first));
+        node.publish_workspace(&one).unwrap();
+        let is = look(&one.target());
+        let group = |gid: Option<u32>| gid.map_or("no group".to_owned(), |gid| format!("group {gid}"));
+        let target = one.target();
+        let [has, asks] = [group(first), group(second)];
+        let (has, asks) = (format!("{} for {has}", target.display()), format!("asks for {asks}"));
+        for _ in 0..2 {
+            let parts = ["\"pv\"", has.as_str(), &asks, "the same fsGroup"];
+            assert_refused(node.publish_workspace(&two), Code::FailedPrecondition, &parts);
+            assert_eq!(look(&one.target()), is);
+            assert!(!two.target().exists());
+        }
+        assert_eq!(node.publish_workspace(&wanted(&format!("one{round}"), second)).unwrap(), Outcome::Unchanged);
+        assert_eq!(look(&one.target()), is);
+        node.publish_workspace(&third).unwrap();
+        node.unpublish("pv", &third.target()).unwrap();
+        // A pod that reads has a volume of its own.
+        let view = wanted("view", second).read_only();
+        node.publish_workspace(&view).unwrap();
+        node.unpublish("pv", &one.target()).unwrap();
+        node.publish_workspace(&two).unwrap();
+        assert_ne!(look(&two.target()), is);
+        node.unpublish("pv", &two.target()).unwrap();
+        node.unpublish("pv", &view.target()).unwrap();
     }
+}
 
-    let third = Workspace::new("pv", &node.pod("third", "pv"));
-    node.publish_workspace(&third).unwrap();
-    assert_eq!(look(&first.target()), (0o1777, 0, 0));
+/// What the pods do to the directory is not what they were published with.
+fn a_pod_does_not_decide_whom_a_workspace_is_for(node: &Node) {
+    let first = Workspace::new("pv", &node.pod("first", "pv")).gid(GROUP);
+    node.publish_workspace(&first).unwrap();
+    User::root_with(CapabilitySet::CHOWN | CapabilitySet::FOWNER).run(|| {
+        fs::set_permissions(first.target(), fs::Permissions::from_mode(0o1777)).unwrap();
+        chown(first.target(), Some(0), Some(0)).unwrap();
+    });
+    let other = Workspace::new("pv", &node.pod("other", "pv"));
+    assert_refused(node.publish_workspace(&other), Code::FailedPrecondition, &["the same fsGroup"]);
+    let alike = Workspace::new("pv", &node.pod("alike", "pv")).gid(GROUP);
+    node.publish_workspace(&alike).unwrap();
+    assert_eq!(look(&first.target()), (0o770, 0, GROUP));
 }
 
 /// Uid 0 of a pod may chown, and the pinner without `CAP_FOWNER` could not change the mode of what is not root's.
@@ -125,9 +161,8 @@ fn a_directory_that_was_given_away_is_taken_back(node: &Node) {
     assert_eq!(node.publish_workspace(&first).unwrap(), Outcome::Unchanged);
     assert_eq!(node.list().len(), 1);
 
-    let second = Workspace::new("pv", &node.pod("second", "pv")).gid(GROUP);
-    node.publish_workspace(&second).unwrap();
-    assert_eq!(look(&first.target()), (0o770, 0, GROUP));
+    publish(node, "second");
+    assert_eq!(look(&first.target()), (0o1777, 0, 0));
     node.unpublish("pv", &first.target()).unwrap();
 }
 
@@ -230,7 +265,7 @@ fn one_that_is_kept_no_more_is_still_known(node: &Node) {
     let wanted = publish(node, "pod");
     let (target, flows) = (wanted.target(), map::hash("flows", 1));
     map::pin(flows.as_fd(), &target.join("flows")).unwrap();
-    node.release("pv").unwrap();
+    rustix::mount::unmount(node.kept_at("pv"), rustix::mount::UnmountFlags::DETACH).unwrap();
 
     assert_eq!(node.publish_workspace(&wanted).unwrap(), Outcome::Unchanged);
     assert_eq!(node.list(), [("pv".to_owned(), target.clone())]);
@@ -250,7 +285,8 @@ both_ways!(
     two_workspaces_have_nothing_in_common,
     a_group_loads_its_maps_there,
     without_a_group_everyone_loads_maps_there_and_keeps_them,
-    the_directory_is_the_next_pods_and_stays_so,
+    a_second_group_is_refused_while_the_first_has_it,
+    a_pod_does_not_decide_whom_a_workspace_is_for,
     a_directory_that_was_given_away_is_taken_back,
     mounts_are_named_and_restricted,
     a_workspace_is_listed_and_counted,
@@ -279,7 +315,7 @@ fn a_pinner_that_starts_again_finds_it() {
     assert_eq!(node.kept(), ["pv"]);
 }
 
-/// As where an administrator has it on the `/sys/fs/bpf` of the host.
+/// As where an administrator has it on the `/sys/fs/bpf` of the host. That is not taken for it.
 #[test]
 fn the_store_may_lie_on_another_bpffs() {
     let mut node = Node::without_pinner();
@@ -295,7 +331,7 @@ fn the_store_may_lie_on_another_bpffs() {
         if !pin.exists() {
             map::pin(map::hash("flows", 7).as_fd(), &pin).unwrap();
         }
-        assert_eq!(mounts::at(&node.store).len(), 0);
+        assert_eq!(mounts::at(&node.store).len(), 1);
         assert_eq!(mounts::at(&node.kept_at("pv")).len(), 1);
         assert_eq!(names(&bpffs), ["csi".to_owned()].into());
         node.unpublish("pv", &wanted.target()).unwrap();
@@ -305,7 +341,7 @@ fn the_store_may_lie_on_another_bpffs() {
     assert!(node.kept_at("pv").join("flows").exists());
     node.release("pv").unwrap();
     assert!(!node.kept_at("pv").exists());
-    assert_eq!(mounts::beneath(&node.store), []);
+    assert_eq!(mounts::beneath(&node.store).len(), 1);
 }
 
 #[test]

@@ -161,6 +161,7 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
       kept.delete(volumeId);
       return {};
     }),
+    releaseMap: handle('ReleaseMap', () => ({})),
     listVolumes: handle('ListVolumes', () => ({
       volumes: [...volumes.values(), ...workspaces.values()].map(({ volumeId, targetPath }) => ({
         volumeId,

@@ -86,6 +86,14 @@ pub fn kept_volume_id(field: &str, id: String) -> Result<String> {
     Ok(id)
 }
 
+/// Checks the name of a map that belongs to the node.
+///
+/// # Errors
+/// [`crate::error::Error::InvalidArgument`] naming the field.
+pub fn map_name(name: &str) -> Result<CString> {
+    check::file_name("name", name)
+}
+
 /// Checks a target path: one of those that the kubelet has. Links in it are found when it is opened.
 ///
 /// # Errors

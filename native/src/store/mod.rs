@@ -11,10 +11,11 @@
 mod budget;
 mod maps;
 mod release;
+mod spare;
 mod workspace;
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,12 +24,15 @@ use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags};
 pub use budget::{Limits, Usage};
 
 use self::budget::Budget;
+use self::spare::Spares;
 use crate::error::{Error, Result};
 use crate::sys::mount;
-use crate::sys::mountinfo::Kind;
+use crate::sys::mountinfo::{Kind, Mounts};
 use crate::sys::path::{Entry, ensure_directory, ensure_entry, entries, open_beneath, open_entry, open_subdirectory};
 use crate::sys::{self, Context, possible_cpus};
 
+/// The source of the store's mount, as findmnt shows it.
+const SOURCE: &CStr = c"csi-bpffs-store";
 /// The directory of the maps that belong to the node.
 const CREATED: &CStr = c"created";
 /// The directory with a directory for each persistent volume.
@@ -37,8 +41,9 @@ const VOLUMES: &CStr = c"volumes";
 /// Where things are pinned that outlive the pinner.
 #[derive(Debug)]
 pub struct Store {
-    /// Where it is mounted, or lies on another bpffs.
+    /// Where it is mounted.
     pub directory: PathBuf,
+    spares: Spares,
     /// Held while something of a volume is made or given up.
     changing: Mutex<()>,
     budget: Budget,
@@ -56,22 +61,29 @@ pub enum Kept {
 }
 
 impl Store {
-    /// Opens the store, and mounts a bpffs there unless the directory lies on one already.
+    /// Opens the store, and mounts it unless the pinner's own is there.
     ///
     /// # Errors
     /// When directory or mount cannot be made.
     pub fn open_or_mount(directory: PathBuf, limits: Limits) -> sys::Result<Self> {
         ensure_directory(&directory)?;
         let place = open_beneath(&directory, "".as_ref())?;
-        if mount::file_system(place.as_fd())?.kind != Kind::Bpf {
-            let fresh = mount::detached(c"bpf", &[(c"source", c"csi-bpffs-store"), (c"mode", c"0700")])?;
+        if !is_store(place.as_fd())? {
+            let fresh = mount::detached(c"bpf", &[(c"source", SOURCE), (c"mode", c"0700")])?;
             mount::attach(fresh.as_fd(), place.as_fd(), c"")?;
         }
         let root = open_beneath(&directory, "".as_ref())?;
         for name in [CREATED, VOLUMES] {
             ensure_entry(root.as_fd(), name)?;
         }
-        Ok(Self { directory, changing: Mutex::default(), budget: Budget::new(limits, possible_cpus()?) })
+        let (spares, budget) = (Spares::of(root.as_fd())?, Budget::new(limits, possible_cpus()?));
+        let store = Self { directory, spares, changing: Mutex::default(), budget };
+        for id in store.kept_volumes()? {
+            if let Ok(Kept::Workspace(root)) = store.kept(&id) {
+                store.hold(&id, root.as_fd())?;
+            }
+        }
+        Ok(store)
     }
 
     /// Looks for what is kept of a volume.
@@ -112,7 +124,7 @@ impl Store {
     }
 
     fn subdirectory(&self, name: &CStr) -> sys::Result<OwnedFd> {
-        let root = open_beneath(&self.directory, "".as_ref())?;
+        let root = self.root()?;
         let object = || self.directory.join(name.to_string_lossy().as_ref()).display().to_string();
         open_subdirectory(root.as_fd(), name)?.ok_or(rustix::io::Errno::NOENT).call("open", object)
     }
@@ -120,6 +132,23 @@ impl Store {
     fn change(&self) -> MutexGuard<'_, ()> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a place is the root of a store: a bpffs that says so, whose directory is root's alone. Anybody's bpffs may lie at
+/// the path.
+fn is_store(place: BorrowedFd<'_>) -> sys::Result<bool> {
+    let wanted = StatxFlags::MODE | StatxFlags::UID;
+    let stat = rustix::fs::statx(place, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted)
+        .call("statx", || "the store".to_owned())?;
+    let is_roots = stat.stx_uid == 0 && stat.stx_mode & 0o777 == 0o700;
+    let (_, mount) = Mounts::find(place)?;
+    // Before Linux 5.17 a bpffs does not say where it comes from.
+    Ok(is_roots
+        && stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+        && mount.is_some_and(|mount| {
+            let says_so = mount.source.is_none_or(|source| source.as_bytes() == SOURCE.to_bytes());
+            mount.kind == Kind::Bpf && !mount.is_read_only && says_so
+        }))
 }
 
 /// For an id or name that was checked, and so has no NUL.

@@ -1,29 +1,27 @@
 //! Giving up what is kept of a volume.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
-use super::{Kept, Store, file_name};
+use super::{CREATED, Kept, Store, file_name};
 use crate::error::{Error, Result};
-use crate::sys::mountinfo::Mounts;
-use crate::sys::path::{Entry, entries};
-use crate::sys::{Context, mount};
+use crate::sys::path::{Entry, entries, through_descriptor};
+use crate::sys::{Context, bpf, mount};
 
 impl Store {
     /// Gives up the maps of a volume, or its workspace, and its directory; that there is nothing is success. Pods that have
     /// it published keep it.
     ///
     /// # Errors
-    /// [`Error::Unusable`] or [`Error::NotOurs`] when something is there that the pinner did not make, [`Error::NotYet`]
-    /// when a workspace is published that this kernel could not tell from another's bpffs afterwards.
+    /// [`Error::Unusable`] or [`Error::NotOurs`] when something is there that the pinner did not make.
     pub fn release(&self, volume_id: &str) -> Result<()> {
         let _changing = self.change();
         let (volumes, name) = (self.volumes()?, file_name(volume_id));
-        while let Kept::Workspace(root) = self.kept(volume_id)? {
-            self.refuse_to_forget(root.as_fd(), volume_id)?;
-            drop(root);
+        self.let_go(volume_id);
+        while let Kept::Workspace(_) = self.kept(volume_id)? {
             mount::detach(volumes.as_fd(), &name)?;
         }
         if let Kept::Maps(directory) = self.kept(volume_id)? {
@@ -35,19 +33,26 @@ impl Store {
         }
     }
 
-    /// Where the kernel shows no source of a bpffs, what is kept here is all that tells whose a workspace is.
-    fn refuse_to_forget(&self, root: BorrowedFd<'_>, volume_id: &str) -> Result<()> {
-        let (Mounts::Table(table), Some(kept)) = Mounts::find(root)? else { return Ok(()) };
-        if kept.source.is_some() {
-            return Ok(());
+    /// A map that belongs to the node; `None`: there is none of that name.
+    ///
+    /// # Errors
+    /// Whatever the kernel says.
+    pub fn node_map(&self, name: &CStr) -> Result<Option<OwnedFd>> {
+        match bpf::open_pin(&through_descriptor(self.subdirectory(CREATED)?.as_fd(), name)) {
+            Err(error) if error.errno == Errno::NOENT => Ok(None),
+            map => Ok(Some(map?)),
         }
-        match table.iter().find(|row| row.mount.device == kept.device && !row.target.starts_with(&self.directory)) {
-            None => Ok(()),
-            Some(published) => Err(Error::NotYet(format!(
-                "workspace {volume_id:?} is still published at {}, and this kernel (before Linux 5.17) could not tell it \
-                 from another filesystem afterwards: end the pod that has it",
-                published.target.display()
-            ))),
+    }
+
+    /// Gives up a map that belongs to the node.
+    ///
+    /// # Errors
+    /// Whatever the kernel says.
+    pub fn release_node_map(&self, name: &CStr) -> Result<()> {
+        let _changing = self.change();
+        match rustix::fs::unlinkat(self.subdirectory(CREATED)?, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            unlinked => Ok(unlinked.call("unlink", || name.to_string_lossy().into_owned())?),
         }
     }
 }

@@ -50,6 +50,7 @@ impl Store {
         let fresh = composer.compose(bpffs, tree::ROOT, &[])?;
         let directory = self.volume_directory(volume_id)?;
         mount::attach(fresh.as_fd(), directory.as_fd(), c"")?;
+        self.hold(volume_id, fresh.as_fd())?;
         Ok(fresh)
     }
 

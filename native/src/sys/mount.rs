@@ -118,6 +118,16 @@ pub fn private_copy(tree: BorrowedFd<'_>) -> Result<OwnedFd> {
     Ok(copy)
 }
 
+/// As [`private_copy`], without what is mounted beneath.
+///
+/// # Errors
+/// As [`clone`].
+pub fn private_root(mount: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let copy = clone(mount, c"")?;
+    make_private(copy.as_fd())?;
+    Ok(copy)
+}
+
 fn make_private(tree: BorrowedFd<'_>) -> Result<()> {
     // include/uapi/linux/mount.h: struct mount_attr.
     #[repr(C)]

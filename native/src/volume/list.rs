@@ -1,5 +1,6 @@
 //! The volumes of this node, from the whole mount table. Not for the way of a publish: its cost grows with the table.
 
+use super::observe::Layout;
 use super::whose;
 use crate::kubelet::{Kubelet, Target};
 use crate::store::Store;
@@ -13,6 +14,8 @@ pub struct Listed {
     pub volume_id: String,
     /// Where it is mounted.
     pub target: Target,
+    /// What it is made of.
+    pub layout: Layout,
 }
 
 /// Lists the volumes that the kubelet has here, each target once, in the order of the mount table.
@@ -25,7 +28,7 @@ pub fn list(kubelet: &Kubelet, store: &Store) -> Result<Vec<Listed>> {
     for row in mountinfo::read()? {
         let Some(target) = kubelet.target_in_table(&row.target) else { continue };
         let Some(volume) = whose::volume(&row.mount, || Ok(workspaces.clone()))? else { continue };
-        let listed = Listed { volume_id: volume.id.unwrap_or_default(), target };
+        let listed = Listed { volume_id: volume.id.unwrap_or_default(), target, layout: volume.layout };
         if !volumes.contains(&listed) {
             volumes.push(listed);
         }

@@ -22,6 +22,7 @@ mod mark;
 mod observe;
 mod publish;
 mod publisher;
+mod release;
 mod renew;
 mod siblings;
 mod unpublish;

@@ -34,8 +34,8 @@ pub struct Publisher {
     pub sources: Sources,
     /// How trees are put together.
     pub composer: Composer,
-    /// Held while a volume is attached whose pod, or whose other targets, have a say in it.
-    attaching: Mutex<()>,
+    /// Held while a volume is attached whose pod, or whose other targets, have a say in it, and while one is given up.
+    pub(super) attaching: Mutex<()>,
 }
 
 impl Publisher {
@@ -98,8 +98,9 @@ impl Publisher {
         match published.iter().find(|other| other.volume_id == volume_id && other.target.path() != place.path) {
             None => Ok(()),
             Some(other) => Err(Error::Unusable(format!(
-                "volume {volume_id:?} may be at one target at a time, and is published at {}: end the pod that has it",
-                other.target.path().display()
+                "volume {volume_id:?} may be at one target at a time, and is published at {target}: end the pod that has it, or \
+                 unmount it on the node if there is no such pod any more (umount -l {target})",
+                target = other.target.path().display()
             ))),
         }
     }

@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, Gid, Mode, Uid};
 use super::build::{File, Plan, build};
 use super::carriers::Gives;
 use super::change::changes;
+use super::list::{Listed, list};
 use super::observe::{Layout, Mounted};
 use super::publish::{Outcome, otherwise, same_volume};
 use super::publisher::{Publisher, Terms};
@@ -18,6 +19,7 @@ use crate::kubelet::{Lifecycle, Place};
 use crate::map_type::check_handed_out;
 use crate::request::{MAPS_MAX, Workspace};
 use crate::source::Map;
+use crate::store::Kept;
 use crate::sys::{self, Context};
 
 /// How far a workspace is searched for maps.
@@ -44,7 +46,7 @@ impl Publisher {
         proceed()?;
         match (workspace.read_only, mounted) {
             (true, mounted) => self.publish_view(workspace, &place, mounted.as_ref(), &proceed),
-            // Its directory is left as it is: another pod may have been published since, with another group.
+            // Its directory is left as it is: the pod may have changed it.
             (false, Some(_)) => Ok(Outcome::Unchanged),
             (false, None) => self.publish_itself(workspace, &place, &proceed),
         }
@@ -60,9 +62,33 @@ impl Publisher {
         let terms = Terms { volume_id: &workspace.id, single_target: workspace.single_target, gives: Gives::Workspace };
         self.attach(&tree, place, None, &terms, || {
             proceed()?;
-            Ok(hand_over(&tree, workspace.gid)?)
+            self.give(workspace, &tree)
         })?;
         Ok(Outcome::Created)
+    }
+
+    /// Gives a workspace to the group of a pod, or to everyone; it keeps whom it has while another pod has it.
+    fn give(&self, workspace: &Workspace, tree: &OwnedFd) -> Result<()> {
+        let (store, id, asked) = (&self.sources.store, &workspace.id, workspace.gid);
+        if !matches!(store.kept(id)?, Kept::Workspace(_)) {
+            return Err(Error::Busy(format!("workspace {id:?} was given up at this moment; ask again")));
+        }
+        if let Some(owner) = store.owner(id)?.filter(|owner| *owner != asked) {
+            let volumes = list(&self.kubelet, store)?;
+            let writes = |other: &&Listed| other.volume_id == *id && other.layout == Layout::Workspace;
+            if let Some(other) = volumes.iter().find(writes) {
+                let group = |gid: Option<u32>| gid.map_or("no group".to_owned(), |gid| format!("group {gid}"));
+                return Err(Error::Unusable(format!(
+                    "workspace {id:?} is published at {} for {}, and this pod asks for {}: give all its pods the same \
+                     fsGroup, or end the other one",
+                    other.target.path().display(),
+                    group(owner),
+                    group(asked)
+                )));
+            }
+        }
+        store.set_owner(id, asked)?;
+        Ok(hand_over(tree, asked)?)
     }
 
     fn publish_view(

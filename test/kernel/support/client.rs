@@ -93,6 +93,11 @@ impl Client {
         self.run(|mut pinner| async move { pinner.release_volume(request).await }).map(|_| ())
     }
 
+    pub fn release_map(&self, name: &str) -> Result<(), Status> {
+        let request = api::ReleaseMapRequest { name: name.to_owned() };
+        self.run(|mut pinner| async move { pinner.release_map(request).await }).map(|_| ())
+    }
+
     pub fn list(&self) -> Vec<(String, PathBuf)> {
         let answer = self.run(|mut pinner| async move { pinner.list_volumes(api::ListVolumesRequest {}).await });
         let volumes = answer.unwrap().into_inner().volumes;

@@ -1,0 +1,144 @@
+//! What the store is held by while the pinner runs, so that it is the same one whatever is mounted at its path.
+//!
+//! A copy of the store's own mount is attached nowhere, and neither is one of each workspace. Should the store be unmounted,
+//! they take its place: maps and workspaces are what they were. The copy of the store shows it bare, too, without the
+//! workspaces that are mounted in it: the directory beneath one keeps what its pods cannot change.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{AtFlags, Gid, Mode, StatxFlags};
+use rustix::io::Errno;
+
+use super::{Kept, Store, VOLUMES, file_name};
+use crate::error::Result;
+use crate::sys::mountinfo::Device;
+use crate::sys::path::{ensure_directory, open_beneath, open_subdirectory};
+use crate::sys::{self, Context, mount};
+
+/// Copies of mounts.
+#[derive(Debug)]
+pub struct Spares {
+    device: Device,
+    mounts: Mutex<Mounts>,
+}
+
+#[derive(Debug)]
+struct Mounts {
+    store: OwnedFd,
+    workspaces: HashMap<String, OwnedFd>,
+}
+
+/// Whom the directory of a workspace belongs to: a group, or everyone.
+pub type Owner = Option<u32>;
+
+impl Spares {
+    /// Of the store whose root this is, without workspaces.
+    pub(super) fn of(root: BorrowedFd<'_>) -> sys::Result<Self> {
+        let store = mount::private_root(root)?;
+        Ok(Self { device: device(root)?, mounts: Mutex::new(Mounts { store, workspaces: HashMap::new() }) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Mounts> {
+        self.mounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store {
+    /// The root of the store, which is mounted again where it is gone or covered.
+    ///
+    /// # Errors
+    /// Whatever the mount calls say.
+    pub(super) fn root(&self) -> sys::Result<OwnedFd> {
+        match self.root_at_path() {
+            Some(root) => Ok(root),
+            None => self.mend(),
+        }
+    }
+
+    fn root_at_path(&self) -> Option<OwnedFd> {
+        let root = open_beneath(&self.directory, "".as_ref()).ok()?;
+        (device(root.as_fd()).ok()? == self.spares.device).then_some(root)
+    }
+
+    fn mend(&self) -> sys::Result<OwnedFd> {
+        let mut spares = self.spares.lock();
+        if let Some(root) = self.root_at_path() {
+            return Ok(root);
+        }
+        ensure_directory(&self.directory)?;
+        let place = open_beneath(&self.directory, "".as_ref())?;
+        mount::attach(spares.store.as_fd(), place.as_fd(), c"")?;
+        let spare = mount::private_root(spares.store.as_fd())?;
+        let root = std::mem::replace(&mut spares.store, spare);
+        let volumes =
+            open_subdirectory(root.as_fd(), VOLUMES)?.ok_or(Errno::NOENT).call("open", || "volumes".to_owned())?;
+        for (id, workspace) in &mut spares.workspaces {
+            let Some(directory) = open_subdirectory(volumes.as_fd(), &file_name(id))? else { continue };
+            mount::attach(workspace.as_fd(), directory.as_fd(), c"")?;
+            *workspace = mount::private_copy(workspace.as_fd())?;
+        }
+        tracing::warn!(path = %self.directory.display(), workspaces = spares.workspaces.len(), "the store was unmounted, and is mounted again");
+        Ok(root)
+    }
+
+    /// Holds a workspace that is mounted.
+    pub(super) fn hold(&self, volume_id: &str, root: BorrowedFd<'_>) -> sys::Result<()> {
+        let spare = mount::private_copy(root)?;
+        self.spares.lock().workspaces.insert(volume_id.to_owned(), spare);
+        Ok(())
+    }
+
+    /// Lets go of a workspace.
+    pub(super) fn let_go(&self, volume_id: &str) {
+        self.spares.lock().workspaces.remove(volume_id);
+    }
+
+    /// Whom a workspace was given to last; `None`: to nobody yet.
+    ///
+    /// # Errors
+    /// Whatever the kernel says.
+    pub fn owner(&self, volume_id: &str) -> Result<Option<Owner>> {
+        let bare = owner(self.bare(volume_id)?.as_fd())?;
+        match (bare, self.kept(volume_id)?) {
+            // An older version of the pinner told nobody but the directory itself.
+            (None, Kept::Workspace(root)) => Ok(owner(root.as_fd())?),
+            (bare, _) => Ok(bare),
+        }
+    }
+
+    /// Remembers whom a workspace is given to.
+    ///
+    /// # Errors
+    /// Whatever the kernel says.
+    pub fn set_owner(&self, volume_id: &str, owner: Owner) -> Result<()> {
+        let (directory, object) = (self.bare(volume_id)?, || volume_id.to_owned());
+        let (mode, group) = (if owner.is_some() { 0o770 } else { 0o707 }, Gid::from_raw(owner.unwrap_or(0)));
+        rustix::fs::chmodat(&directory, c".", Mode::from_raw_mode(mode), AtFlags::empty()).call("chmod", object)?;
+        Ok(rustix::fs::chownat(&directory, c".", None, Some(group), AtFlags::empty()).call("chown", object)?)
+    }
+
+    /// The directory that a workspace is mounted on.
+    fn bare(&self, volume_id: &str) -> sys::Result<OwnedFd> {
+        let spares = self.spares.lock();
+        let volumes = open_subdirectory(spares.store.as_fd(), VOLUMES)?;
+        let directory = volumes.map(|volumes| open_subdirectory(volumes.as_fd(), &file_name(volume_id))).transpose()?;
+        directory.flatten().ok_or(Errno::NOENT).call("open", || volume_id.to_owned())
+    }
+}
+
+fn owner(directory: BorrowedFd<'_>) -> sys::Result<Option<Owner>> {
+    let stat = rustix::fs::fstat(directory).call("fstat", String::new)?;
+    Ok(match stat.st_mode & 0o077 {
+        0o070 => Some(Some(stat.st_gid)),
+        0o007 | 0o077 => Some(None),
+        _ => None,
+    })
+}
+
+fn device(place: BorrowedFd<'_>) -> sys::Result<Device> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let stat = rustix::fs::statx(place, c"", flags, StatxFlags::empty()).call("statx", String::new)?;
+    Ok((stat.stx_dev_major, stat.stx_dev_minor))
+}
