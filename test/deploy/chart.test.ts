@@ -146,6 +146,14 @@ test('external-provisioner ends before the controller, gives up its lease, and l
     assert(provisioner?.args?.includes(arg), arg);
 });
 
+test('a pinner that does not answer is started anew', async () => {
+  const daemonSet = parseManifest(await render()).find(({ kind }) => kind === 'DaemonSet') ?? assert.fail();
+  const [pinner] = (daemonSet.spec as PodController).template.spec.initContainers ?? [];
+  const socket = pinner?.args?.find((arg) => arg.startsWith('--socket='));
+  const { command } = pinner?.livenessProbe?.exec ?? assert.fail();
+  assert.deepEqual(command, ['bpffs-pinner', socket, 'ping']);
+});
+
 interface PodController {
   readonly template: {
     readonly spec: {
@@ -160,6 +168,7 @@ interface Container {
   readonly name: string;
   readonly restartPolicy?: string;
   readonly args?: readonly string[];
+  readonly livenessProbe?: { readonly exec?: { readonly command: readonly string[] } };
   readonly volumeMounts: readonly { readonly name: string }[];
   readonly securityContext: {
     readonly privileged?: boolean;
