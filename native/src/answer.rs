@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 
 use prost::Message;
+use tonic::Status;
 
 use crate::api;
 use crate::api::publish_volume_response::Outcome as Published;
@@ -14,7 +15,7 @@ use crate::request::Source;
 use crate::source::{IfAbsent, Map};
 use crate::store::Store;
 use crate::sys::bpf;
-use crate::volume::{self, Change, ChangeKind, Found, Layout, Mounted, Outcome, Publisher};
+use crate::volume::{self, Change, ChangeKind, Found, Layout, Mounted, Outcome, Publisher, Refusal};
 
 /// A workspace has as many maps as its owner likes; an answer has not.
 const FILES_MAX: usize = 1024;
@@ -40,7 +41,7 @@ impl Room {
 
 /// Says what a publish did.
 #[must_use]
-pub fn published(outcome: Outcome) -> api::PublishVolumeResponse {
+pub fn published(outcome: Outcome, refusals: Vec<Refusal>) -> api::PublishVolumeResponse {
     let (outcome, changes) = match outcome {
         Outcome::Created => (Published::Created, Vec::new()),
         Outcome::Unchanged => (Published::Unchanged, Vec::new()),
@@ -48,7 +49,13 @@ pub fn published(outcome: Outcome) -> api::PublishVolumeResponse {
     };
     let mut room = Room(ANSWER);
     let told: Vec<_> = changes.iter().map(change).take_while(|change| room.takes(change)).collect();
-    api::PublishVolumeResponse { outcome: outcome.into(), changes: told }
+    let refusals = refusals.into_iter().map(refusal).take_while(|refusal| room.takes(refusal)).collect();
+    api::PublishVolumeResponse { outcome: outcome.into(), changes: told, refusals }
+}
+
+fn refusal(Refusal { map, error }: Refusal) -> api::MapRefusal {
+    let status = Status::from(error);
+    api::MapRefusal { name: map, code: status.code().into(), message: status.message().to_owned() }
 }
 
 fn change(change: &Change) -> api::FileChange {

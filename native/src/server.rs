@@ -95,8 +95,8 @@ impl Pinner for Service {
             Ok((service.targets.claim(volume.target.path())?, volume))
         };
         self.call(line, parse, |publisher, (_claim, volume), line| {
-            let outcome = publisher.publish(&volume, &|| line.is_given_up())?;
-            let answer = answer::published(outcome);
+            let (outcome, refusals) = publisher.publish(&volume, &|| line.is_given_up())?;
+            let answer = answer::published(outcome, refusals);
             line.did(answer.outcome().as_str_name());
             Ok(answer)
         })
@@ -117,7 +117,7 @@ impl Pinner for Service {
         };
         self.call(line, parse, |publisher, (_claim, workspace), line| {
             let outcome = publisher.publish_workspace(&workspace, &|| line.is_given_up())?;
-            let answer = answer::published(outcome);
+            let answer = answer::published(outcome, Vec::new());
             line.did(answer.outcome().as_str_name());
             Ok(answer)
         })

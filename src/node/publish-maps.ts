@@ -1,6 +1,6 @@
-import { CallError, Code } from '../errors.ts';
+import type { CallError } from '../errors.ts';
 import type { Call } from '../rpc/adapter.ts';
-import type { FileChange, VolumeMap } from '../rpc/generated/pinner.ts';
+import type { FileChange } from '../rpc/generated/pinner.ts';
 import type { PodCredentials } from './authority.ts';
 import { lookAtMaps } from './map-look.ts';
 import type { PublishParts } from './publish.ts';
@@ -8,7 +8,7 @@ import type { MapsRequest } from './publish-request.ts';
 import type { BpfMaps } from './published.ts';
 import { requestDigest } from './request-digest.ts';
 import type { Target } from './target.ts';
-import { planVolume, type Refusal, type VolumePlan } from './volume-plan.ts';
+import { fromPinner, planVolume, type Refusal } from './volume-plan.ts';
 
 /** Refusals that a line of the log names; the others are counted. */
 const MOST_NOTED = 8;
@@ -36,7 +36,7 @@ export async function publishMaps(
   parts: PublishParts,
   call: Call,
 ): Promise<PublishOutcome> {
-  const { authority, metrics } = parts;
+  const { authority, pinner, metrics } = parts;
   const pod = await authority.identify(request.pod, credentials, call.signal);
   const isNew = async () => !(await target.isRunning());
   const looks = await lookAtMaps(request.maps, pod, authority, call.signal, isNew);
@@ -44,61 +44,35 @@ export async function publishMaps(
   const plan = planVolume(looks, pod, authority.catalog.names);
   const fault = plan.refusals.find(({ reason }) => reason === 'fault');
   const first = fault ?? plan.refusals[0];
-  if (first !== undefined) {
-    const isRunning = await target.isRunning();
-    for (const { reason } of plan.refusals) metrics.refused(reason, isRunning ? 'running' : 'new');
-    if (!isRunning) throw first.error;
-    note(plan.refusals, call);
+  if (first !== undefined && (await isNew())) {
+    for (const { reason } of plan.refusals) metrics.refused(reason, 'new');
+    throw first.error;
   }
-  const { changes, failure } = await carryOut(plan, request, target, parts, call);
+  for (const { reason } of plan.refusals) metrics.refused(reason, 'running');
+  note(plan.refusals, call);
+  const { volumeId, targetPath, gid, userNamespace, singleTarget } = request;
+  const volume = {
+    volumeId,
+    targetPath,
+    gid,
+    userNamespace,
+    singleTarget,
+    request: requestDigest(request),
+    renew: true,
+  };
+  const { changes, refusals } = await pinner.publishVolume({ ...volume, maps: [...plan.files] }, call);
+  const unfound = refusals.map(fromPinner);
+  for (const { reason } of unfound) metrics.refused(reason, 'running');
+  note([...plan.refusals, ...unfound], call);
   const maps = new Map(
     looks.flatMap(({ map, verb }) => (map === undefined || verb === undefined ? [] : [[map.name, map]])),
   );
-  return { maps, changes, failure: fault?.error ?? failure };
+  return { maps, changes, failure: fault?.error };
 }
 
-/**
- * Has the pinner make it. A running pod loses what it may not have any more also where its volume cannot be as planned: then there
- * is less in it, or at least nothing new.
- */
-async function carryOut(
-  plan: VolumePlan,
-  asked: MapsRequest,
-  target: Target,
-  { pinner }: PublishParts,
-  call: Call,
-): Promise<Omit<PublishOutcome, 'maps'>> {
-  const { volumeId, targetPath, gid, userNamespace, singleTarget } = asked;
-  const volume = { volumeId, targetPath, gid, userNamespace, singleTarget, request: requestDigest(asked), renew: true };
-  let failure: CallError | undefined;
-  for (const { maps, isComplete } of attempts(plan)) {
-    try {
-      const { changes } = await pinner.publishVolume({ ...volume, maps: [...maps] }, call);
-      return isComplete ? { changes } : { changes, failure };
-    } catch (error) {
-      if (CallError.from(error).code !== Code.FAILED_PRECONDITION || !(await target.isRunning())) throw error;
-      failure ??= CallError.from(error);
-    }
-  }
-  throw failure;
-}
-
-interface Attempt {
-  readonly maps: readonly VolumeMap[];
-  /** It is all that the pod may have. */
-  readonly isComplete: boolean;
-}
-
-function attempts({ files, lowered }: VolumePlan): readonly Attempt[] {
-  // A pod with a workspace has no map that it may only read.
-  const subsets = lowered.length === 0 ? [files] : [files, files.filter((file) => !lowered.includes(file))];
-  return [
-    ...subsets.map((maps) => ({ maps, isComplete: true })),
-    ...subsets.map((maps) => ({ maps: maps.map((map) => ({ ...map, source: undefined })), isComplete: false })),
-  ];
-}
-
+/** That the call succeeds says nothing of them. */
 function note(refusals: readonly Refusal[], call: Call): void {
+  if (refusals.length === 0) return;
   const refused = refusals
     .slice(0, MOST_NOTED)
     .map(({ map, reason, error }) => ({ map, reason, error: error.message.slice(0, LONGEST_NOTE) }));

@@ -2,15 +2,13 @@ import type { PodIdentity } from '../access/access.ts';
 import { denial } from '../access/authorize.ts';
 import { didYouMean } from '../catalog/nearest.ts';
 import { CallError, Code, faultIn, invalidArgument, notFound } from '../errors.ts';
-import { Access, type VolumeMap } from '../rpc/generated/pinner.ts';
+import { Access, type MapRefusal, type VolumeMap } from '../rpc/generated/pinner.ts';
 import type { MapLook } from './map-look.ts';
 
 /** What a volume shall hold, as far as that can be told without its node's kernel. */
 export interface VolumePlan {
   /** Without a source: what the volume has of the same BpfMap stays, with no more access than it has, if it has it at all. */
   readonly files: readonly VolumeMap[];
-  /** Those of `files` that are asked for writing and may only be read now. */
-  readonly lowered: readonly VolumeMap[];
   /** All that is not as the pod asked. A new pod hears of the first; a running one does with the rest. */
   readonly refusals: readonly Refusal[];
 }
@@ -62,14 +60,15 @@ export function planVolume(looks: readonly MapLook[], pod: PodIdentity, names: (
     }),
   );
   const isContested = ({ fileName }: VolumeMap) => (claims.get(fileName)?.length ?? 0) > 1;
-  const refused = new Set(denied.map(({ map: { name } }) => name));
   // Of a file that several want, whichever has it keeps it, and none gets it.
   const planned = files.map((file) => (isContested(file) ? { ...file, source: undefined } : file));
-  return {
-    files: planned,
-    lowered: planned.filter(({ name }) => refused.has(name)),
-    refusals: [...absent, ...denials, ...contested, ...unsourced],
-  };
+  return { files: planned, refusals: [...absent, ...denials, ...contested, ...unsourced] };
+}
+
+/** What the pinner did not find. */
+export function fromPinner({ name, code, message }: MapRefusal): Refusal {
+  const error = new CallError(code, message);
+  return { map: name, reason: reasonOf(error), error };
 }
 
 function reasonOf(error: CallError): RefusalReason {

@@ -65,11 +65,11 @@ const pinner: Partial<Pinner> = {
   },
   async publishVolume({ volumeId }) {
     published.push(`shared ${volumeId}`);
-    return { outcome: Outcome.CREATED, changes: [] };
+    return { outcome: Outcome.CREATED, changes: [], refusals: [] };
   },
   async publishWorkspace({ volumeId }) {
     published.push(`workspace ${volumeId}`);
-    return { outcome: Outcome.CREATED, changes: [] };
+    return { outcome: Outcome.CREATED, changes: [], refusals: [] };
   },
 };
 

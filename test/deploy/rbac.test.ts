@@ -124,7 +124,7 @@ test('a volume that is published again asks the API server for nothing that is c
   const authority = openClusterAuthority(config, names, createLogger('error'), metrics);
   closing.push(() => authority.close());
   await authority.synced;
-  const pinner = { publishVolume: async () => ({ outcome: Outcome.UNCHANGED, changes: [] }) };
+  const pinner = { publishVolume: async () => ({ outcome: Outcome.UNCHANGED, changes: [], refusals: [] }) };
   const parts = { nodeId: NODE, authority, published: createPublished(), pinner: pinner as unknown as Pinner, metrics };
   const request = publishRequest((r) => {
     r.volumeContext = {

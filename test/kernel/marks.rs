@@ -26,6 +26,7 @@ both_ways!(
     what_is_kept_has_at_most_the_access_that_it_had,
     what_is_kept_comes_from_the_same_name,
     swapped_file_names_keep_nothing,
+    of_a_file_that_several_want_the_one_that_has_it_keeps_it,
     another_request_is_refused,
     no_process_in_the_pod_changes_a_mark,
     a_volume_from_before_marks_stays_as_it_is,
@@ -99,6 +100,25 @@ fn swapped_file_names_keep_nothing(node: &Node) {
         let swapped = renewal(&volume, &[("flows", "limits", ReadWrite), ("limits", "flows", ReadOnly)]);
         assert_eq!(changes(node, &swapped).len(), 2);
         assert!(names(&volume.target()).is_empty());
+    }
+}
+
+fn of_a_file_that_several_want_the_one_that_has_it_keeps_it(node: &Node) {
+    for volume in volumes(node) {
+        let both = |first, second| {
+            let wanted = renewal(&volume, &[("limits", first, ReadWrite), ("limits", second, ReadWrite)]);
+            changes(node, &wanted)
+        };
+        let open = || map::open_writable(&volume.target().join("limits")).map(drop);
+        // "flows" loses its file, because it wants another.
+        assert_eq!(both("limits", "flows"), [("flows".to_owned(), Kind::Removed)]);
+        assert_eq!(both("flows", "limits"), []);
+        assert_eq!(open(), Ok(()));
+        assert_eq!(both("flows", "others"), [("limits".to_owned(), Kind::Removed)]);
+        // With a source for one of them, nobody could tell whose file it is.
+        let mut contested = Wanted(volume.request()).renew().map("limits", ReadWrite, None);
+        contested.0.maps.retain(|map| map.file_name == "limits");
+        assert_refused(node.publish(&contested), Code::InvalidArgument, &["file_name", "limits", "twice"]);
     }
 }
 
@@ -194,5 +214,7 @@ fn a_volume_from_before_marks_stays_as_it_is(node: &Node) {
     let mut wanted = renewal(&Wanted::new("volume", &target), &[("flows", "any", ReadWrite)]);
     "any".clone_into(&mut wanted.0.request);
     assert_eq!(node.publish(&wanted).unwrap(), Outcome::Unchanged);
+    let several = renewal(&wanted, &[("flows", "any", ReadWrite), ("flows", "other", ReadWrite)]);
+    assert_eq!(node.publish(&several).unwrap(), Outcome::Unchanged);
     assert_eq!(map::open_writable(&target.join("flows")).map(drop), Err(Errno::ROFS));
 }

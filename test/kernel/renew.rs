@@ -73,7 +73,12 @@ fn what_is_not_there_stays_and_what_never_was_stays_out(node: &Node) {
     node.publish(&volume().read("flows", flows)).unwrap();
 
     fs::remove_file(node.pins.join("flows")).unwrap();
-    assert_eq!(changes(node, &wanted), []);
+    let answer = node.publish_whole(&wanted).unwrap();
+    assert_eq!((answer.outcome(), answer.changes.len()), (Outcome::Unchanged, 0));
+    let refusals: Vec<_> = answer.refusals.iter().map(|refusal| (refusal.name.as_str(), refusal.code)).collect();
+    let unavailable = i32::from(Code::Unavailable);
+    assert_eq!(refusals, [("flows", unavailable), ("later", unavailable)]);
+    assert!(answer.refusals[0].message.starts_with("map \"flows\": nothing is pinned at "), "{:?}", answer.refusals);
     assert_eq!(changes(node, &volume().map("flows", Access::ReadOnly, None)), []);
     node.map("later", 1);
     assert_eq!(changes(node, &wanted), [("later".to_owned(), Kind::Added)]);

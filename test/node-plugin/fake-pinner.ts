@@ -107,21 +107,21 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
           details: `${targetPath} was published before with another request: it cannot change`,
         };
       }
-      const now = publishFiles(there, request, findMap);
+      const { files: now, refusals } = publishFiles(there, request, findMap);
       for (const { source } of request.maps) {
         if (source?.from?.$case === 'created' && source.from.value.volumeId !== '')
           kept.add(source.from.value.volumeId);
       }
       volumes.set(targetPath, request);
       files.set(targetPath, now);
-      if (there === undefined) return { outcome: Outcome.CREATED, changes: [] };
+      if (there === undefined) return { outcome: Outcome.CREATED, changes: [], refusals };
       const changes = renew ? changesBetween(there, now) : [];
-      return { outcome: changes.length > 0 ? Outcome.REPLACED : Outcome.UNCHANGED, changes };
+      return { outcome: changes.length > 0 ? Outcome.REPLACED : Outcome.UNCHANGED, changes, refusals };
     }),
     publishWorkspace: handle('PublishWorkspace', (request) => {
       workspaces.set(request.targetPath, request);
       kept.add(request.volumeId);
-      return { outcome: Outcome.CREATED, changes: pinner.workspaceChanges };
+      return { outcome: Outcome.CREATED, changes: pinner.workspaceChanges, refusals: [] };
     }),
     unpublishVolume: handle('UnpublishVolume', ({ volumeId, targetPath }) => {
       const there = volumes.get(targetPath);

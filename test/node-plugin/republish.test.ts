@@ -109,7 +109,16 @@ test('a source that nobody knows at the moment leaves the file as it is, and is 
   assert.deepEqual([await missing('new'), await missing('running')], [1, 1]);
   const { level, code, refused } = harness.log.at(-1) ?? {};
   const error = 'map "agent": no volume on node node-1 belongs to claim net/agent yet';
-  assert.deepEqual([level, code, refused], ['WARN', 'OK', [{ map: 'agent', reason: 'sourceMissing', error }]]);
+  const agent = { map: 'agent', reason: 'sourceMissing', error };
+  assert.deepEqual([level, code, refused], ['WARN', 'OK', [agent]]);
+  // What the pinner does not find is told likewise.
+  harness.pinner.mapIds.atSource.set('flows', 0);
+  assert.equal((await publish(request)).code, 'OK');
+  harness.pinner.mapIds.atSource.clear();
+  assert.deepEqual(files(request), ['flows', 'agent']);
+  assert.equal(await missing('running'), 3);
+  const flows = { map: 'flows', reason: 'sourceMissing', error: 'map "flows": nothing is pinned there yet' };
+  assert.deepEqual(harness.log.at(-1)?.refused, [agent, flows]);
 });
 
 test('maps that become one file leave it to the one that it came from, and do not hold up the others', async () => {

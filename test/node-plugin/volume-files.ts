@@ -3,6 +3,7 @@ import {
   Access,
   type FileChange,
   FileChange_Kind as Kind,
+  type MapRefusal,
   type PublishVolumeRequest,
   type Source,
   type VolumeMap,
@@ -14,6 +15,12 @@ export interface VolumeFile {
   readonly name: string;
   readonly mapId: number;
   readonly access: Access;
+}
+
+/** What a publish makes of a volume, and the maps whose sources are not there. */
+export interface PublishedFiles {
+  readonly files: VolumeFiles;
+  readonly refusals: MapRefusal[];
 }
 
 /** By file name. */
@@ -30,10 +37,11 @@ export function publishFiles(
   there: VolumeFiles | undefined,
   { targetPath, maps, renew }: PublishVolumeRequest,
   find: FindMap,
-): VolumeFiles {
+): PublishedFiles {
   const refuse = (code: Code, details: string) => ({ code, details });
   if (maps.length === 0 && (there === undefined || !renew)) throw refuse(Code.INVALID_ARGUMENT, 'maps: has none');
   const files = new Map<string, VolumeFile>();
+  const refusals: MapRefusal[] = [];
   const claimed = new Map<string, VolumeMap>();
   for (const map of maps) {
     const { name, fileName, access, source } = map;
@@ -45,14 +53,19 @@ export function publishFiles(
     if (source === undefined && there === undefined) throw refuse(Code.INVALID_ARGUMENT, `source: map "${name}"`);
     const mapId = source && find(source);
     const kept = there?.get(fileName);
-    if (mapId !== undefined) files.set(fileName, { name, mapId, access });
-    else if (there === undefined || !renew) throw refuse(Code.UNAVAILABLE, `map "${name}": not there yet`);
-    else if (kept?.name === name) files.set(fileName, { ...kept, access: lesser(access, kept.access) });
+    const message = `map "${name}": nothing is pinned there yet`;
+    if (mapId !== undefined) {
+      files.set(fileName, { name, mapId, access });
+      continue;
+    }
+    if (there === undefined || !renew) throw refuse(Code.UNAVAILABLE, message);
+    if (source !== undefined) refusals.push({ name, code: Code.UNAVAILABLE, message });
+    if (kept?.name === name) files.set(fileName, { ...kept, access: lesser(access, kept.access) });
   }
   if (there !== undefined && !renew && !isSame(there, files)) {
     throw refuse(Code.ALREADY_EXISTS, `${targetPath} was published before with other maps`);
   }
-  return files;
+  return { files, refusals };
 }
 
 /** As the pinner tells them. */

@@ -36,7 +36,7 @@ pub use change::{Change, Kind as ChangeKind};
 pub use generation::count as generations;
 pub use list::{Listed, list};
 pub use observe::{Found, Layout, Mounted, observe};
-pub use publish::Outcome;
+pub use publish::{Outcome, Refusal};
 pub use publisher::Publisher;
 pub use walk::{Cut, PinnedMap};
 

@@ -26,14 +26,23 @@ pub enum Outcome {
     Replaced(Vec<Change>),
 }
 
+/// Why a map of a volume that was renewed stays as it was, or stays out.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Which one.
+    pub map: String,
+    /// What a new volume would have failed for.
+    pub error: Error,
+}
+
 impl Publisher {
-    /// Makes the volume at its target unless it is there just so.
+    /// Makes the volume at its target unless it is there just so. Gives also the maps whose sources were of no use to renew it.
     ///
     /// `is_cancelled` is asked before each costly step and last before the volume is attached.
     ///
     /// # Errors
     /// As the API's `PublishVolume`.
-    pub fn publish(&self, volume: &Volume, is_cancelled: &dyn Fn() -> bool) -> Result<Outcome> {
+    pub fn publish(&self, volume: &Volume, is_cancelled: &dyn Fn() -> bool) -> Result<(Outcome, Vec<Refusal>)> {
         let proceed = || if is_cancelled() { Err(Error::Cancelled) } else { Ok(()) };
         let (place, lifecycle) = self.open_place(&volume.target, &volume.id)?;
         lifecycle.map_or(Ok(()), |lifecycle| check_kept(volume, lifecycle))?;
@@ -43,19 +52,19 @@ impl Publisher {
             None => volume.require_whole().map(|()| None)?,
         };
         proceed()?;
-        let mut maps = self.resolve(volume, there.as_mut())?;
+        let (mut maps, refusals) = self.resolve(volume, there.as_mut())?;
         let changes = match &there {
             Some(there) => Some(self.changes(there, &mut maps, &place)?),
             None => None,
         };
         if changes.as_ref().is_some_and(Vec::is_empty) {
-            return Ok(Outcome::Unchanged);
+            return Ok((Outcome::Unchanged, refusals));
         }
         proceed()?;
         let tree = self.build(volume, &maps, mounted.as_ref())?;
         let terms = Terms { volume_id: &volume.id, single_target: volume.single_target, gives: Gives::of(&maps) };
         self.attach(&tree, &place, mounted.as_ref(), &terms, proceed)?;
-        Ok(changes.map_or(Outcome::Created, Outcome::Replaced))
+        Ok((changes.map_or(Outcome::Created, Outcome::Replaced), refusals))
     }
 
     /// How the maps, after those are taken out that may not stand beside others of the pod, differ from what is there.
@@ -76,32 +85,42 @@ impl Publisher {
 
     /// Created maps come last, so that none is made for a volume that fails for another map. In a volume that is there and
     /// is renewed, a map whose source is not there stays, or stays out.
-    fn resolve<'a>(&self, volume: &'a Volume, mut there: Option<&mut There<'_>>) -> Result<Vec<Resolved<'a>>> {
+    fn resolve<'a>(
+        &self,
+        volume: &'a Volume,
+        mut there: Option<&mut There<'_>>,
+    ) -> Result<(Vec<Resolved<'a>>, Vec<Refusal>)> {
         let is_created = |map: &VolumeMap| matches!(map.source, Some(Source::Created(_)));
         let mut maps = Vec::with_capacity(volume.maps.len());
+        let mut refusals = Vec::new();
         for created in [false, true] {
             if created && there.is_none() {
                 refuse_carriers(volume, &maps)?;
             }
             for file in volume.maps.iter().filter(|map| is_created(map) == created) {
-                let resolved = match &file.source {
-                    Some(source) => {
-                        self.sources.resolve(source, IfAbsent::Create).map_err(|error| error.of_map(&file.name))
-                    }
-                    None => Err(Error::NotYet(String::new())),
-                };
+                let resolved = file.source.as_ref().map(|source| {
+                    self.sources.resolve(source, IfAbsent::Create).map_err(|error| error.of_map(&file.name))
+                });
                 match (resolved, &mut there) {
-                    (Err(Error::NotYet(_) | Error::Unusable(_) | Error::Exhausted(_)), Some(there)) if volume.renew => {
+                    // Of a volume from before marks, several may take the same file for theirs.
+                    (None, Some(_)) if maps.iter().any(|kept: &Resolved<'_>| kept.file.file == file.file) => {}
+                    (None, Some(there)) => maps.extend(there.keep(file)?),
+                    // Parsing lets no map of a new volume through without its source.
+                    (None, None) => {}
+                    (Some(Err(error @ (Error::NotYet(_) | Error::Unusable(_) | Error::Exhausted(_)))), Some(there))
+                        if volume.renew =>
+                    {
                         maps.extend(there.keep(file)?);
+                        refusals.push(Refusal { map: file.name.clone(), error });
                     }
-                    (resolved, _) => {
+                    (Some(resolved), _) => {
                         let from = Some(Mark::of(&file.name));
                         maps.push(Resolved { file, map: resolved?, writable: file.writable, from });
                     }
                 }
             }
         }
-        Ok(maps)
+        Ok((maps, refusals))
     }
 
     fn build(&self, volume: &Volume, maps: &[Resolved<'_>], over: Option<&Mounted>) -> Result<OwnedFd> {
