@@ -1,6 +1,8 @@
 //! Requests, checked again: from what the wire allows to what the rest of the pinner may rely on.
 
 mod check;
+#[cfg(test)]
+mod properties;
 mod source;
 
 use std::collections::HashMap;

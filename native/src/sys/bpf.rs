@@ -6,7 +6,8 @@
 
 use std::ffi::CStr;
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::marker::PhantomData;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 
@@ -71,7 +72,7 @@ impl MapInfo {
 /// A program as `BPF_OBJ_GET_INFO_BY_FD` describes it: the head of `struct bpf_prog_info`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
-struct RawProgramInfo {
+struct RawProgramInfo<'a> {
     kind: u32,
     id: u32,
     tag: [u8; 8],
@@ -82,7 +83,7 @@ struct RawProgramInfo {
     load_time: u64,
     created_by_uid: u32,
     map_count: u32,
-    map_ids: u64,
+    map_ids: Pointer<'a>,
     name: [u8; NAME_LEN + 1],
 }
 
@@ -132,11 +133,37 @@ fn object_name(bytes: &[u8]) -> &str {
     std::str::from_utf8(&bytes[..end]).unwrap_or_default()
 }
 
+/// The address of what the kernel shall read or write, as its structs have it; what is there stays for as long as this does.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default)]
+struct Pointer<'a>(u64, PhantomData<&'a ()>);
+
+impl<'a> Pointer<'a> {
+    fn to_read<T: ?Sized>(from: &'a T) -> Self {
+        Self(std::ptr::from_ref(from).cast::<()>() as u64, PhantomData)
+    }
+
+    fn to_write<T: ?Sized>(to: &'a mut T) -> Self {
+        Self(std::ptr::from_mut(to).cast::<()>() as u64, PhantomData)
+    }
+}
+
+/// What a command of `bpf(2)` takes.
+///
+/// # Safety
+/// It is the head of `union bpf_attr` for `COMMANDS`, without padding, and its [`Pointer`]s have room for what those commands
+/// write there.
+unsafe trait Attributes {
+    const COMMANDS: &'static [u32];
+}
+
 /// The one place that calls `bpf(2)`.
-fn bpf<T>(command: u32, attributes: &mut T) -> rustix::io::Result<RawFd> {
+fn bpf<T: Attributes>(command: u32, attributes: &mut T) -> rustix::io::Result<RawFd> {
+    if !T::COMMANDS.contains(&command) {
+        return Err(Errno::INVAL);
+    }
     let size = size_of::<T>();
-    // SAFETY: `attributes` is a live, exclusive reference to a C struct of `size` bytes, as the command expects it; the
-    // pointers inside outlive this call because the callers borrow what they point to.
+    // SAFETY: `attributes` is a live, exclusive reference to a struct of `size` bytes that is right for the command.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size) };
     if result < 0 {
         return Err(last_errno());
@@ -144,21 +171,22 @@ fn bpf<T>(command: u32, attributes: &mut T) -> rustix::io::Result<RawFd> {
     RawFd::try_from(result).map_err(|_| Errno::OVERFLOW)
 }
 
-fn bpf_fd<T>(command: u32, attributes: &mut T) -> rustix::io::Result<OwnedFd> {
+fn bpf_fd<T: Attributes>(command: u32, attributes: &mut T) -> rustix::io::Result<OwnedFd> {
     let fd = bpf(command, attributes)?;
     // SAFETY: the commands given here answer with a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn pointer<T: ?Sized>(value: &T) -> u64 {
-    std::ptr::from_ref(value).cast::<()>() as u64
-}
-
 #[repr(C)]
-struct ObjectAttributes {
-    path: u64,
+struct ObjectAttributes<'a> {
+    path: Pointer<'a>,
     fd: u32,
     file_flags: u32,
+}
+
+// SAFETY: the fields for these commands; the path is a C string, and is read.
+unsafe impl Attributes for ObjectAttributes<'_> {
+    const COMMANDS: &'static [u32] = &[OBJ_PIN, OBJ_GET];
 }
 
 /// Pins an object at `path`, which must be on a bpffs.
@@ -167,7 +195,7 @@ struct ObjectAttributes {
 /// `EEXIST`, `EROFS`, `EPERM` for a name with a dot, `EINVAL` where `path` is on another filesystem.
 pub fn pin(object: BorrowedFd<'_>, path: &CStr) -> Result<()> {
     let mut attributes =
-        ObjectAttributes { path: pointer(path), fd: object.as_raw_fd().cast_unsigned(), file_flags: 0 };
+        ObjectAttributes { path: Pointer::to_read(path), fd: object.as_raw_fd().cast_unsigned(), file_flags: 0 };
     bpf(OBJ_PIN, &mut attributes).map(|_| ()).call("bpf(OBJ_PIN)", || path.to_string_lossy().into_owned())
 }
 
@@ -176,7 +204,7 @@ pub fn pin(object: BorrowedFd<'_>, path: &CStr) -> Result<()> {
 /// # Errors
 /// `ENOENT`, `EACCES` by file mode, `EINVAL` where there is no pin or it holds a link.
 pub fn open_pin(path: &CStr) -> Result<OwnedFd> {
-    let mut attributes = ObjectAttributes { path: pointer(path), fd: 0, file_flags: BPF_F_RDONLY };
+    let mut attributes = ObjectAttributes { path: Pointer::to_read(path), fd: 0, file_flags: BPF_F_RDONLY };
     bpf_fd(OBJ_GET, &mut attributes).call("bpf(OBJ_GET)", || path.to_string_lossy().into_owned())
 }
 
@@ -185,7 +213,7 @@ pub fn open_pin(path: &CStr) -> Result<OwnedFd> {
 /// # Errors
 /// As [`open_pin`], and `EROFS` on a read-only superblock.
 pub fn open_pin_writable(path: &CStr) -> Result<OwnedFd> {
-    let mut attributes = ObjectAttributes { path: pointer(path), fd: 0, file_flags: 0 };
+    let mut attributes = ObjectAttributes { path: Pointer::to_read(path), fd: 0, file_flags: 0 };
     bpf_fd(OBJ_GET, &mut attributes).call("bpf(OBJ_GET, rw)", || path.to_string_lossy().into_owned())
 }
 
@@ -204,16 +232,33 @@ pub fn object_kind(object: BorrowedFd<'_>) -> Result<ObjectKind> {
 }
 
 #[repr(C)]
-struct InfoAttributes {
+struct InfoAttributes<'a> {
     fd: u32,
     len: u32,
-    info: u64,
+    info: Pointer<'a>,
 }
 
-fn info<T>(object: BorrowedFd<'_>, info: &mut T) -> rustix::io::Result<()> {
+// SAFETY: the fields for this command, which writes at most `len` bytes; they are made by `info` alone.
+unsafe impl Attributes for InfoAttributes<'_> {
+    const COMMANDS: &'static [u32] = &[OBJ_GET_INFO_BY_FD];
+}
+
+/// A description of an object, as the kernel writes it.
+///
+/// # Safety
+/// It is the head of `struct bpf_map_info` or `struct bpf_prog_info`, any bytes are one, and what its [`Pointer`]s point to has
+/// room for as many elements as it says.
+unsafe trait Info {}
+
+// SAFETY: the head of `struct bpf_map_info`, of integers.
+unsafe impl Info for MapInfo {}
+// SAFETY: the head of `struct bpf_prog_info`, of integers; `program_info` gives it room for the ids of as many maps as it says.
+unsafe impl Info for RawProgramInfo<'_> {}
+
+fn info<T: Info>(object: BorrowedFd<'_>, info: &mut T) -> rustix::io::Result<()> {
     let len = u32::try_from(size_of::<T>()).map_err(|_| Errno::OVERFLOW)?;
-    let info = std::ptr::from_mut(info) as u64;
-    bpf(OBJ_GET_INFO_BY_FD, &mut InfoAttributes { fd: object.as_raw_fd().cast_unsigned(), len, info }).map(|_| ())
+    let fd = object.as_raw_fd().cast_unsigned();
+    bpf(OBJ_GET_INFO_BY_FD, &mut InfoAttributes { fd, len, info: Pointer::to_write(info) }).map(|_| ())
 }
 
 /// Describes a map.
@@ -236,11 +281,11 @@ pub fn program_info(program: BorrowedFd<'_>) -> Result<ProgramInfo> {
     info(program, &mut raw).call(CALL, String::new)?;
     let mut map_ids = vec![0_u32; raw.map_count as usize];
     if !map_ids.is_empty() {
-        let room = raw.map_count;
-        let ids = map_ids.as_mut_ptr() as u64;
-        raw = RawProgramInfo { map_count: room, map_ids: ids, ..RawProgramInfo::default() };
-        info(program, &mut raw).call(CALL, String::new)?;
-        map_ids.truncate(raw.map_count as usize);
+        let (map_count, room) = (raw.map_count, Pointer::to_write(&mut map_ids[..]));
+        let mut again = RawProgramInfo { map_count, map_ids: room, ..RawProgramInfo::default() };
+        info(program, &mut again).call(CALL, String::new)?;
+        let known = again.map_count as usize;
+        map_ids.truncate(known);
     }
     let tag = raw.tag.iter().fold(String::with_capacity(16), |mut tag, byte| {
         use std::fmt::Write as _;
@@ -266,6 +311,11 @@ struct IdAttributes {
     id: u32,
     next_id: u32,
     open_flags: u32,
+}
+
+// SAFETY: the fields for these commands, and no pointers.
+unsafe impl Attributes for IdAttributes {
+    const COMMANDS: &'static [u32] = &[PROG_GET_NEXT_ID, MAP_GET_NEXT_ID, PROG_GET_FD_BY_ID, MAP_GET_FD_BY_ID];
 }
 
 fn ids(command: u32, call: &'static str, after: u32) -> impl Iterator<Item = Result<u32>> {
@@ -333,6 +383,11 @@ struct CreateAttributes {
     name: [u8; NAME_LEN + 1],
 }
 
+// SAFETY: the fields for this command, and no pointers.
+unsafe impl Attributes for CreateAttributes {
+    const COMMANDS: &'static [u32] = &[MAP_CREATE];
+}
+
 /// Makes a map.
 ///
 /// # Errors
@@ -367,31 +422,38 @@ fn create(definition: MapDefinition<'_>, inner_map_fd: u32) -> Result<OwnedFd> {
 }
 
 #[repr(C)]
-struct ElementAttributes {
+struct ElementAttributes<'a> {
     fd: u32,
     pad: u32,
-    key: u64,
-    value: u64,
+    key: Pointer<'a>,
+    value: Pointer<'a>,
     flags: u64,
 }
 
-/// Reads the element with the key 0.
-///
-/// # Safety
-/// The map's key has 4 bytes, and its value `N`; the kernel writes as many as the value has.
+// SAFETY: the fields for this command; `lookup_first`, which alone makes them, knows the sizes of key and value.
+unsafe impl Attributes for ElementAttributes<'_> {
+    const COMMANDS: &'static [u32] = &[MAP_LOOKUP_ELEM];
+}
+
+/// Reads the element 0 of an array whose values have `N` bytes.
 ///
 /// # Errors
-/// `ENOENT`, and `EPERM` for a process that may not use maps.
-pub unsafe fn lookup_first<const N: usize>(map: BorrowedFd<'_>) -> Result<[u8; N]> {
-    let key = 0_u32;
-    let mut value = [0_u8; N];
+/// `EINVAL` for any other map, and `EPERM` for a process that may not use maps.
+pub fn lookup_first<const N: usize>(array: BorrowedFd<'_>) -> Result<[u8; N]> {
+    const ARRAY: u32 = 2;
+    const CALL: &str = "bpf(MAP_LOOKUP_ELEM)";
+    let described = map_info(array)?;
+    if described.kind != ARRAY || described.value_size as usize != N {
+        return Err(Errno::INVAL).call(CALL, String::new);
+    }
+    let (key, mut value) = (0_u32, [0_u8; N]);
     let mut attributes = ElementAttributes {
-        fd: map.as_fd().as_raw_fd().cast_unsigned(),
+        fd: array.as_raw_fd().cast_unsigned(),
         pad: 0,
-        key: pointer(&key),
-        value: std::ptr::from_mut(&mut value) as u64,
+        key: Pointer::to_read(&key),
+        value: Pointer::to_write(&mut value),
         flags: 0,
     };
-    bpf(MAP_LOOKUP_ELEM, &mut attributes).call("bpf(MAP_LOOKUP_ELEM)", String::new)?;
+    bpf(MAP_LOOKUP_ELEM, &mut attributes).call(CALL, String::new)?;
     Ok(value)
 }

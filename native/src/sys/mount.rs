@@ -5,6 +5,7 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use linux_raw_sys::general::{MS_PRIVATE, mount_attr};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use rustix::mount::{
@@ -129,15 +130,7 @@ pub fn private_root(mount: BorrowedFd<'_>) -> Result<OwnedFd> {
 }
 
 fn make_private(tree: BorrowedFd<'_>) -> Result<()> {
-    // include/uapi/linux/mount.h: struct mount_attr.
-    #[repr(C)]
-    struct Attributes {
-        set: u64,
-        clear: u64,
-        propagation: u64,
-        user_namespace: u64,
-    }
-    let attributes = Attributes { set: 0, clear: 0, propagation: libc::MS_PRIVATE, user_namespace: 0 };
+    let attributes = mount_attr { attr_set: 0, attr_clr: 0, propagation: MS_PRIVATE.into(), userns_fd: 0 };
     let flags = (AtFlags::EMPTY_PATH | AtFlags::from_bits_retain(libc::AT_RECURSIVE.cast_unsigned())).bits();
     // SAFETY: path and struct live through the call, and the struct has the size that it is told.
     let result = unsafe {
@@ -147,7 +140,7 @@ fn make_private(tree: BorrowedFd<'_>) -> Result<()> {
             c"".as_ptr(),
             flags,
             std::ptr::from_ref(&attributes),
-            size_of::<Attributes>(),
+            size_of::<mount_attr>(),
         )
     };
     match if result < 0 { Err(super::last_errno()) } else { Ok(()) } {

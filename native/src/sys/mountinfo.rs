@@ -145,8 +145,9 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&byte, tail)) = rest.split_first() {
-        let digits = tail.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+        let digits = tail.get(..3).filter(|digits| digits.iter().all(|digit| (b'0'..=b'7').contains(digit)));
+        let escaped = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        match escaped {
             Some(escaped) if byte == b'\\' => {
                 bytes.push(escaped);
                 rest = &tail[3..];
@@ -175,6 +176,8 @@ impl Kind {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -205,5 +208,57 @@ mod tests {
         let source = |line: &str| row(line.as_bytes()).map(|row| row.mount.source);
         assert_eq!(source("90 25 0:51 / /m rw - bpf none ro"), Some(None));
         assert_eq!(source("90 25 0:51 / /m rw - tmpfs none ro"), Some(Some("none".to_owned())));
+    }
+
+    /// As the kernel writes a path (`mangle` of `fs/proc_namespace.c`).
+    fn escape(bytes: &[u8]) -> Vec<u8> {
+        bytes
+            .iter()
+            .flat_map(|byte| match byte {
+                b' ' | b'\t' | b'\n' | b'\\' | b'#' => format!("\\{byte:03o}").into_bytes(),
+                _ => vec![*byte],
+            })
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_escaped_comes_back(bytes: Vec<u8>) {
+            prop_assert_eq!(unescape(&escape(&bytes)), bytes);
+        }
+
+        #[test]
+        fn what_has_no_escapes_stays(text in "([^\\\\]|\\\\[89+ -]|\\\\[0-7][^0-7]|\\\\[0-7]{2}[^0-7]){0,40}") {
+            prop_assert_eq!(unescape(text.as_bytes()), text.as_bytes());
+        }
+
+        #[test]
+        fn any_mount_is_read_as_it_was_written(
+            (id, parent, device) in any::<(u64, u64, Device)>(),
+            target in "/[^\0]{0,60}",
+            source in "[^\0]{1,60}",
+            optional in "( (shared|master|propagate_from):[0-9]{1,3}){0,3}",
+            is_read_only: bool,
+        ) {
+            let (major, minor) = device;
+            let (target, source) = (escape(target.as_bytes()), escape(source.as_bytes()));
+            let write = if is_read_only { "ro" } else { "rw" };
+            let line = [
+                format!("{id} {parent} {major}:{minor} /root ").as_bytes(),
+                &target,
+                format!(" rw,nosuid{optional} - tmpfs ").as_bytes(),
+                &source,
+                format!(" {write},mode=700").as_bytes(),
+            ].concat();
+            let source = String::from_utf8(unescape(&source)).ok();
+            let mount = Mount { id, parent, device, kind: Kind::Tmpfs, is_read_only, source };
+            let target = PathBuf::from(OsString::from_vec(unescape(&target)));
+            prop_assert_eq!(row(&line), Some(Row { target, mount }));
+        }
+
+        #[test]
+        fn any_bytes_are_a_line_or_none(line: Vec<u8>) {
+            let _ = row(&line);
+        }
     }
 }

@@ -150,6 +150,10 @@ pub fn ensure_directory(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -167,5 +171,27 @@ mod tests {
         assert_eq!(beneath(root, Path::new("/var/lib/kubelet")), None);
         assert_eq!(beneath(root, Path::new("/var/lib/kubelet2/pods")), None);
         assert_eq!(beneath(root, Path::new("/var/lib/kubelet/../x")), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_canonical_path_has_one_spelling(path in "[/.a\0]{0,12}|(/[a.]{1,3}){1,4}") {
+            let rebuilt: PathBuf = Path::new(&path).components().collect();
+            let plain = Path::new(&path).components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+            let canonical = plain && path.len() > 1 && path.starts_with('/') && !path.contains('\0')
+                && rebuilt.to_str() == Some(&path[..]);
+            prop_assert_eq!(is_canonical(&path), canonical, "{:?}", path);
+        }
+
+        #[test]
+        fn what_is_beneath_comes_back_below(root in "/[a-c]{1,2}(/[a-c]{1,2}){0,2}", path in "/[a-c]{1,2}(/[a-c.]{1,2}){0,4}") {
+            if let Some(rest) = beneath(Path::new(&root), Path::new(&path)) {
+                prop_assert_eq!(Path::new(&root).join(rest), PathBuf::from(&path));
+                prop_assert!(!rest.as_os_str().is_empty() && rest.is_relative() && !rest.to_str().unwrap_or("..").split('/').any(|e| e == ".."));
+            } else {
+                let relative = Path::new(&path).strip_prefix(&root);
+                prop_assert!(relative.is_err() || path == root || path.split('/').any(|element| element == ".." || element == "."));
+            }
+        }
     }
 }

@@ -3,8 +3,13 @@
 //! <https://man7.org/linux/man-pages/man2/statmount.2.html>
 
 use std::ffi::CStr;
+use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::BorrowedFd;
 
+use linux_raw_sys::general::{
+    __NR_statmount, STATMOUNT_MNT_BASIC, STATMOUNT_SB_BASIC, STATMOUNT_SB_SOURCE, STATX_MNT_ID_UNIQUE, mnt_id_req,
+    statmount,
+};
 use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
 
@@ -21,8 +26,8 @@ pub fn status(mount: BorrowedFd<'_>) -> Result<Mount> {
 }
 
 fn unique_id(mount: BorrowedFd<'_>) -> Result<u64> {
-    // STATX_MNT_ID_UNIQUE, Linux 6.8: ids that are never used again.
-    let wanted = StatxFlags::from_bits_retain(0x4000);
+    // Linux 6.8: ids that are never used again.
+    let wanted = StatxFlags::from_bits_retain(STATX_MNT_ID_UNIQUE);
     // Without the last flag some filesystems ask their server, which may be gone.
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     let found = rustix::fs::statx(mount, c"", flags, wanted).call("statx(mnt_id)", String::new)?;
@@ -38,32 +43,27 @@ fn unique_id(mount: BorrowedFd<'_>) -> Result<u64> {
 /// # Errors
 /// As [`status`]; `ENOENT` when there is no such mount in this mount namespace.
 pub fn status_by_id(id: u64) -> Result<Mount> {
-    // include/uapi/linux/mount.h: struct mnt_id_req, and of struct statmount the fields up to sb_source.
-    const SYS_STATMOUNT: libc::c_long = 457;
-    const STATMOUNT_SB_BASIC: u64 = 0x1;
-    const STATMOUNT_MNT_BASIC: u64 = 0x2;
-    const STATMOUNT_SB_SOURCE: u64 = 0x200;
-    const REQUIRED: u64 = STATMOUNT_SB_BASIC | STATMOUNT_MNT_BASIC;
+    const REQUIRED: u64 = (STATMOUNT_SB_BASIC | STATMOUNT_MNT_BASIC) as u64;
+    const SOURCE: u64 = STATMOUNT_SB_SOURCE as u64;
     const SB_RDONLY: u32 = 0x1;
-    const STRINGS: usize = 512;
+    /// The strings lie behind the struct, which says where.
     #[repr(C)]
-    struct Request {
-        size: u32,
-        spare: u32,
-        id: u64,
-        param: u64,
+    struct Reply {
+        head: statmount,
+        strings: [u8; 512],
     }
-    #[repr(C, align(8))]
-    struct Reply([u8; STRINGS + 512]);
-    let word = |reply: &Reply, at: usize| u32::from_ne_bytes(std::array::from_fn(|i| reply.0[at + i]));
-    let long = |reply: &Reply, at: usize| u64::from_ne_bytes(std::array::from_fn(|i| reply.0[at + i]));
+    let call = || id.to_string();
 
-    let request = Request { size: 24, spare: 0, id, param: REQUIRED | STATMOUNT_SB_SOURCE };
-    let mut reply = Reply([0; STRINGS + 512]);
+    // The first kernels that have the call know no more of the struct than this.
+    let size = offset_of!(mnt_id_req, mnt_ns_id);
+    let size = u32::try_from(size).unwrap_or_default();
+    let request = mnt_id_req { size, spare: 0, mnt_id: id, param: REQUIRED | SOURCE, mnt_ns_id: 0 };
+    // SAFETY: it is made of integers, of which any bytes are one.
+    let mut reply: Reply = unsafe { MaybeUninit::zeroed().assume_init() };
     // SAFETY: both structs live through the call and have the sizes that it is told.
     let result = unsafe {
         libc::syscall(
-            SYS_STATMOUNT,
+            libc::c_long::from(__NR_statmount),
             std::ptr::from_ref(&request),
             std::ptr::from_mut(&mut reply),
             size_of::<Reply>(),
@@ -71,24 +71,24 @@ pub fn status_by_id(id: u64) -> Result<Mount> {
         )
     };
     if result < 0 {
-        return Err(super::last_errno()).call("statmount", || id.to_string());
+        return Err(super::last_errno()).call("statmount", call);
     }
+    let Reply { head, strings } = reply;
     // A kernel leaves out what it does not know.
-    let known = long(&reply, 8);
-    if known & REQUIRED != REQUIRED {
-        return Err(Errno::NOSYS).call("statmount", || id.to_string());
+    if head.mask & REQUIRED != REQUIRED {
+        return Err(Errno::NOSYS).call("statmount", call);
     }
-    let source = (known & STATMOUNT_SB_SOURCE != 0).then(|| {
-        let source = reply.0.get(STRINGS + word(&reply, 124) as usize..).unwrap_or_default();
+    let source = (head.mask & SOURCE != 0).then(|| {
+        let source = strings.get(head.sb_source as usize..).unwrap_or_default();
         CStr::from_bytes_until_nul(source).unwrap_or_default().to_string_lossy().into_owned()
     });
     Ok(Mount {
         id,
-        parent: long(&reply, 48),
-        device: (word(&reply, 16), word(&reply, 20)),
+        parent: head.mnt_parent_id,
+        device: (head.sb_dev_major, head.sb_dev_minor),
         #[expect(clippy::cast_possible_truncation, reason = "a magic number has 32 bits")]
-        kind: Kind::of_magic(long(&reply, 24) as u32),
-        is_read_only: word(&reply, 32) & SB_RDONLY != 0,
+        kind: Kind::of_magic(head.sb_magic as u32),
+        is_read_only: head.sb_flags & SB_RDONLY != 0,
         source,
     })
 }
