@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { CallError, whileWaiting } from '../errors.ts';
 import { createLimiter } from '../rpc/limiter.ts';
-import { type ApiRequest, describe, fromAnswer, fromFailure, fromWatchError, SILENCE } from './api-error.ts';
+import { type ApiRequest, describe, fromAnswer, fromFailure, fromWatchError, isRecord, SILENCE } from './api-error.ts';
 import type { Connection } from './connection.ts';
 import { createHttps, type HttpsRequest, MOST_AT_A_TIME } from './https.ts';
 import { type KubernetesObject, type ObjectKey, type Resource, resourcePath } from './resource.ts';
@@ -106,7 +106,7 @@ export function createKubernetesClient(connection: Connection): KubernetesClient
         const body = parse(await readAll(response));
         const status = response.statusCode ?? 0;
         if (status < 200 || status > 299) throw fromAnswer(status, body, asked);
-        if (typeof body !== 'object') throw fromFailure('what it says is no JSON', server);
+        if (!isRecord(body)) throw fromFailure('what it says is no JSON object', server);
         return body as T;
       });
     } catch (error) {
@@ -128,6 +128,7 @@ export function createKubernetesClient(connection: Connection): KubernetesClient
       const path = `${resourcePath(resource, namespaceOf(query))}${toQuery({ ...query })}`;
       const key = namespaceOf(query);
       const list = await answer<RawList>({ verb: 'list', resource, key }, { method: 'GET', path }, limits);
+      if (!isRecord(list.metadata)) throw fromFailure('what it says is no list', server);
       return {
         resourceVersion: list.metadata.resourceVersion,
         continue: list.metadata.continue || undefined,
@@ -147,9 +148,13 @@ export function createKubernetesClient(connection: Connection): KubernetesClient
         if (status !== 200) throw fromAnswer(status, parse(await readAll(response)), asked);
         opened?.();
         for await (const line of lines(response, () => timer.refresh())) {
-          const event = parse(line) as { type: WatchEvent['type'] | 'ERROR'; object: KubernetesObject };
+          const event = parse(line);
+          if (!isRecord(event)) throw fromFailure('what it says is no event', server);
           if (event.type === 'ERROR') throw fromWatchError(event.object, asked);
-          yield event as WatchEvent;
+          if (!isRecord(event.object) || !isRecord(event.object.metadata)) {
+            throw fromFailure('an event is of no object', server);
+          }
+          yield event as unknown as WatchEvent;
         }
       } catch (error) {
         throw translate(error, server, describe(asked), signal, idle.signal.aborted ? idleTimeoutMs : undefined);

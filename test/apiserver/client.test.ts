@@ -140,7 +140,7 @@ test('what is no API server is no answer', async (t) => {
   t.after(client.close);
   await assert.rejects(
     client.get(CONFIG_MAPS, key('x')),
-    fails(Code.UNAVAILABLE, /^the API server at 127\.0\.0\.1:\d+ does not answer: what it says is no JSON$/),
+    fails(Code.UNAVAILABLE, /^the API server at 127\.0\.0\.1:\d+ does not answer: what it says is no JSON object$/),
   );
   await assert.rejects(
     client.list({ group: '', version: 'v1', plural: 'pods' }),

@@ -68,6 +68,42 @@ test('where nothing comes each fails, and says what it waited for', async () => 
   );
 });
 
+const strange: readonly (readonly [says: string, problem: string])[] = [
+  ['null', 'what it says is no JSON object'],
+  ['"yes"', 'what it says is no JSON object'],
+  ['<html>', 'what it says is no JSON object'],
+  ['{}', 'what it says is no list'],
+];
+for (const [says, problem] of strange) {
+  test(`a list that is ${says} is UNAVAILABLE: something else answers there`, async () => {
+    await withServer(
+      (response) => void response.end(says),
+      async (client) => {
+        const message = `the API server at ${client.server} does not answer: ${problem}`;
+        await assert.rejects(client.list(REVIEWS), { code: Code.UNAVAILABLE, message });
+      },
+    );
+  });
+}
+
+for (const [says, problem] of [
+  ['null', 'what it says is no event'],
+  ['{"type":"ADDED"}', 'an event is of no object'],
+  ['{"type":"ADDED","object":{}}', 'an event is of no object'],
+] as const) {
+  test(`an event that is ${says} ends the watch`, async () => {
+    await withServer(
+      (response) => void response.end(`${says}\n`),
+      async (client) => {
+        const limits = { signal: new AbortController().signal, idleTimeoutMs: 5000 };
+        const events = client.watch(REVIEWS, { timeoutSeconds: 1 }, limits);
+        const message = `the API server at ${client.server} does not answer: ${problem}`;
+        await assert.rejects(events[Symbol.asyncIterator]().next(), { code: Code.UNAVAILABLE, message });
+      },
+    );
+  });
+}
+
 test('a caller that gives up hears what it waited for', async () => {
   await withServer(
     () => undefined,
