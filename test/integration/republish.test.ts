@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { readdir, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { execa } from 'execa';
 import type { Pod } from '../../src/cli/kubelet.ts';
-import type { LocalNode } from '../../src/cli/local-node.ts';
+import { end, type LocalNode } from '../../src/cli/local-node.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { asPod, claim, claimant, mapProgram, pod, withNode } from './node.ts';
 
@@ -107,5 +107,59 @@ test('a source that goes away takes no map from a running pod, and a new one is 
     await execa(mapProgram, ['write', join(node.pins, 'flows'), '2', '200']);
     await republishUntil(node, running, 'flows');
     assert.match((await asPod(mapProgram, ['read', join(target, 'flows')])).stdout, /2=200/);
+  });
+});
+
+test('a file that is kept for want of its source is neither another map nor of more access', async () => {
+  await withNode(async (node, directory) => {
+    const bpfMap = (name: string, fileName: string, pin: string) =>
+      JSON.stringify({
+        apiVersion: 'bpffs.dev/v1alpha1',
+        kind: 'BpfMap',
+        metadata: { name },
+        spec: { source: { pinned: { path: join(node.pins, pin) } }, fileName, maxAccess: 'ReadWrite' },
+      });
+    const define = (...maps: readonly string[]) => writeFile(node.catalogFile, maps.join('\n---\n'));
+    const files = async () => (await readdir(node.kubelet.volumePath(running))).sort();
+    const running = pod('v1, v2:rw');
+    const file = (name: string) => join(node.kubelet.volumePath(running), name);
+    await execa(mapProgram, ['create', join(node.pins, 'limits')]);
+    await grant(node, { v1: ['read'], v2: ['read', 'write'] });
+    await define(bpfMap('v1', 'v1', 'flows'), bpfMap('v2', 'v2', 'limits'));
+    await eventually('both are known', 10, () => node.kubelet.publish(running).then(() => true));
+    assert.deepEqual([await canWrite(file('v1')), await canWrite(file('v2'))], [false, true]);
+
+    // The name of the one's file becomes the other's, whose map is away: nobody has a map for it.
+    await rm(join(node.pins, 'limits'));
+    await define(bpfMap('v2', 'v1', 'limits'));
+    await republishUntil(node, running);
+    await execa(mapProgram, ['create', join(node.pins, 'limits')]);
+    await republishUntil(node, running, 'v1');
+    assert.equal(await canWrite(file('v1')), true);
+
+    // Both want one file: the one that has it keeps it, in whatever order they are asked for.
+    await define(bpfMap('v1', 'v1', 'flows'), bpfMap('v2', 'v1', 'limits'));
+    await eventually('that is told', 10, async () => {
+      await node.kubelet.publish(running);
+      return (await readFile(join(directory, 'node-plugin.log'), 'utf8')).includes('"reason":"fileName"');
+    });
+    assert.deepEqual(await files(), ['v1']);
+    assert.equal(await canWrite(file('v1')), true);
+
+    // What may not be written any more may not be written again before its source is there.
+    await define(bpfMap('v2', 'v1', 'limits'));
+    await grant(node, { v2: ['read'] });
+    await eventually('it is for reading', 10, async () => {
+      await node.kubelet.publish(running);
+      return !(await canWrite(file('v1')));
+    });
+    await rm(join(node.pins, 'limits'));
+    await grant(node, { v2: ['read', 'write'] });
+    await end(node.nodePlugin(), 'SIGKILL');
+    node.startNodePlugin();
+    await node.ready();
+    await node.kubelet.publish(running);
+    assert.deepEqual([await canRead(file('v1')), await canWrite(file('v1'))], [true, false]);
+    await node.kubelet.unpublish(running);
   });
 });
