@@ -200,7 +200,7 @@ fn no_map_of_maps_is_made_for_a_volume_that_must_not_have_it() {
 }
 
 /// Whether a map is still there although nobody has a descriptor of it. The kernel frees it a moment after the last one.
-fn is_held(id: u32) -> bool {
+pub fn is_held(id: u32) -> bool {
     (0..200).all(|_| {
         std::thread::sleep(std::time::Duration::from_millis(10));
         bpf::map_by_id(id).unwrap().is_some()

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 
 use tonic::Code;
 
+use crate::carriers::is_held;
 use crate::support::node::Node;
 use crate::support::wanted::Wanted;
 use crate::support::{assert_refused, both_ways, map, mounts};
@@ -74,4 +75,28 @@ fn a_volume_in_use_goes_too(node: &Node) {
     drop(directory);
 }
 
-both_ways!(nothing_is_left, what_is_gone_already_is_success, another_volume_is_left_alone, a_volume_in_use_goes_too);
+/// What a volume was made of goes with it, be it a moment later.
+fn maps_are_not_held(node: &Node) {
+    let mut ids = Vec::new();
+    for pod in ["plain", "writable", "user"] {
+        let (map, source) = node.map(pod, 1);
+        let wanted = Wanted::new(pod, &node.target(pod));
+        let wanted = if pod == "plain" { wanted.read(pod, source) } else { wanted.write(pod, source) };
+        node.publish(&if pod == "user" { wanted.in_user_namespace() } else { wanted }).unwrap();
+        fs::remove_file(node.pins.join(pod)).unwrap();
+        ids.push(map::id(map.as_fd()));
+    }
+    for (pod, id) in ["plain", "writable", "user"].into_iter().zip(ids) {
+        assert!(bpffs_pinner::sys::bpf::map_by_id(id).unwrap().is_some(), "{pod}");
+        node.unpublish(pod, &node.target(pod)).unwrap();
+        assert!(!is_held(id), "{pod}");
+    }
+}
+
+both_ways!(
+    maps_are_not_held,
+    nothing_is_left,
+    what_is_gone_already_is_success,
+    another_volume_is_left_alone,
+    a_volume_in_use_goes_too
+);

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+use super::leftovers::Leftovers;
 use crate::sys::path::ensure_entry;
 use crate::sys::{Context, Result, mount};
 
@@ -30,9 +31,16 @@ pub struct Cover<'a> {
     pub name: &'a CStr,
 }
 
-/// How trees are put together on this kernel.
+/// Puts trees together.
 #[derive(Debug)]
-pub enum Composer {
+pub struct Composer {
+    way: Way,
+    leftovers: Leftovers,
+}
+
+/// How that is done on this kernel.
+#[derive(Debug)]
+enum Way {
     /// On the detached tree itself.
     Direct,
     /// In a private mount namespace.
@@ -45,7 +53,7 @@ impl Composer {
     /// # Errors
     /// When neither way works.
     pub fn new() -> Result<Self> {
-        if composes_detached().is_ok() { Ok(Self::Direct) } else { Self::in_namespace() }
+        if composes_detached().is_ok() { Self::by(Way::Direct) } else { Self::in_namespace() }
     }
 
     /// The way of older kernels, which newer ones know too. The thread behind it inherits the caller's capabilities.
@@ -53,11 +61,20 @@ impl Composer {
     /// # Errors
     /// When the private namespace cannot be made.
     pub fn in_namespace() -> Result<Self> {
-        Workshop::open().map(|workshop| Self::Namespace(Mutex::new(workshop)))
+        Self::by(Way::Namespace(Mutex::new(Workshop::open()?)))
+    }
+
+    fn by(way: Way) -> Result<Self> {
+        Ok(Self { way, leftovers: Leftovers::open()? })
+    }
+
+    /// Closes a detached mount that is of no more use, soon.
+    pub fn discard(&self, mount: OwnedFd) {
+        self.leftovers.close(mount);
     }
 
     /// The directory `root` of a detached mount as a tree, or all of it for an empty name, with the covers over their
-    /// namesakes. The mounts that the covers come from are used up.
+    /// namesakes. The mounts that the covers come from are used up, to be discarded.
     ///
     /// # Errors
     /// Whatever the mount calls say; nothing of it is left then.
@@ -65,15 +82,21 @@ impl Composer {
         if root.is_empty() && covers.is_empty() {
             return Ok(mount);
         }
-        match self {
-            Self::Direct => {
-                let tree = if root.is_empty() { mount } else { mount::clone(mount.as_fd(), root)? };
+        match &self.way {
+            Way::Direct => {
+                let tree = if root.is_empty() {
+                    mount
+                } else {
+                    let tree = mount::clone(mount.as_fd(), root)?;
+                    self.discard(mount);
+                    tree
+                };
                 for Cover { from, name } in covers {
                     cover(tree.as_fd(), name, *from)?;
                 }
                 Ok(tree)
             }
-            Self::Namespace(workshop) => {
+            Way::Namespace(workshop) => {
                 let workshop = workshop.lock().map_err(|_| Errno::PIPE).call("compose", gone)?;
                 workshop.compose(mount, root, covers)
             }
@@ -143,7 +166,9 @@ impl Workshop {
                     return;
                 }
                 for job in job_queue {
-                    if results.send(job.run()).is_err() {
+                    let is_wanted = results.send(job.compose()).is_ok();
+                    job.clean_up();
+                    if !is_wanted {
                         return;
                     }
                 }
@@ -176,14 +201,12 @@ impl Workshop {
 }
 
 impl Job {
-    fn run(self) -> Result<OwnedFd> {
-        let result = self.compose();
-        // What was attached goes again, whether it was all of it or not.
+    /// What was attached goes again, whether it was all of it or not.
+    fn clean_up(self) {
         let _ = unmount(TREE, UnmountFlags::DETACH);
         for part in 0..self.parts.len() {
             let _ = unmount(part_name(part).as_c_str(), UnmountFlags::DETACH);
         }
-        result
     }
 
     fn compose(&self) -> Result<OwnedFd> {

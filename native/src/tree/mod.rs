@@ -1,6 +1,7 @@
 //! What volumes and workspaces are made of: mounts that are put together while nobody sees them, and bear a name.
 
 pub mod compose;
+mod leftovers;
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};

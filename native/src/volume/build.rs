@@ -69,17 +69,20 @@ pub fn build(plan: &Plan<'_>, composer: &Composer) -> Result<OwnedFd> {
             covers.push(Cover { from: part.as_fd(), name: file.path });
         }
     }
-    if plan.user_namespace {
-        return composer.compose(carrier(plan, &source, directory_mode)?, c"", &covers);
-    }
-
-    // A writable map is pinned here too: a bpffs has no other files that another one could be mounted over.
-    let (bpffs, root) = tree::bpffs(&source)?;
-    pin_all(root.as_fd(), plan.files.iter(), modes.directory, modes.read_only, pin_gid)?;
-    own(root.as_fd(), c"", directory_mode, plan.gid)?;
-    mark(plan, root.as_fd())?;
-    mount::make_superblock_read_only(bpffs.as_fd())?;
-    composer.compose(bpffs, tree::ROOT, &covers)
+    let tree = if plan.user_namespace {
+        composer.compose(carrier(plan, &source, directory_mode)?, c"", &covers)?
+    } else {
+        // A writable map is pinned here too: a bpffs has no other files that another one could be mounted over.
+        let (bpffs, root) = tree::bpffs(&source)?;
+        pin_all(root.as_fd(), plan.files.iter(), modes.directory, modes.read_only, pin_gid)?;
+        own(root.as_fd(), c"", directory_mode, plan.gid)?;
+        mark(plan, root.as_fd())?;
+        mount::make_superblock_read_only(bpffs.as_fd())?;
+        composer.compose(bpffs, tree::ROOT, &covers)?
+    };
+    drop(covers);
+    read_write.into_iter().chain(read_only).for_each(|part| composer.discard(part));
+    Ok(tree)
 }
 
 /// Pins these maps in a directory.
