@@ -2,13 +2,17 @@ import { createLimiter, type Limiter } from '../rpc/limiter.ts';
 import type { Pinner } from './pinner.ts';
 import type { CallLimits } from './unary-client.ts';
 
+/** More than a node has volumes, so that it bounds nobody but an intruder. */
+const MOST_TO_UNPUBLISH = 4096;
+
 /**
  * The pinner, with at most `most` calls in work on behalf of the kubelet. Whatever else a call of the kubelet waits for, it takes no
  * place here while it does. Unpublishing has places of its own, half as many: pods can end however much is begun. What is left of the
  * 64 calls that the pinner takes is for probes and for keeping house.
  */
 export function limitPinner(pinner: Pinner, most: number): Pinner {
-  const [working, unpublishing] = [createLimiter(most), createLimiter(Math.ceil(most / 2))];
+  const working = createLimiter(most);
+  const unpublishing = createLimiter(Math.ceil(most / 2), MOST_TO_UNPUBLISH);
   return {
     ...pinner,
     publishVolume: limited(working, pinner.publishVolume),
