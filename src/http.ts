@@ -23,6 +23,10 @@ export interface HttpParts {
   observe(): Promise<void>;
 }
 
+/** Any pod may reach the port: more connections than this are closed at once, and one that asks nothing after this time. */
+const MOST_CONNECTIONS = 256;
+const ASK_WITHIN_MS = 5000;
+
 /**
  * GET /healthz: 200 while the process serves, else 503 and why. GET /readyz: 200 while it can do its work, else 503 and why. GET /metrics: for
  * Prometheus; gauges that take longer than a probe may are those of the time before.
@@ -50,13 +54,19 @@ export async function serveHttp(
       answer(response, 200, await metrics.render(), metrics.contentType);
     },
   };
-  const server = createServer((request, response) => {
+  const limits = {
+    headersTimeout: ASK_WITHIN_MS,
+    requestTimeout: ASK_WITHIN_MS,
+    connectionsCheckingInterval: ASK_WITHIN_MS,
+  };
+  const server = createServer(limits, (request, response) => {
     const [path = ''] = (request.url ?? '').split('?', 1);
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(response, 405, 'only GET\n');
     const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
     if (route === undefined) return answer(response, 404, `only ${Object.keys(routes).join(', ')}\n`);
     void route(response);
   });
+  server.maxConnections = MOST_CONNECTIONS;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) =>
       reject(new BadConfiguration([`cannot listen on ${host}:${port}: ${error.message}`])),
