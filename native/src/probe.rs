@@ -118,7 +118,7 @@ fn features(as_nobody: Result<()>) -> Vec<Feature> {
             "compose-detached",
             false,
             composes_detached(),
-            "writable maps are mounted into a tree before it is attached",
+            "a volume is put together before it is attached",
             "a private mount namespace does that, some tenths of a millisecond slower (Linux 6.15 has it)",
         ),
         feature(

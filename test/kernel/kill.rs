@@ -107,6 +107,8 @@ fn killed_while_generations_are_swapped_the_old_or_the_new_one_is_there() {
     let target = wanted.target();
     let pin = node.pins.join("flows");
     let value = || map::lookup(map::open_read_only(&target.join("flows")).unwrap().as_fd(), 1).unwrap();
+    // Else the second is taken away before the next one is there, and what a kill leaves then is the first.
+    let first = if node.has("mount-beneath", "a kill between two generations") { None } else { Some(0) };
     let mut latest = 0;
     let mut swap = |node: &Node| {
         latest += 1;
@@ -125,7 +127,9 @@ fn killed_while_generations_are_swapped_the_old_or_the_new_one_is_there() {
             outcome.is_ok()
         });
         assert_eq!(names(&target).len(), 2);
-        assert!([wanted_value, wanted_value - 1].contains(&value()), "{} for {wanted_value}", value());
+        let there = value();
+        let known = [Some(wanted_value), Some(wanted_value - 1), first];
+        assert!(known.contains(&Some(there)), "{there} for {wanted_value}");
         assert!(map::open_writable(&target.join("limits")).is_ok());
         assert!(map::open_writable(&target.join("flows")).is_err());
 

@@ -101,8 +101,12 @@ fn fifo(path: &Path) {
 }
 
 fn file_mount(path: &Path) {
-    fs::write(path, "beneath").unwrap();
-    rustix::mount::mount_bind("/etc/hostname", path).unwrap();
+    let other = path.with_file_name("other");
+    for file in [path, &other] {
+        fs::write(file, "{}").unwrap();
+    }
+    rustix::mount::mount_bind(&other, path).unwrap();
+    fs::remove_file(&other).unwrap();
 }
 
 fn not_roots(target: &Path, file: &Path) {
