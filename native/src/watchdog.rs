@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 use std::{io, process};
 
-use rustix::net::Shutdown;
+use rustix::net::{Shutdown, SocketAddrUnix, getsockname, shutdown};
 
 use crate::limits::DESCRIPTORS;
 use crate::log::Log;
@@ -95,9 +95,13 @@ impl Drop for Watched {
 /// first, and nobody can connect any more.
 fn end() -> ! {
     for number in 3..i32::try_from(DESCRIPTORS).unwrap_or(i32::MAX) {
-        // SAFETY: if it is open it stays so through the call: nothing but sockets is changed, and nothing closed.
+        // SAFETY: if it is open it stays so through the calls: nothing but sockets is changed, and nothing closed.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
-        let _ = rustix::net::shutdown(descriptor, Shutdown::Both);
+        // Those that came in by the socket of the pinner have its name, and so has it; what others gave it stays as it is.
+        let name = getsockname(descriptor).and_then(SocketAddrUnix::try_from);
+        if name.is_ok_and(|name| name.path().is_some()) {
+            let _ = shutdown(descriptor, Shutdown::Both);
+        }
     }
     process::exit(EXIT_HUNG)
 }

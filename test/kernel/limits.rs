@@ -42,7 +42,7 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-async fn connect(socket: &Path) -> SendRequest<Bytes> {
+pub async fn connect(socket: &Path) -> SendRequest<Bytes> {
     connect_as(&mut h2::client::Builder::new(), socket).await.unwrap()
 }
 
@@ -53,21 +53,32 @@ async fn connect_as(client: &mut h2::client::Builder, socket: &Path) -> Result<S
     Ok(sender)
 }
 
-async fn ready(sender: &mut SendRequest<Bytes>) -> Result<(), h2::Error> {
+pub async fn ready(sender: &mut SendRequest<Bytes>) -> Result<(), h2::Error> {
     poll_fn(|context| sender.poll_ready(context)).await
 }
 
 /// Sends a call without the end of its request, which begins with `body`; what would send the rest.
 fn begin(to: &mut SendRequest<Bytes>, body: &[u8]) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
-    let request = http::Request::post("http://pinner/bpffs.pinner.v1.Pinner/PublishVolume");
-    let request = request.header("content-type", "application/grpc").header("te", "trailers").body(()).unwrap();
-    let (answer, mut rest) = to.send_request(request, false)?;
+    begin_within("1M", to, body)
+}
+
+/// As [`begin`], with a deadline as gRPC writes it, which this client does not keep.
+pub fn begin_within(
+    deadline: &str,
+    to: &mut SendRequest<Bytes>,
+    body: &[u8],
+) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+    let request = http::Request::post("http://pinner/bpffs.pinner.v1.Pinner/PublishVolume")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-timeout", deadline);
+    let (answer, mut rest) = to.send_request(request.body(()).unwrap(), false)?;
     rest.send_data(Bytes::copy_from_slice(body), false)?;
     Ok((answer, rest))
 }
 
 /// The bytes of a message as gRPC sends them.
-fn framed(message: &impl Message) -> Vec<u8> {
+pub fn framed(message: &impl Message) -> Vec<u8> {
     let bytes = message.encode_to_vec();
     let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
     [&[0], &length[..], &bytes].concat()

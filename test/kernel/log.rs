@@ -8,9 +8,11 @@ use std::sync::{Mutex, Once};
 use bpffs_pinner::api::pinner_server::Pinner;
 use bpffs_pinner::api::{GetNodeResponse, PublishVolumeRequest, UnpublishVolumeRequest};
 use rustix::process::Signal;
+use tonic::codegen::Bytes;
 use tonic::{Code, Request};
 
 use crate::calls::{held_up, start};
+use crate::limits::{begin_within, connect, framed, ready};
 use crate::support::node::Node;
 use crate::support::wanted::Wanted;
 use crate::support::{eventually, unique};
@@ -176,13 +178,17 @@ fn every_call_of_a_client_has_its_line() {
     let node = Node::start();
     let (_flows, flows) = node.map("flows", 1);
     let target = node.target("pod");
-    for micros in (0..ROUNDS).map(|round| 100 + 50 * u64::try_from(round).unwrap()) {
-        let wanted = Wanted::new("volume", &target).read("flows", flows.clone());
-        let mut request = Request::new(wanted.request());
-        // The pinner alone keeps this deadline.
-        request.metadata_mut().insert("grpc-timeout", format!("{micros}u").parse().unwrap());
-        let _ = node.run(|mut pinner| async move { pinner.publish_volume(request).await });
-    }
+    let wanted = framed(&Wanted::new("volume", &target).read("flows", flows).request());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut pinner = connect(&node.socket).await;
+        for micros in (0..ROUNDS).map(|round| 50 * round) {
+            ready(&mut pinner).await.unwrap();
+            let (answer, mut rest) = begin_within(&format!("{micros}u"), &mut pinner, &wanted).unwrap();
+            rest.send_data(Bytes::new(), true).unwrap();
+            answer.await.unwrap();
+        }
+    });
     let lines = || {
         let text = std::fs::read_to_string(node.log()).unwrap();
         text.lines().filter(|line| line.contains("\"method\":\"PublishVolume\"")).count()

@@ -6,10 +6,12 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use bpffs_pinner::api::publish_volume_response::Outcome;
 use bpffs_pinner::sys::mount;
 use rustix::io::Errno;
+use tokio::time::sleep;
 use tonic::Code;
 
 use crate::support::node::Node;
@@ -224,13 +226,26 @@ fn one_of_two_calls_at_the_same_time_is_refused() {
     const ROUNDS: usize = 150;
     let node = Node::start();
     let (maps, workspace) = (&maps(&node, "pod"), &workspace(&node, "pod"));
+    let start = Instant::now();
+    node.publish(maps).unwrap();
+    let alone = start.elapsed();
+    node.unpublish("maps", &maps.target()).unwrap();
     let mut first = [0, 0];
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
+        // One of them comes later, by up to twice the time that one takes: whatever this machine is, they meet.
+        let later = alone * 2 * u32::try_from(round).unwrap() / u32::try_from(ROUNDS).unwrap();
+        let delays = if round % 2 == 0 { [later, Duration::ZERO] } else { [Duration::ZERO, later] };
         let (published, attached) = node.run(|pinner| async move {
             let (mut one, mut two) = (pinner.clone(), pinner);
             let (maps, workspace) = (maps.request(), workspace.0.clone());
-            let one = tokio::spawn(async move { one.publish_volume(maps).await });
-            let two = tokio::spawn(async move { two.publish_workspace(workspace).await });
+            let one = tokio::spawn(async move {
+                sleep(delays[0]).await;
+                one.publish_volume(maps).await
+            });
+            let two = tokio::spawn(async move {
+                sleep(delays[1]).await;
+                two.publish_workspace(workspace).await
+            });
             (one.await.unwrap(), two.await.unwrap())
         });
         assert_ne!(published.is_ok(), attached.is_ok(), "{published:?} {attached:?}");
