@@ -11,6 +11,7 @@ PROTO  := $(wildcard proto/*.proto)
 SRC    := $(shell find src -name '*.ts' -not -path 'src/rpc/generated/*')
 # Milliseconds after which a hanging test file fails.
 TIMEOUT := 120000
+FUZZ_SECONDS := 60
 # What the tests of clients are built with, where this machine has it not.
 DEBIAN := gcc libc6-dev iproute2 libbpf-dev libelf-dev zlib1g-dev libzstd-dev
 
@@ -41,7 +42,7 @@ lint: $(NODE) src/rpc/generated/csi.ts
 	$(call say,Checking style and types)
 	npx --no-install biome check --error-on-warnings .
 	npx --no-install tsc --noEmit -p .
-	cd native && cargo fmt --check
+	cd native && cargo fmt --check && cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cd native && cargo clippy --locked --all-targets -- -D warnings
 	cd test && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./...
 
@@ -129,6 +130,19 @@ test-kernels: ## Test the pinner against older and newer kernels, in virtual mac
 	cd native && cargo test --locked --release --test kernel \
 		--config 'target.$(TRIPLE).runner = ["$(CURDIR)/test/kernels/run.sh"]' -- --test-threads=2
 
+.PHONY: fuzz
+fuzz: test/tools/bin/cargo-fuzz ## Fuzz what the pinner parses, FUZZ_SECONDS (60) for each
+	$(call say,Fuzzing what the pinner parses)
+	cd native && for target in request mount_table path; do \
+		mkdir -p fuzz/corpus/$$target \
+		&& $(CURDIR)/$< run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 -print_final_stats=1 -verbosity=0 || exit 1; done
+
+.PHONY: deny
+deny: test/tools/bin/cargo-deny ## Check licences, versions and sources of what the pinner is built from
+	$(call say,Checking what the pinner is built from)
+	cd native && $(CURDIR)/$< check bans licenses sources
+
 .PHONY: bench
 bench: build ## Measure publish and unpublish, memory and start-up
 	$(call say,Building the load client)
@@ -139,12 +153,18 @@ bench: build ## Measure publish and unpublish, memory and start-up
 .PHONY: format
 format: $(NODE) ## Format everything
 	npx --no-install biome check --write .
-	cd native && cargo fmt
+	cd native && cargo fmt && cargo fmt --manifest-path fuzz/Cargo.toml
 	gofmt -w test
 
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf dist node_modules src/rpc/generated native/target test/clients/aya/target test/bench/bin test/clients/*/bin
+
+test/tools/bin/cargo-fuzz: VERSION := 0.13.2
+test/tools/bin/cargo-deny: VERSION := 0.20.2
+test/tools/bin/cargo-%:
+	$(call say,Building $(@F) (some minutes the first time))
+	cargo install --quiet --locked --root test/tools --version $(VERSION) $(@F)
 
 test/deploy/bin/helm:
 	$(call say,Building helm (some minutes the first time))
