@@ -167,10 +167,12 @@ fn bare_unpublish(parent: &OwnedFd) -> Result<()> {
 
 async fn rpc(options: &Options) -> std::result::Result<Times, Box<dyn std::error::Error>> {
     let options = Arc::new(options.clone());
+    // As the node plugin has it: one connection for all.
+    let client = connect(options.socket.clone()).await?;
     let mut callers = tokio::task::JoinSet::new();
     for caller in 0..options.callers {
-        let options = Arc::clone(&options);
-        callers.spawn(async move { rpc_loop(&options, caller).await.map_err(|error| error.to_string()) });
+        let (options, client) = (Arc::clone(&options), client.clone());
+        callers.spawn(async move { rpc_loop(&options, client, caller).await.map_err(|error| error.to_string()) });
     }
     let mut times = Times::default();
     while let Some(ended) = callers.join_next().await {
@@ -189,8 +191,11 @@ async fn connect(socket: PathBuf) -> std::result::Result<PinnerClient<Channel>, 
     Ok(PinnerClient::new(Endpoint::from_static("http://localhost").connect_with_connector(connector).await?))
 }
 
-async fn rpc_loop(options: &Options, caller: usize) -> std::result::Result<Times, Box<dyn std::error::Error>> {
-    let mut client = connect(options.socket.clone()).await?;
+async fn rpc_loop(
+    options: &Options,
+    mut client: PinnerClient<Channel>,
+    caller: usize,
+) -> std::result::Result<Times, Box<dyn std::error::Error>> {
     // The pinner looks at a pod's other volumes: each caller is a pod of its own.
     let parent = options.kubelet_dir.join(format!("pods/rpc{caller}/volumes/kubernetes.io~csi/volume"));
     let _ = std::fs::create_dir_all(&parent);
