@@ -62,22 +62,25 @@ fn a_map_that_can_never_fit_is_refused_before_the_kernel_is_asked() {
 fn memory_is_counted_over_all_maps_and_restarts() {
     const FLAGS: [&str; 2] = ["--created-memory-max", "64Ki"];
     let mut node = Node::start_with(&FLAGS);
-    // 32 KiB and a head of 1 KiB: one fits, two do not.
+    // 32 KiB and a head of 1 KiB: one fits, two do not. Before Linux 6.4 the kernel counts more: whole pages, or keys.
     publish(&node, "one", defined(array("one", 4096))).unwrap();
+    let memory = used(&node).1;
+    assert!((33792..=65536).contains(&memory), "{memory}");
     let two = || defined(CreatedMap { volume_id: "pv".to_owned(), ..array("two", 4096) });
-    let parts = ["\"kept\"", "it would take 33792 bytes", "take 33792 of the 65536", "--created-memory-max"];
+    let taken = format!("take {memory} of the 65536");
+    let parts = ["\"kept\"", "it would take 33792 bytes", &taken, "--created-memory-max"];
     assert_refused(publish(&node, "two", two()), Code::ResourceExhausted, &parts);
     publish(&node, "again", defined(array("one", 4096))).unwrap();
     node.stop_by(Signal::KILL);
     node.start_pinner(&FLAGS);
-    assert_eq!(used(&node), (1, 33792, 0));
+    assert_eq!(used(&node), (1, memory, 0));
     assert_refused(publish(&node, "two", two()), Code::ResourceExhausted, &parts);
     // A pod that runs is not told: it goes on without.
     let running = Wanted::new("one", &node.target("one")).read("kept", defined(array("one", 4096))).renew();
     node.publish(&running.read("two", two())).unwrap();
     std::fs::remove_file(node.created("one")).unwrap();
     publish(&node, "two", two()).unwrap();
-    assert_eq!(used(&node), (1, 33792, 0));
+    assert_eq!(used(&node), (1, memory, 0));
 }
 
 #[test]
