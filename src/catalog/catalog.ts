@@ -4,6 +4,8 @@ import type { Claim } from '../volumes/volume.ts';
 /** A BpfMap object: names a map of the node's kernel and says where it comes from. */
 export interface BpfMap {
   readonly name: string;
+  /** Which of the objects that had the name; undefined: there is no API server that says. */
+  readonly uid?: string;
   /** The file's name in a volume: [A-Za-z0-9_-], at most 128. */
   readonly fileName: string;
   /** What nobody's grants can exceed. */

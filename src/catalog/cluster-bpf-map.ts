@@ -10,7 +10,11 @@ import { FILE_NAME } from './names.ts';
  * version may. What else can be told of an invalid one is told, so that a volume which has its map already can be held to the
  * grants of all its maps.
  */
-export function parseBpfMap({ metadata: { name }, apiVersion, kind, spec }: KubernetesObject): BpfMap {
+export function parseBpfMap(object: KubernetesObject): BpfMap {
+  return { ...parse(object), uid: object.metadata.uid };
+}
+
+function parse({ metadata: { name }, apiVersion, kind, spec }: KubernetesObject): BpfMap {
   const parsed = bpfMapSchema.safeParse({ apiVersion, kind, metadata: { name }, spec });
   if (!parsed.success) return unusableBpfMap(name, spec, objectProblem(parsed.error));
   const fileName = parsed.data.spec.fileName ?? name;

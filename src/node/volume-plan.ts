@@ -47,10 +47,10 @@ export function planVolume(looks: readonly MapLook[], pod: PodIdentity, names: (
   const unsourced: Refusal[] = [];
   for (const { map, verb, source } of looks) {
     if (map === undefined || verb === undefined) continue;
-    const { name, fileName } = map;
+    const { name, uid, fileName } = map;
     const access = verb === 'write' ? Access.READ_WRITE : Access.READ_ONLY;
     if (source instanceof CallError) unsourced.push({ map: name, reason: reasonOf(source), error: source });
-    files.push({ name, fileName, access, source: source instanceof CallError ? undefined : source });
+    files.push({ name, uid, fileName, access, source: source instanceof CallError ? undefined : source });
   }
   const claims = Map.groupBy(files, ({ fileName }) => fileName);
   const contested = [...claims.values()].flatMap(([first, ...others]) =>

@@ -205,7 +205,13 @@ async fn rpc_loop(
         let access = if map < options.writable { api::Access::ReadWrite } else { api::Access::ReadOnly };
         let path = options.pins.join(&name).display().to_string();
         let from = Some(api::source::From::Pinned(api::PinnedMap { path }));
-        api::VolumeMap { file_name: name.clone(), name, access: access.into(), source: Some(api::Source { from }) }
+        api::VolumeMap {
+            file_name: name.clone(),
+            name,
+            access: access.into(),
+            source: Some(api::Source { from }),
+            uid: None,
+        }
     });
     let publish = api::PublishVolumeRequest {
         volume_id: volume_id.clone(),

@@ -27,6 +27,7 @@ both_ways!(
     what_is_kept_comes_from_the_same_name,
     swapped_file_names_keep_nothing,
     of_a_file_that_several_want_the_one_that_has_it_keeps_it,
+    what_was_made_anew_under_its_name_is_another,
     another_request_is_refused,
     no_process_in_the_pod_changes_a_mark,
     a_volume_from_before_marks_stays_as_it_is,
@@ -119,6 +120,21 @@ fn of_a_file_that_several_want_the_one_that_has_it_keeps_it(node: &Node) {
         let mut contested = Wanted(volume.request()).renew().map("limits", ReadWrite, None);
         contested.0.maps.retain(|map| map.file_name == "limits");
         assert_refused(node.publish(&contested), Code::InvalidArgument, &["file_name", "limits", "twice"]);
+    }
+}
+
+fn what_was_made_anew_under_its_name_is_another(node: &Node) {
+    for mut volume in volumes(node) {
+        let of = |volume: &Wanted, uid: &str| {
+            let mut wanted = renewal(volume, &[("flows", "flows", ReadOnly), ("limits", "limits", ReadWrite)]);
+            wanted.0.maps[1].uid = Some(uid.to_owned());
+            wanted
+        };
+        volume.0.maps[1].uid = Some("one".to_owned());
+        node.unpublish(&volume.0.volume_id, &volume.target()).unwrap();
+        node.publish(&volume).unwrap();
+        assert_eq!(changes(node, &of(&volume, "one")), []);
+        assert_eq!(changes(node, &of(&volume, "two")), [("limits".to_owned(), Kind::Removed)]);
     }
 }
 

@@ -225,6 +225,7 @@ fn malformed_requests_name_the_field() {
         ("a debug file", file("maps.debug"), "file_name: '.'"),
         ("file name with a slash", file("a/b"), "file_name: '/'"),
         ("file name with a NUL", file("a\0"), "file_name: '\\0'"),
+        ("bad uid", with(&|wanted| wanted.0.maps[0].uid = Some("a/b".to_owned())), "uid: '/' in \"a/b\""),
         ("file name twice", twice, "file_name: \"flows\" is given twice"),
         ("no maps", Wanted::new("volume", &target), "maps: must have 1 to 256 entries, has 0"),
         ("too many maps", many, "maps: must have 1 to 256 entries, has 257"),

@@ -283,12 +283,14 @@ describe('NodePublishVolume', () => {
       maps: [
         {
           name: 'flows',
+          uid: undefined,
           fileName: 'flows',
           access: Access.READ_ONLY,
           source: { from: { $case: 'pinned', value: { path: '/sys/fs/bpf/netobserv/flows' } } },
         },
         {
           name: 'limits',
+          uid: undefined,
           fileName: 'limits',
           access: Access.READ_WRITE,
           source: {

@@ -63,6 +63,8 @@ pub struct VolumeMap {
     pub name: String,
     /// `[A-Za-z0-9_-]`.
     pub file: CString,
+    /// Which of those that had the name, one after another; `None`: not known.
+    pub uid: Option<String>,
     /// Whether it can be opened for writing.
     pub writable: bool,
     /// Where it comes from; `None` only to renew a volume.
@@ -182,10 +184,11 @@ impl VolumeMap {
             api::Access::Unspecified => return invalid("access", "must be READ_ONLY or READ_WRITE"),
         };
         let file = check::file_name("file_name", &map.file_name)?;
+        map.uid.iter().try_for_each(|uid| check::digest("uid", uid))?;
         let source = match map.source {
             None if renew => None,
             source => Some(Source::parse(source).map_err(|error| error.of_map(&map.name))?),
         };
-        Ok(Self { file, writable, source, name: map.name })
+        Ok(Self { file, writable, source, name: map.name, uid: map.uid })
     }
 }

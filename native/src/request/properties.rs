@@ -33,7 +33,7 @@ fn source() -> impl Strategy<Value = From> {
 
 fn request() -> impl Strategy<Value = api::PublishVolumeRequest> {
     let map = (text(), text(), 0..4, prop::option::of(source())).prop_map(|(name, file_name, access, from)| {
-        api::VolumeMap { name, file_name, access, source: from.map(|from| api::Source { from: Some(from) }) }
+        api::VolumeMap { name, file_name, access, source: from.map(|from| api::Source { from: Some(from) }), uid: None }
     });
     let target = prop_oneof![
         4 => "/kubelet/pods/[a-z0-9-]{1,8}/volumes/kubernetes[.]io~csi/[a-z]{1,5}/mount",

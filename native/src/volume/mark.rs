@@ -11,6 +11,7 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{AtFlags, Statx, StatxFlags, Timespec, Timestamps};
 use sha2::{Digest, Sha256};
 
+use crate::request::VolumeMap;
 use crate::sys::{Context, Result};
 
 /// Bits of a mark that are kept as nanoseconds, of which there are 10^9 in a second; the others are seconds.
@@ -39,6 +40,13 @@ impl Mark {
     pub fn of(text: &str) -> Self {
         let digest: [u8; 32] = Sha256::digest(text).into();
         Self(digest[..8].iter().fold(0, |mark, &byte| mark << 8 | u64::from(byte)))
+    }
+
+    /// The mark of what a file comes from: a name and, where it is known, which of those that had it. No name has a slash.
+    #[must_use]
+    pub fn of_origin(file: &VolumeMap) -> Self {
+        let VolumeMap { name, uid, .. } = file;
+        uid.as_ref().map_or_else(|| Self::of(name), |uid| Self::of(&format!("{name}/{uid}")))
     }
 
     fn time(self) -> Timespec {

@@ -114,7 +114,7 @@ impl Publisher {
                         refusals.push(Refusal { map: file.name.clone(), error });
                     }
                     (Some(resolved), _) => {
-                        let from = Some(Mark::of(&file.name));
+                        let from = Some(Mark::of_origin(file));
                         maps.push(Resolved { file, map: resolved?, writable: file.writable, from });
                     }
                 }

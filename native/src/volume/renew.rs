@@ -49,7 +49,7 @@ impl<'a> There<'a> {
             None => self.bare.insert(mount::clone(self.mounted.root.as_fd(), c"")?),
         };
         let from = Marks::read(bare.as_fd(), &file.file)?.origin_in(self.volume_id);
-        if from.is_some_and(|from| from != Mark::of(&file.name)) {
+        if from.is_some_and(|from| from != Mark::of_origin(file)) {
             return Ok(None);
         }
         let writable = file.writable && there.writable;

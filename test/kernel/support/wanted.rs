@@ -16,7 +16,7 @@ impl Wanted {
 
     pub fn map(mut self, name: &str, access: Access, source: impl Into<Option<api::Source>>) -> Self {
         let (name, file_name) = (name.to_owned(), name.to_owned());
-        self.0.maps.push(api::VolumeMap { name, file_name, access: access.into(), source: source.into() });
+        self.0.maps.push(api::VolumeMap { name, file_name, access: access.into(), source: source.into(), uid: None });
         self
     }
 
