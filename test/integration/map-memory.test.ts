@@ -44,19 +44,19 @@ function* definitionsOf(type: MapType): Generator<MapDefinition> {
 test('the pinner estimates memory as the node plugin does', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'bpffs-'));
   const at = (name: string) => join(directory, name);
-  const target = join(at('kubelet'), 'pod');
-  await mkdir(target, { recursive: true });
+  const volume = join(at('kubelet'), 'pods', 'pod', 'volumes', 'kubernetes.io~csi', 'maps');
+  for (const path of [volume, at('pins')]) await mkdir(path, { recursive: true });
   const flags = {
     socket: at('pinner.sock'),
     'kubelet-dir': at('kubelet'),
     'store-dir': at('store'),
-    'pin-root': directory,
+    'pin-root': at('pins'),
   };
-  const options = Object.entries({ ...flags, 'peer-uid': '0', 'created-memory-max': '0' });
+  const options = Object.entries({ ...flags, 'peer-uid': '0', 'created-memory-max': '0', 'log-level': 'error' });
   const child = spawn(
     'dist/bpffs-pinner',
     options.map(([name, value]) => `--${name}=${value}`),
-    { stdio: 'ignore' },
+    { stdio: ['ignore', 'ignore', 'inherit'] },
   );
   const pinner = createPinner(at('pinner.sock'));
   try {
@@ -69,7 +69,7 @@ test('the pinner estimates memory as the node plugin does', async () => {
       const map = { name: 'map', fileName: 'map', access: Access.READ_ONLY, source };
       const request = {
         volumeId: 'volume',
-        targetPath: join(target, 'mount'),
+        targetPath: join(volume, 'mount'),
         maps: [map],
         gid: undefined,
         request: '',
