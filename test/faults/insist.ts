@@ -3,8 +3,17 @@ import type { ChildProcess } from 'node:child_process';
 import { end } from '../../src/cli/local-node.ts';
 import { CallError, Code } from '../../src/errors.ts';
 
-/** What a kubelet or a provisioner repeats; any other answer to a valid request is a defect. */
-const REPEATED: readonly Code[] = [Code.UNAVAILABLE, Code.ABORTED, Code.CANCELLED, Code.DEADLINE_EXCEEDED];
+/**
+ * What a kubelet or a provisioner repeats; any other answer to a valid request is a defect. RESOURCE_EXHAUSTED: what deleted claims
+ * have on the node counts until a node plugin lives long enough to release it.
+ */
+const REPEATED: readonly Code[] = [
+  Code.UNAVAILABLE,
+  Code.ABORTED,
+  Code.CANCELLED,
+  Code.DEADLINE_EXCEEDED,
+  Code.RESOURCE_EXHAUSTED,
+];
 
 export const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
