@@ -15,6 +15,10 @@ use crate::sys::{Result, mount};
 /// Linux 6.5), the second is taken away first, and for a moment the first one is at the target: so there are never more
 /// than two.
 ///
+/// Taking a generation away parts it from the files that are mounted in it (`umount_tree` in the kernel's `fs/namespace.c`).
+/// Who is in it at that moment, on the way to a writable map, may find the pin beneath: opening it for writing is `EROFS`
+/// then, and succeeds when it is tried again.
+///
 /// # Errors
 /// Whatever the mount calls say; an old one is there then.
 pub fn swap(tree: &OwnedFd, mounted: &Mounted, place: &Place) -> Result<()> {
