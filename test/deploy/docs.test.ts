@@ -26,6 +26,29 @@ test('every link leads somewhere', async () => {
   }
 });
 
+test('every file that they name is there', async () => {
+  const named = [...documents].flatMap(([file, text]) =>
+    Array.from(text.matchAll(/`((?:test|src|native|deploy|proto|scripts)\/[\w./-]+\.\w+)`/g), ([, path = '']) => ({
+      file,
+      path,
+    })),
+  );
+  assert(named.length > 20);
+  for (const { file, path } of named) await assert.doesNotReject(access(join(ROOT, path)), `${file}: ${path}`);
+});
+
+test('every promise names the test that holds it', () => {
+  for (const [file, section] of [
+    ['SECURITY.md', 'What is promised'],
+    ['SECURITY.md', 'Trust boundaries'],
+  ] as const) {
+    const [text = ''] = documents.get(file)?.match(new RegExp(`^## ${section}$.*?(?=^## )`, 'ms')) ?? [];
+    const promises = text.split(/^- /m).slice(1);
+    assert(promises.length > 4, section);
+    for (const promise of promises) assert.match(promise, /`(test|src|native)\/[\w/.-]+`/, `${file}: ${promise}`);
+  }
+});
+
 test('every BpfMap in them is one', () => {
   const blocks = docs.flatMap(([file, text]) =>
     Array.from(text.matchAll(/^```yaml\n(.*?)^```/gms), ([, yaml = '']) => ({ file, object: parse(yaml) })),
