@@ -23,6 +23,7 @@ pub mod lock;
 pub mod log;
 pub mod map_memory;
 pub mod map_type;
+pub mod memory;
 pub mod peer_directory;
 pub mod ping;
 pub mod privileges;

@@ -26,6 +26,8 @@ pub const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::
 pub const CONNECTION_AGE: Duration = Duration::from_secs(3600);
 /// How long nothing is accepted after the kernel had no descriptor to give.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// How often memory that is free is given back to the kernel.
+pub const GIVE_BACK: Duration = Duration::from_secs(10);
 
 /// Bytes of a status text as it travels, percent-encoded in a header. Peers drop connections with headers too long.
 pub const STATUS: usize = 2 << 10;

@@ -16,7 +16,7 @@ use bpffs_pinner::store::{Limits, Store};
 use bpffs_pinner::tree::compose::Composer;
 use bpffs_pinner::volume::Publisher;
 use bpffs_pinner::watchdog::Watchdog;
-use bpffs_pinner::{listen, lock, log, peer_directory, privileges, transport};
+use bpffs_pinner::{listen, lock, log, memory, peer_directory, privileges, transport};
 use clap::Parser;
 use landlock::RulesetStatus;
 use rustix::thread::CapabilitySet;
@@ -144,6 +144,7 @@ async fn serve(service: Service, socket: &Path, peer_uid: u32, reach: RulesetSta
     };
     lock::calls()?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), peerUid = peer_uid, landlock = ?reach, "serving");
+    tokio::spawn(memory::give_back());
     let server = transport::serve(service, listener, peer_uid, drain);
     tokio::select! {
         ended = server => Ok(ended?),
