@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { eventually } from '../cluster/eventually.ts';
 import { parseManifest } from '../deploy/helm.ts';
 import { saveEvidence } from './evidence.ts';
 import { MAPS } from './images.ts';
 import { startLimiter } from './limiter.ts';
 import { nodeMaps } from './node-maps.ts';
-import { cluster } from './running.ts';
+import { cluster, WITHIN_S } from './running.ts';
 
 const DIRECTORY = join(import.meta.dirname, '../../deploy/examples');
 const SLEEP = ['sleep', 'infinity'];
@@ -99,6 +100,9 @@ test('storageclass-workspace.yaml', async () => {
     `command: [sh, -c, 'loader -once /workspace && exec sleep infinity']`,
   );
   await withExample(waiting, async () => {
+    // It may have started before the loader pinned anything.
+    const seen = async () => (await exec('viewer', 'ls', '/maps')).includes('example_map');
+    await eventually('the viewer finds what the loader pinned', WITHIN_S, seen);
     assert.equal(await exec('viewer', 'consumer', '/maps'), '0 1');
     const [key, value] = ['00000000', '0100000000000000'];
     const collect = ['cilium', '/maps', 'flows'];

@@ -5,7 +5,7 @@ import { nodeMaps } from './node-maps.ts';
 import { mountsOf, type NodeState, nodeState, nothingMore } from './node-state.ts';
 import { account, mapRole, pinnedMap, roleBinding, serviceAccount } from './objects.ts';
 import { inline, pod } from './pods.ts';
-import { cluster } from './running.ts';
+import { cluster, WITHIN_S } from './running.ts';
 import { useSpace } from './space.ts';
 
 const maps = nodeMaps(cluster);
@@ -18,9 +18,6 @@ const SWAPS = 20;
 
 /** The newest generation, and the first, which containers that do not follow mounts may have; in each the writable map. */
 const SETTLED = { maps: 2, 'maps/limits': 2 };
-
-/** What is promised for a kubelet that looks every minute; this one looks every few seconds. */
-const WITHIN_S = 120;
 
 // Says what it reads, and ends when it is told to, so that the kubelet starts it again.
 const command = ['sh', '-c', 'trap exit TERM; while :; do echo "$(map read /maps/flows 2>&1)"; sleep 0.1; done'];
