@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
+use std::iter;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -16,6 +17,8 @@ use crate::limits::LOG_LINES;
 
 /// How long a reader that is slow, but there, is waited for when the process ends.
 const LAST_LINES: Duration = Duration::from_secs(1);
+/// How long the first line waits for others: to wake the thread for each would cost about as much as to write it.
+const MOMENT: Duration = Duration::from_millis(5);
 /// Between two tries: where somebody has made stderr non-blocking, or the queue is full at the end.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -70,14 +73,19 @@ fn told(dropped: u64) {
 
 fn write_all(messages: &Receiver<Message>, mut to: impl Write, tell: impl Fn(u64)) {
     let mut known = 0;
-    for message in messages {
-        match message {
-            Message::Flush(done) => drop(done.try_send(())),
-            Message::Line(line) if write_line(&mut to, &line).is_err() => drop(DROPPED.fetch_add(1, Ordering::Relaxed)),
-            Message::Line(_) => {
-                if dropped() > known {
-                    known = dropped();
-                    tell(known);
+    while let Ok(first) = messages.recv() {
+        thread::sleep(MOMENT);
+        for message in iter::once(first).chain(messages.try_iter()) {
+            match message {
+                Message::Flush(done) => drop(done.try_send(())),
+                Message::Line(line) if write_line(&mut to, &line).is_err() => {
+                    DROPPED.fetch_add(1, Ordering::Relaxed);
+                }
+                Message::Line(_) => {
+                    if dropped() > known {
+                        known = dropped();
+                        tell(known);
+                    }
                 }
             }
         }
