@@ -18,8 +18,12 @@ const LONGEST_QUOTE = 64;
 /** Control characters, spaces that are not " ", what is drawn as nothing or turns the direction around, and half characters. */
 const INVISIBLE = /(?! )[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/gu;
 
+/** Most texts; to see that takes a tenth of looking for the others' characters. */
+const PRINTABLE_ASCII = /^[ -~]*$/;
+
 /** The text with what cannot be seen as `\u{200b}`, as the pinner writes it. */
 export function visible(text: string): string {
+  if (PRINTABLE_ASCII.test(text)) return text;
   return text.replace(INVISIBLE, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
 }
 

@@ -7,6 +7,10 @@ use crate::limits::{LIST, QUOTE};
 /// `text` with what cannot be seen escaped, cut so that it takes at most `budget` bytes percent-encoded.
 #[must_use]
 pub fn fit(text: &str, budget: usize) -> String {
+    // Most texts, whose characters take at most three bytes each.
+    if text.len() * 3 <= budget && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        return text.to_owned();
+    }
     let mut fitted = String::with_capacity(text.len().min(budget));
     let (mut cost, mut cut) = (0, 0);
     for character in text.chars() {

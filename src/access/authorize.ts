@@ -18,11 +18,8 @@ interface Objection {
 /** A map that the pod may not have like this. */
 export interface DeniedMap extends WantedMap, Objection {}
 
-/** Both in the order in which they were wanted. */
-export interface Authorization {
-  readonly granted: readonly WantedMap[];
-  readonly denied: readonly DeniedMap[];
-}
+/** Undefined: the question was not asked, because enough was refused. */
+export type Verdict = 'granted' | DeniedMap | undefined;
 
 /** A status travels in an HTTP/2 header and ends in an event of at most 1,024 bytes: the first refusals must do. */
 const MOST_LISTED = 4;
@@ -31,8 +28,8 @@ const MOST_LISTED = 4;
 const FAN_OUT = 8;
 
 /**
- * What of `wanted` the pod may have: within the map's maxAccess, and granted. Throws what `access` throws, and asks nothing more
- * then. Once more is refused than `denial` lists, `isEnough` may say that the rest need not be known: it is neither granted nor denied.
+ * For each of `wanted`, whether the pod may have it: within the map's maxAccess, and granted. Throws what `access` throws, and asks
+ * nothing more then. Once more is refused than `denial` lists, `isEnough` may say that the rest need not be known.
  */
 export async function authorize(
   wanted: readonly WantedMap[],
@@ -40,15 +37,15 @@ export async function authorize(
   access: Access,
   signal: AbortSignal,
   isEnough: () => Promise<boolean> = async () => false,
-): Promise<Authorization> {
-  const answers = new Map<WantedMap, Objection | undefined>();
-  const unasked = wanted.values();
+): Promise<readonly Verdict[]> {
+  const verdicts: Verdict[] = wanted.map(() => undefined);
+  const unasked = wanted.entries();
   let refused = 0;
   let isOver = false;
   const ask = async () => {
-    for (const one of unasked) {
+    for (const [index, one] of unasked) {
       const objection = await objectionTo(one, pod, access, signal);
-      answers.set(one, objection);
+      verdicts[index] = objection === undefined ? 'granted' : { ...one, ...objection };
       if (objection !== undefined) refused += 1;
       if (!isOver && refused > MOST_LISTED && (await isEnough())) isOver = true;
       if (isOver) return;
@@ -59,12 +56,7 @@ export async function authorize(
   } finally {
     isOver = true;
   }
-  const granted = wanted.filter((one) => answers.has(one) && answers.get(one) === undefined);
-  const denied = wanted.flatMap((one) => {
-    const objection = answers.get(one);
-    return objection === undefined ? [] : { ...one, ...objection };
-  });
-  return { granted, denied };
+  return verdicts;
 }
 
 async function objectionTo(

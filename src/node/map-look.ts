@@ -36,22 +36,22 @@ export async function lookAtMaps(
   signal: AbortSignal,
   isEnough: () => Promise<boolean>,
 ): Promise<readonly MapLook[]> {
-  const wanted = requested.flatMap(({ name, verb }): WantedMap[] => {
-    const map = catalog.find(name);
-    return map === undefined ? [] : [{ map, verb }];
-  });
-  const { granted, denied } = await authorize(wanted, pod, access, signal, isEnough);
-  const toRead = denied.flatMap(({ map, verb }): WantedMap[] => (verb === 'write' ? [{ map, verb: 'read' }] : []));
-  const { granted: readable } = await authorize(toRead, pod, access, signal);
-  const found = byName(wanted);
-  const [refused, allowed] = [byName(denied), byName([...granted, ...readable])];
+  const found = requested.map((asked) => ({ asked, map: catalog.find(asked.name) }));
+  const wanted = found.flatMap(({ asked: { verb }, map }) => (map === undefined ? [] : { map, verb }));
+  const verdicts = await authorize(wanted, pod, access, signal, isEnough);
+  const toRead = verdicts.flatMap((verdict): readonly WantedMap[] =>
+    typeof verdict === 'object' && verdict.verb === 'write' ? [{ map: verdict.map, verb: 'read' }] : [],
+  );
+  const readVerdicts = toRead.length === 0 ? [] : await authorize(toRead, pod, access, signal);
+  const [answers, readAnswers] = [verdicts.values(), readVerdicts.values()];
   const looks: MapLook[] = [];
-  for (const asked of requested) {
-    const map = found.get(asked.name)?.map;
-    const objection = refused.get(asked.name);
-    const verb = allowed.get(asked.name)?.verb;
+  for (const { asked, map } of found) {
+    const verdict = map === undefined ? undefined : answers.next().value;
+    const denied = typeof verdict === 'object' ? verdict : undefined;
+    const isReadable = denied?.verb === 'write' && readAnswers.next().value === 'granted';
+    const verb = verdict === 'granted' ? asked.verb : isReadable ? 'read' : undefined;
     if (map === undefined || verb === undefined) {
-      looks.push({ asked, map, denied: objection, verb: undefined, source: undefined });
+      looks.push({ asked, map, denied, verb: undefined, source: undefined });
       continue;
     }
     let source: Source | CallError;
@@ -61,11 +61,7 @@ export async function lookAtMaps(
     } catch (error) {
       source = CallError.from(error);
     }
-    looks.push({ asked, map, denied: objection, verb, source });
+    looks.push({ asked, map, denied, verb, source });
   }
   return looks;
-}
-
-function byName<T extends WantedMap>(maps: readonly T[]): ReadonlyMap<string, T> {
-  return new Map(maps.map((one) => [one.map.name, one]));
 }

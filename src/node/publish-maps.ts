@@ -6,7 +6,7 @@ import { lookAtMaps } from './map-look.ts';
 import type { PublishParts } from './publish.ts';
 import type { MapsRequest } from './publish-request.ts';
 import type { BpfMaps } from './published.ts';
-import { requestDigest } from './request-digest.ts';
+import { requestText } from './request-text.ts';
 import type { Target } from './target.ts';
 import { fromPinner, planVolume, type Refusal } from './volume-plan.ts';
 
@@ -57,7 +57,7 @@ export async function publishMaps(
     gid,
     userNamespace,
     singleTarget,
-    request: requestDigest(request),
+    request: requestText(request),
     renew: true,
   };
   const { changes, refusals } = await pinner.publishVolume({ ...volume, maps: [...plan.files] }, call);

@@ -8,7 +8,7 @@ import type { PodCredentials } from './authority.ts';
 import type { PublishParts } from './publish.ts';
 import type { PublishOutcome } from './publish-maps.ts';
 import type { PersistentRequest } from './publish-request.ts';
-import { requestDigest } from './request-digest.ts';
+import { requestText } from './request-text.ts';
 
 /** Publishes what this node keeps of a volume: its maps, or its workspace. */
 export async function publishPersistent(
@@ -30,7 +30,7 @@ export async function publishPersistent(
       userNamespace,
       singleTarget,
       renew: false,
-      request: requestDigest(request),
+      request: requestText(request),
     };
     return { maps: new Map(), ...(await parts.pinner.publishVolume(volume, call)) };
   }

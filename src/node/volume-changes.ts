@@ -46,6 +46,7 @@ export function toVolumeChanges(
   before: Origins,
   now: BpfMaps,
 ): readonly VolumeChange[] {
+  if (changes.length === 0) return [];
   const files = new Map<Said, Set<string>>();
   const classify = type === 'workspace' ? ofWorkspace : ofMaps(before, now);
   for (const change of changes) {

@@ -61,7 +61,8 @@ export function planVolume(looks: readonly MapLook[], pod: PodIdentity, names: (
   );
   const isContested = ({ fileName }: VolumeMap) => (claims.get(fileName)?.length ?? 0) > 1;
   // Of a file that several want, whichever has it keeps it, and none gets it.
-  const planned = files.map((file) => (isContested(file) ? { ...file, source: undefined } : file));
+  const planned =
+    contested.length === 0 ? files : files.map((file) => (isContested(file) ? { ...file, source: undefined } : file));
   return { files: planned, refusals: [...absent, ...denials, ...contested, ...unsourced] };
 }
 

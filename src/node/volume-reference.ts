@@ -11,6 +11,8 @@ export interface VolumeReference {
 /** Bytes of an id, as CSI has it. */
 const LONGEST_ID = 128;
 
+const CONTROL = /\p{Cc}/u;
+
 /** Throws INVALID_ARGUMENT naming the field of the CSI request: the kubelet makes both, no YAML holds them. */
 export function parseVolumeReference({ volumeId, targetPath }: VolumeReference): VolumeReference {
   requireVolumeId(volumeId);
@@ -30,7 +32,7 @@ export function parseVolumeReference({ volumeId, targetPath }: VolumeReference):
  */
 export function requireVolumeId(volumeId: string): void {
   if (volumeId === '') throw invalidArgument('volume_id', 'required');
-  if (Buffer.byteLength(volumeId) > LONGEST_ID || /\p{Cc}/u.test(volumeId)) {
+  if (Buffer.byteLength(volumeId) > LONGEST_ID || CONTROL.test(volumeId)) {
     throw invalidArgument('volume_id', `${quote(volumeId)} is not 1 to ${LONGEST_ID} bytes without control characters`);
   }
 }

@@ -199,8 +199,9 @@ suite('grants', () => {
     ] as const) {
       const { refusal } = await admit(pod({ serviceAccount: 'nobody', attributes: { maps } }));
       const access = createClusterAccess({ client: api.admin });
-      const { denied } = await authorize([{ map, verb }], who, access, AbortSignal.timeout(10_000));
-      const { message } = denial(who, denied);
+      const [verdict] = await authorize([{ map, verb }], who, access, AbortSignal.timeout(10_000));
+      assert(typeof verdict === 'object');
+      const { message } = denial(who, [verdict]);
       assert.match(
         message,
         new RegExp(`^system:serviceaccount:prod:nobody may not ${verb} map "flows" \\(no grant: kubectl`),

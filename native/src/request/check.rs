@@ -7,7 +7,7 @@ use crate::sys::path::is_canonical;
 use crate::text::Quoted;
 
 const NAME_MAX: usize = 128;
-const DIGEST_MAX: usize = 64;
+const UID_MAX: usize = 64;
 const PATH_MAX: usize = 4095;
 /// `NAME_MAX` of every filesystem here.
 const ELEMENT_MAX: usize = 255;
@@ -42,12 +42,12 @@ pub fn text(field: &str, value: &str) -> Result<()> {
     }
 }
 
-/// A digest in hexadecimal, or in base64 for URLs.
+/// Which of the objects that had a name, as the API server has it.
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] naming the field.
-pub fn digest(field: &str, value: &str) -> Result<()> {
-    word(field, value, DIGEST_MAX, "_-")
+pub fn uid(field: &str, value: &str) -> Result<()> {
+    word(field, value, UID_MAX, "_-")
 }
 
 fn word(field: &str, value: &str, max: usize, extra: &str) -> Result<()> {

@@ -37,7 +37,7 @@ pub struct Volume {
     pub single_target: bool,
     /// Whether it may differ from the one that is there.
     pub renew: bool,
-    /// A digest of what the pod asked for; `None`: not compared.
+    /// What the pod asked for, of which the volume keeps a digest; `None`: not compared.
     pub request: Option<String>,
 }
 
@@ -121,8 +121,6 @@ impl Volume {
         let target = target_path(&request.target_path, kubelet)?;
         let maps =
             request.maps.into_iter().map(|map| VolumeMap::parse(map, request.renew)).collect::<Result<Vec<_>>>()?;
-        let digest = Some(request.request).filter(|digest| !digest.is_empty());
-        digest.iter().try_for_each(|digest| check::digest("request", digest))?;
         let mut seen = HashMap::new();
         for map in &maps {
             let other = seen.insert(&map.file, &map.source);
@@ -130,8 +128,9 @@ impl Volume {
                 return invalid("file_name", format_args!("{:?} is given twice", map.file));
             }
         }
-        let api::PublishVolumeRequest { user_namespace, single_target, renew, .. } = request;
-        Ok(Self { id, target, maps, gid, user_namespace, single_target, renew, request: digest })
+        let api::PublishVolumeRequest { user_namespace, single_target, renew, request, .. } = request;
+        let request = Some(request).filter(|text| !text.is_empty());
+        Ok(Self { id, target, maps, gid, user_namespace, single_target, renew, request })
     }
 
     /// Refuses what only a volume that is there already may be asked to be.
@@ -184,7 +183,7 @@ impl VolumeMap {
             api::Access::Unspecified => return invalid("access", "must be READ_ONLY or READ_WRITE"),
         };
         let file = check::file_name("file_name", &map.file_name)?;
-        map.uid.iter().try_for_each(|uid| check::digest("uid", uid))?;
+        map.uid.iter().try_for_each(|uid| check::uid("uid", uid))?;
         let source = match map.source {
             None if renew => None,
             source => Some(Source::parse(source).map_err(|error| error.of_map(&map.name))?),
