@@ -63,14 +63,15 @@ test('says who it is, that it is ready, and what it does, in one line a call', a
     [Capability.CONTROLLER_SERVICE, Capability.VOLUME_ACCESSIBILITY_CONSTRAINTS],
   );
   assert.deepEqual((await call(identity, identity.probe, {})).response, { ready: true });
-  const before = log.length;
   const secrets = { token: 'very-secret' };
   const { volumeId } = await makeVolume(harness, 'pvc-logged', { secrets });
   await call(controller, controller.createVolume, createRequest('pvc-bad', { secrets, parameters: { type: 'x' } }));
   await call(controller, controller.deleteVolume, { volumeId, secrets });
   await harness.end('SIGTERM');
   assert.deepEqual(
-    log.slice(before).map(({ timestamp: _, durationMs: __, ...rest }) => rest),
+    log
+      .slice(log.findIndex(({ method }) => method === 'CreateVolume'))
+      .map(({ timestamp: _, durationMs: __, ...rest }) => rest),
     [
       { level: 'INFO', method: 'CreateVolume', code: 'OK', volumeName: 'pvc-logged', message: 'call' },
       {

@@ -279,7 +279,7 @@ describe('NodePublishVolume', () => {
       userNamespace: false,
       singleTarget: false,
       renew: true,
-      request: 'W07IDJXqkp66hllNGL9P0N9dqlWRxtcFUVSb36hFeYw',
+      request: 'maps: flows, limits:rw',
       maps: [
         {
           name: 'flows',
