@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use bpffs_pinner::probe::{Feature, Nobody, probe};
 use rustix::process::Signal;
@@ -115,8 +116,18 @@ fn what_the_kernel_can_do_is_found_with_what_is_kept() {
     assert!(kept.len() >= 5);
 }
 
+/// How many are open when no more are closed: what is of no more use goes a moment later.
 fn descriptors(node: &Node) -> usize {
-    fs::read_dir(format!("/proc/{}/fd", node.pid().as_raw_nonzero())).unwrap().count()
+    let count = || fs::read_dir(format!("/proc/{}/fd", node.pid().as_raw_nonzero())).unwrap().count();
+    let mut open = count();
+    loop {
+        std::thread::sleep(Duration::from_millis(300));
+        let now = count();
+        if now >= open {
+            return now;
+        }
+        open = now;
+    }
 }
 
 #[test]
