@@ -125,7 +125,7 @@ soak: build dist/map ## Let everything happen at once for SOAK_MINUTES (10), and
 
 .PHONY: test-kernels
 test-kernels: ## Test the pinner against older and newer kernels, in virtual machines
-	@$(MAKE) --no-print-directory debian-packages DEBIAN='qemu-system-x86 busybox-static'
+	@$(MAKE) --no-print-directory debian-packages DEBIAN='qemu-system-x86 busybox-static secilc'
 	$(call say,Testing the pinner against other kernels)
 	cd native && cargo test --locked --release --test kernel \
 		--config 'target.$(TRIPLE).runner = ["$(CURDIR)/test/kernels/run.sh"]' -- --test-threads=2

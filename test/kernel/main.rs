@@ -28,6 +28,7 @@ mod process;
 mod publish;
 mod read_only;
 mod renew;
+mod selinux;
 mod siblings;
 mod single_target;
 mod sources_created;

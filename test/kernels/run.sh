@@ -1,6 +1,7 @@
 #!/bin/sh
 # run.sh BINARY [ARGUMENT...]: runs a test binary as root inside kernels of Debian, each in a virtual machine. Cargo calls
-# this in place of the binary. KERNELS chooses the suites that the kernels are from.
+# this in place of the binary. KERNELS chooses the suites that the kernels are from; with "+selinux", the kernel enforces the
+# policy selinux.cil, and runs the tests TESTS_SELINUX, those that are about that.
 #
 # Debian never had a 5.15, the oldest kernel that is supported: 5.10 of bullseye stands in for it.
 set -eu
@@ -25,26 +26,37 @@ cp /bin/busybox "$root/bin/busybox"
 cp "$here/init" "$root/init"
 cp "$binary" "$root/test"
 cp "$pinner" "$root$pinner"
+# The oldest of these kernels knows version 33.
+secilc --policyvers=33 --filecontext=/dev/null --output="$root/policy" "$here/selinux.cil"
 (cd "$root" && find . | busybox cpio -o -H newc 2>/dev/null) >"$initrd"
 
 # Hardware support is left aside, so that it is the same everywhere. And -cx16, with which some emulators make newer
 # kernels fault now and then.
 boot() {
 	kernel=$1
-	shift
+	parameters=$2
+	shift 2
 	timeout 900 qemu-system-x86_64 -machine q35 -accel tcg -cpu max,-cx16 -smp 2 -m 1G -nodefaults -no-user-config \
 		-display none -serial stdio -no-reboot -kernel "$kernel" -initrd "$initrd" \
-		-append "console=ttyS0 panic=-1 quiet -- $*" </dev/null | tr -d '\r' | tee "$log"
+		-append "console=ttyS0 panic=-1 quiet $parameters -- $*" </dev/null | tr -d '\r' | tee "$log"
 }
 
 summary=
 failed=false
-for suite in ${KERNELS:-bullseye bookworm trixie trixie-backports}; do
+for entry in ${KERNELS:-bullseye bookworm trixie trixie-backports trixie+selinux trixie-backports+selinux}; do
+	suite=${entry%+selinux}
 	# Without the mirror, one that was fetched long ago will do.
 	"$here/fetch.sh" "$suite" || [ -e "$here/cache/$suite/name" ]
 	name=$(cat "$here/cache/$suite/name")
 	printf '\033[1m==> Linux %s\033[0m\n' "$name"
-	boot "$here/cache/$suite/vmlinuz" "$@"
+	if [ "$suite" = "$entry" ]; then
+		boot "$here/cache/$suite/vmlinuz" '' "$@"
+	else
+		name="$name, SELinux"
+		boot "$here/cache/$suite/vmlinuz" 'security=selinux' "$@" ${TESTS_SELINUX-selinux::}
+		# That the policy is not there would be nothing but skipped otherwise.
+		grep -q '^skipped: .*SELinux' "$log" && failed=true
+	fi
 	# The exit status of the machine says nothing. No such line: the kernel panicked, or the time was up.
 	grep -qx 'RESULT rc=0' "$log" || failed=true
 	result=$(sed -n 's/^test result: \([^;]*; [^;]*\);.*/\1/p' "$log")

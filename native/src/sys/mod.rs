@@ -4,6 +4,7 @@ pub mod bpf;
 pub mod mount;
 pub mod mountinfo;
 pub mod path;
+pub mod selinux;
 pub mod statmount;
 
 use std::fmt;

@@ -34,6 +34,8 @@ pub struct Cover<'a> {
 /// Puts trees together.
 #[derive(Debug)]
 pub struct Composer {
+    /// What SELinux calls a bpffs; `None` without SELinux.
+    pub label: Option<CString>,
     way: Way,
     leftovers: Leftovers,
 }
@@ -65,7 +67,7 @@ impl Composer {
     }
 
     fn by(way: Way) -> Result<Self> {
-        Ok(Self { way, leftovers: Leftovers::open()? })
+        Ok(Self { label: super::label()?, way, leftovers: Leftovers::open()? })
     }
 
     /// Closes a detached mount that is of no more use, soon.

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 
 use crate::sys::path::ensure_entry;
-use crate::sys::{Context, Result, mount};
+use crate::sys::{Context, Result, mount, selinux};
 
 /// The directory of a bpffs that is the root of a volume. Beside it, and so outside of the volume, lies what kernels with
 /// `CONFIG_BPF_PRELOAD` put into every bpffs: a listing of all maps and one of all programs of the host.
@@ -40,4 +40,12 @@ pub fn bpffs(source: &CStr) -> Result<(OwnedFd, OwnedFd)> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::openat(&bpffs, ROOT, flags, Mode::empty()).call("openat", String::new)?;
     Ok((bpffs, root))
+}
+
+/// What SELinux calls a bpffs, with all that is in it; `None` without SELinux.
+///
+/// # Errors
+/// Whatever the kernel says.
+pub fn label() -> Result<Option<CString>> {
+    selinux::label(mount::detached(c"bpf", &[(c"mode", c"0700")])?.as_fd())
 }

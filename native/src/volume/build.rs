@@ -10,7 +10,7 @@ use super::Modes;
 use super::carriers::CARRIES;
 use super::mark::{Mark, Marks};
 use crate::sys::path::{ensure_entry, through_descriptor};
-use crate::sys::{Context, Result, bpf, mount};
+use crate::sys::{Context, Error, Result, bpf, mount};
 use crate::tree;
 use crate::tree::compose::{Composer, Cover, make_file};
 
@@ -70,7 +70,8 @@ pub fn build(plan: &Plan<'_>, composer: &Composer) -> Result<OwnedFd> {
         }
     }
     let tree = if plan.user_namespace {
-        composer.compose(carrier(plan, &source, directory_mode)?, c"", &covers)?
+        let label = composer.label.as_deref();
+        composer.compose(carrier(plan, &source, directory_mode, label)?, c"", &covers)?
     } else {
         // A writable map is pinned here too: a bpffs has no other files that another one could be mounted over.
         let (bpffs, root) = tree::bpffs(&source)?;
@@ -115,8 +116,18 @@ fn parents(path: &CStr) -> impl Iterator<Item = CString> {
 }
 
 /// A read-only tmpfs with an empty file for each map.
-fn carrier(plan: &Plan<'_>, source: &CStr, mode: Mode) -> Result<OwnedFd> {
-    let mount = mount::detached_unlocked(c"tmpfs", &[(c"source", source), (c"mode", c"0700"), (c"size", c"4k")])?;
+///
+/// With SELinux, all of it has one label for good, that of a bpffs: a pod needs no right that it does not need for its maps, and
+/// the container runtime does not try to give each file in it a label of its own, which it does to any other tmpfs.
+fn carrier(plan: &Plan<'_>, source: &CStr, mode: Mode, label: Option<&CStr>) -> Result<OwnedFd> {
+    let mut options = vec![(c"source", source), (c"mode", c"0700"), (c"size", c"4k")];
+    options.extend(label.map(|label| (c"context", label)));
+    let mount = mount::detached_unlocked(c"tmpfs", &options).map_err(|error| match label {
+        Some(label) => {
+            Error { object: format!("a tmpfs with the label of a bpffs, {}", label.to_string_lossy()), ..error }
+        }
+        None => error,
+    })?;
     for file in plan.files {
         make_file(mount.as_fd(), file.path)?;
     }

@@ -1,0 +1,160 @@
+//! Where SELinux enforces: what the kubelet and the container runtime do to a volume there, and what a confined pod may then.
+//!
+//! By the policy `test/kernels/selinux.cil`, in a virtual machine.
+
+use std::ffi::CStr;
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::thread;
+
+use bpffs_pinner::api::Access;
+use bpffs_pinner::api::publish_volume_response::Outcome;
+use rustix::fs::XattrFlags;
+use rustix::io::Errno;
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+
+use crate::support::node::Node;
+use crate::support::user::User;
+use crate::support::wanted::{Wanted, Workspace};
+use crate::support::{both_ways, map, mounts, skipped};
+
+const LABEL: &CStr = c"security.selinux";
+const OF_A_POD: &str = "system_u:system_r:container_t:s0";
+const OF_A_PODS_FILES: &[u8] = b"system_u:object_r:container_file_t:s0";
+
+/// Whether the kernel is under that policy; if not, says that `test` is skipped.
+fn enforces(test: &str) -> bool {
+    if fs::read_to_string("/sys/fs/selinux/enforce").is_ok_and(|enforce| enforce == "1")
+        && as_domain(OF_A_POD, || ()).is_ok()
+    {
+        return true;
+    }
+    skipped(test, "no SELinux here that enforces the policy for it");
+    false
+}
+
+/// Runs `work` in another domain. A thread gets there only where the policy binds that domain to the one it comes from.
+fn as_domain<T: Send>(domain: &str, work: impl FnOnce() -> T + Send) -> std::io::Result<T> {
+    let joined = thread::scope(|scope| {
+        let become_and_work = || fs::write("/proc/thread-self/attr/current", domain).map(|()| work());
+        scope.spawn(become_and_work).join()
+    });
+    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Runs `work` as a process of a pod, confined and not root, whose working directory is the volume: on the way to
+/// it are only directories of this test.
+fn in_pod<T: Send>(domain: &str, volume: &Path, work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let enter_and_work = || {
+            // SAFETY: this thread has just been made, and nothing in it relies on the working directory.
+            unsafe { unshare_unsafe(UnshareFlags::FS) }.unwrap();
+            rustix::process::chdir(volume).unwrap();
+            as_domain(domain, || User::loader(65534).run(work)).unwrap()
+        };
+        scope.spawn(enter_and_work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn is_relabelled(mount: &mounts::Mount) -> bool {
+    mount.super_options.split(',').any(|option| option == "seclabel")
+}
+
+/// What comes before a container: the kubelet looks whether the volume's mount has labels of its own, and if so the runtime
+/// gives all that is in it the label of the pod's files. A filesystem that takes no labels is let be.
+fn start_container(volume: &Path) -> Result<(), Errno> {
+    if mounts::at(volume).last().is_some_and(is_relabelled) { relabel(volume) } else { Ok(()) }
+}
+
+fn relabel(path: &Path) -> Result<(), Errno> {
+    match rustix::fs::lsetxattr(path, LABEL, OF_A_PODS_FILES, XattrFlags::empty()) {
+        Ok(()) | Err(Errno::OPNOTSUPP) => {}
+        Err(errno) => return Err(errno),
+    }
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            relabel(&entry.unwrap().path())?;
+        }
+    }
+    Ok(())
+}
+
+fn label(path: &Path) -> String {
+    let mut buffer = [0; 256];
+    let length = rustix::fs::lgetxattr(path, LABEL, &mut buffer).unwrap();
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+fn assert_not_relabelled(node: &Node, volume: &Path) {
+    assert_eq!(start_container(volume), Ok(()));
+    let relabelled: Vec<_> = mounts::beneath(volume).into_iter().filter(is_relabelled).collect();
+    assert_eq!(relabelled, []);
+    // What a policy says of one bpffs it says of all.
+    assert_eq!(label(volume), label(&node.pins));
+}
+
+fn a_confined_pod_has_its_maps(node: &Node) {
+    if !enforces("a confined pod") {
+        return;
+    }
+    for in_user_namespace in [false, true] {
+        let name = |name: &str| format!("{name}{in_user_namespace}");
+        let (flows, limits) = (node.map(&name("flows"), 7).1, node.map(&name("limits"), 8).1);
+        let wanted =
+            Wanted::new(&name("volume"), &node.target(&name("pod"))).read("flows", flows).write("limits", limits);
+        let mut wanted = wanted.renew();
+        wanted.0.user_namespace = in_user_namespace;
+        node.publish(&wanted).unwrap();
+        assert_not_relabelled(node, &wanted.target());
+
+        let open = |name: &str, writable: bool| {
+            let opened = if writable { map::open_writable(name.as_ref()) } else { map::open_read_only(name.as_ref()) };
+            map::lookup(opened?.as_fd(), 1)
+        };
+        in_pod(OF_A_POD, &wanted.target(), || {
+            assert_eq!(open("flows", false), Ok(7));
+            assert_eq!(open("flows", true), Err(Errno::ROFS));
+            assert_eq!(open("limits", true), Ok(8));
+        });
+        // Which is by that policy.
+        in_pod("system_u:system_r:stranger_t:s0", &wanted.target(), || {
+            assert_eq!(open("flows", false), Err(Errno::ACCESS));
+            assert_eq!(open("limits", true), Err(Errno::ACCESS));
+        });
+
+        // The next generation, and one without maps, are no other.
+        wanted.0.maps[1].access = Access::ReadOnly.into();
+        assert_eq!(node.publish(&wanted).unwrap(), Outcome::Replaced);
+        assert_not_relabelled(node, &wanted.target());
+        in_pod(OF_A_POD, &wanted.target(), || {
+            assert_eq!(open("limits", false), Ok(8));
+            assert_eq!(open("limits", true), Err(Errno::ROFS));
+        });
+        wanted.0.maps.clear();
+        assert_eq!(node.publish(&wanted).unwrap(), Outcome::Replaced);
+        assert_not_relabelled(node, &wanted.target());
+        node.unpublish(&wanted.0.volume_id, &wanted.target()).unwrap();
+    }
+}
+
+fn a_workspace_is_not_relabelled(node: &Node) {
+    if !enforces("a workspace") {
+        return;
+    }
+    let workspace = Workspace::new("pv", &node.pod("loader", "pv"));
+    node.publish_workspace(&workspace).unwrap();
+    let pin = workspace.target().join("flows");
+    map::pin(map::hash("flows", 7).as_fd(), &pin).unwrap();
+    fs::set_permissions(pin, fs::Permissions::from_mode(0o644)).unwrap();
+    let view = Workspace::new("pv", &node.pod("reader", "pv")).read_only();
+    node.publish_workspace(&view).unwrap();
+    for volume in [workspace.target(), view.target()] {
+        assert_not_relabelled(node, &volume);
+        let value = || map::lookup(map::open_read_only("flows".as_ref())?.as_fd(), 1);
+        assert_eq!(in_pod(OF_A_POD, &volume, value), Ok(7));
+    }
+}
+
+both_ways!(a_confined_pod_has_its_maps, a_workspace_is_not_relabelled);
