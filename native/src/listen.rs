@@ -4,11 +4,15 @@ use std::fmt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{fs, io};
 
 use rustix::fs::{AtFlags, CWD, Mode, Uid};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::umask;
+
+/// How often the path is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A listening socket that removes its file when it goes.
 #[derive(Debug)]
@@ -78,10 +82,25 @@ fn bind(path: &Path, uid: u32) -> rustix::io::Result<UnixListener> {
     Ok(socket.into())
 }
 
+impl Socket {
+    /// Whether who connects to the path gets here; it may have been removed, or be another server's by now.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode)
+    }
+
+    /// Waits until it is not there any more.
+    pub async fn gone(&self) {
+        let mut looks = tokio::time::interval(LOOK);
+        while self.is_there() {
+            looks.tick().await;
+        }
+    }
+}
+
 impl Drop for Socket {
     fn drop(&mut self) {
-        // Another server may have replaced it by now.
-        if fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode) {
+        if self.is_there() {
             let _ = fs::remove_file(&self.path);
         }
     }

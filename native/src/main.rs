@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bpffs_pinner::config::{Command, Config};
@@ -131,14 +132,20 @@ fn run(config: Config, nobody: Nobody, reach: RulesetStatus, log: Log) -> Result
     served
 }
 
-async fn serve(service: Service, socket: &Path, peer_uid: u32, reach: RulesetStatus) -> Result<(), Failure> {
+async fn serve(service: Service, path: &Path, peer_uid: u32, reach: RulesetStatus) -> Result<(), Failure> {
     // Before there is a socket: a signal must not end the process with its socket left behind.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let (_socket, listener) = listen::listen(socket, peer_uid).map_err(|error| Failure::Usage(error.to_string()))?;
+    let (socket, listener) = listen::listen(path, peer_uid).map_err(|error| Failure::Usage(error.to_string()))?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let (stopping, stopped) = tokio::sync::oneshot::channel();
-    let drain = async move {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    let is_lost = AtomicBool::new(false);
+    let drain = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            // Nobody finds the process any more, and no other socket can be had from within its locks.
+            () = socket.gone() => is_lost.store(true, Ordering::Relaxed),
+        }
         tracing::info!("stopping");
         let _ = stopping.send(());
     };
@@ -147,12 +154,15 @@ async fn serve(service: Service, socket: &Path, peer_uid: u32, reach: RulesetSta
     tokio::spawn(memory::give_back());
     let server = transport::serve(service, listener, peer_uid, drain);
     tokio::select! {
-        ended = server => Ok(ended?),
+        ended = server => ended?,
         () = async { let _ = stopped.await; tokio::time::sleep(DRAIN).await } => {
             tracing::warn!("some calls did not finish in time");
-            Ok(())
         }
     }
+    if is_lost.into_inner() {
+        return Err(Failure::Other(format!("{} was removed, or is the socket of another process", path.display())));
+    }
+    Ok(())
 }
 
 fn print_features() {

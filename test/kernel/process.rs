@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use bpffs_pinner::probe::{Feature, Nobody, probe};
@@ -164,6 +165,23 @@ fn it_keeps_no_copy_of_the_hosts_mounts() {
         let table = fs::read_to_string(task.unwrap().path().join("mountinfo")).unwrap();
         assert!(table == own || table.lines().count() == 1, "{table}");
     }
+}
+
+/// Whoever started it starts it anew, so that it can be found again.
+#[test]
+fn it_ends_when_its_socket_is_gone() {
+    let mut node = Node::start();
+    fs::remove_file(&node.socket).unwrap();
+    assert_eq!(node.wait().code(), Some(1));
+    let said = format!("{} was removed, or is the socket of another process", node.socket.display());
+    let log = fs::read_to_string(node.log()).unwrap();
+    assert!(log.contains(&said), "{log}");
+
+    node.start_pinner(&[]);
+    fs::remove_file(&node.socket).unwrap();
+    let _other = UnixListener::bind(&node.socket).unwrap();
+    assert_eq!(node.wait().code(), Some(1));
+    assert!(node.socket.exists());
 }
 
 #[test]
