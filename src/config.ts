@@ -129,9 +129,9 @@ export function nodeCommand(run: (config: NodeConfig) => Promise<void>): Command
     .addOption(
       flag(
         '--max-calls <n>',
-        'calls of the pinner at a time, and half as many that unpublish',
+        'calls of the pinner at a time, and half as many that unpublish: the pinner takes 64 in all',
         'BPFFS_MAX_CALLS',
-        integer(1, 65536),
+        integer(1, 40),
         '32',
       ),
     )

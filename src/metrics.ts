@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { CsiDriverProblems } from './kubernetes/csi-driver.ts';
-import type { GetBudgetResponse, Share } from './rpc/generated/pinner.ts';
+import type { GetBudgetResponse, GetNodeResponse, Share } from './rpc/generated/pinner.ts';
 import type { VolumeListing } from './volumes/volume-store.ts';
 
 /** What is counted of calls, and how all of it is read. */
@@ -35,7 +35,9 @@ export interface NodeMetrics extends CallMetrics, WatchMetrics {
   /** Whether the file's newest content is the one in use. */
   fileReloaded(file: 'catalog' | 'grants', success: boolean): void;
   /** The number of volumes on the node, and what the pinner has made there; undefined: it does not answer. */
-  pinnerSeen(seen: { readonly volumes: number; readonly budget: GetBudgetResponse } | undefined): void;
+  pinnerSeen(
+    seen: { readonly volumes: number; readonly budget: GetBudgetResponse; readonly node: GetNodeResponse } | undefined,
+  ): void;
   /** What is wrong with the CSIDriver object; never called without a cluster. */
   csiDriverSeen(problems: CsiDriverProblems): void;
   /** Whether the kubelet has taken the driver; never called where no registration is served. */
@@ -75,6 +77,11 @@ export function createNodeMetrics(): NodeMetrics {
     };
   }
   const pinnerUp = new Gauge({ name: 'bpffs_pinner_up', help: '1 if the pinner answers.', registers });
+  const droppedLines = new Gauge({
+    name: 'bpffs_pinner_log_lines_dropped',
+    help: "Lines of the pinner's log that nobody read in time, since it started.",
+    registers,
+  });
   const registered = new Gauge({
     name: 'bpffs_registered',
     help: '1 if the kubelet has registered the driver.',
@@ -148,6 +155,7 @@ export function createNodeMetrics(): NodeMetrics {
     pinnerSeen(seen) {
       pinnerUp.set(seen === undefined ? 0 : 1);
       set(volumes, seen?.volumes);
+      set(droppedLines, seen?.node.droppedLogLines);
       for (const kind of ['createdMaps', 'createdMemoryBytes', 'workspaces'] as const)
         budgets[kind](seen?.budget[kind]);
     },

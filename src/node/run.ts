@@ -80,8 +80,12 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
     authority.observe();
     try {
       const limits = { deadline: Date.now() + PROBE_TIMEOUT_MS };
-      const [{ volumes }, budget] = await Promise.all([pinner.listVolumes(limits), pinner.getBudget(limits)]);
-      metrics.pinnerSeen({ volumes: volumes.length, budget });
+      const [{ volumes }, budget, node] = await Promise.all([
+        pinner.listVolumes(limits),
+        pinner.getBudget(limits),
+        pinner.getNode(limits),
+      ]);
+      metrics.pinnerSeen({ volumes: volumes.length, budget, node });
     } catch {
       metrics.pinnerSeen(undefined);
     }

@@ -178,7 +178,7 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
       createdMemoryBytes: { used: MAP_BYTES, limit: 2 ** 30 },
       workspaces: { used: workspaces.size, limit: 256 },
     })),
-    getNode: handle('GetNode', () => ({ kernelRelease: '6.12.0', version: '0.1.0', features: [], droppedLogLines: 0 })),
+    getNode: handle('GetNode', () => ({ kernelRelease: '6.12.0', version: '0.1.0', features: [], droppedLogLines: 3 })),
   };
   server.addService(PinnerService, implementation);
   await new Promise<void>((resolve, reject) => {

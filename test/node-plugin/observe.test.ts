@@ -148,6 +148,7 @@ test('metrics', async () => {
     'bpffs_csi_calls_in_flight 0',
     'bpffs_volumes 1',
     'bpffs_pinner_up 1',
+    'bpffs_pinner_log_lines_dropped 3',
     'bpffs_created_maps 1',
     'bpffs_created_maps_limit 1024',
     'bpffs_created_memory_bytes 4096',
@@ -164,7 +165,7 @@ test('metrics', async () => {
   await pinner.stop();
   const without = await (await fetch(`${http}/metrics`)).text();
   assert.match(without, /^bpffs_pinner_up 0$/m);
-  assert.doesNotMatch(without, /^bpffs_(volumes|created|workspaces)/m);
+  assert.doesNotMatch(without, /^bpffs_(volumes|created|workspaces|pinner_log)/m);
   assert.equal((await fetch(`${http}/other`)).status, 404);
   assert.equal((await fetch(`${http}/metrics`, { method: 'POST' })).status, 405);
 });
