@@ -27,7 +27,8 @@ use self::budget::Budget;
 use self::spare::Spares;
 use crate::error::{Error, Result};
 use crate::sys::mount;
-use crate::sys::mountinfo::{Kind, Mounts};
+use crate::sys::mountinfo::Kind;
+use crate::sys::mounts::Mounts;
 use crate::sys::path::{Entry, ensure_directory, ensure_entry, entries, open_beneath, open_entry, open_subdirectory};
 use crate::sys::{self, Context, possible_cpus};
 

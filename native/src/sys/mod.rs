@@ -3,6 +3,7 @@
 pub mod bpf;
 pub mod mount;
 pub mod mountinfo;
+pub mod mounts;
 pub mod path;
 pub mod selinux;
 pub mod statmount;

@@ -7,8 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Gid, Mode};
 
 use super::Modes;
-use super::carriers::CARRIES;
-use super::mark::{Mark, Marks};
+use super::mark::{CARRIES, Mark, Marks};
 use crate::sys::path::{ensure_entry, through_descriptor};
 use crate::sys::{Context, Error, Result, bpf, mount};
 use crate::tree;

@@ -10,17 +10,15 @@
 
 use std::path::PathBuf;
 
-use super::observe::{Layout, Mounted};
+use super::observe::Mounted;
 use super::renew::Resolved;
 use super::siblings;
+use super::whose::Layout;
 use crate::error::{Error, Result};
 use crate::kubelet::Place;
 use crate::map_type::holds_maps;
 use crate::store::Store;
 use crate::text::list;
-
-/// On the directory of a volume that was made to carry: the sticky bit, which means nothing where nobody can change anything.
-pub const CARRIES: u32 = 0o1000;
 
 /// What a pod gets by a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]

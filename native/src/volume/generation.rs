@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::observe::Mounted;
 use super::whose;
 use crate::kubelet::{MOUNT, Place};
-use crate::sys::mountinfo::Mounts;
+use crate::sys::mounts::Mounts;
 use crate::sys::{Result, mount};
 
 /// Puts a new generation over the old one, with a complete one at the target at every moment.

@@ -1,7 +1,7 @@
 //! The volumes of this node, from the whole mount table. Not for the way of a publish: its cost grows with the table.
 
-use super::observe::Layout;
 use super::whose;
+use super::whose::Layout;
 use crate::kubelet::{Kubelet, Target};
 use crate::store::Store;
 use crate::sys::Result;

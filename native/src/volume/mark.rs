@@ -14,6 +14,10 @@ use sha2::{Digest, Sha256};
 use crate::request::VolumeMap;
 use crate::sys::{Context, Result};
 
+/// On the directory of a volume that was made to carry descriptors, see [`super::carriers`]: the sticky bit, which means nothing
+/// where nobody can change anything.
+pub const CARRIES: u32 = 0o1000;
+
 /// Bits of a mark that are kept as nanoseconds, of which there are 10^9 in a second; the others are seconds.
 const LOW: u32 = 29;
 

@@ -35,10 +35,11 @@ use rustix::fs::Mode;
 pub use change::{Change, Kind as ChangeKind};
 pub use generation::count as generations;
 pub use list::{Listed, list};
-pub use observe::{Found, Layout, Mounted, observe};
+pub use observe::{Found, Mounted, observe};
 pub use publish::{Outcome, Refusal};
 pub use publisher::Publisher;
 pub use walk::{Cut, PinnedMap};
+pub use whose::Layout;
 
 /// Who may do what in a volume, apart from what its superblocks refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,15 +6,15 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags};
 
-use super::carriers::CARRIES;
-use super::mark::{Mark, Marks};
+use super::mark::{CARRIES, Mark, Marks};
 use super::walk::{Cut, Limits, PinnedMap, walk};
-use super::whose;
+use super::whose::{self, Layout};
 use crate::error;
 use crate::kubelet::{MOUNT, Place};
 use crate::store::Store;
 use crate::sys::mount::{self, FileSystem};
-use crate::sys::mountinfo::{Kind, Mounts};
+use crate::sys::mountinfo::Kind;
+use crate::sys::mounts::Mounts;
 use crate::sys::path::open_entry;
 use crate::sys::{Context, Result};
 
@@ -34,17 +34,6 @@ pub enum Found {
     Volume(Mounted),
     /// Something that this driver must not touch; in words, as "a symbolic link".
     Foreign(String),
-}
-
-/// What a volume is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// A bpffs with the pins.
-    Pins,
-    /// A tmpfs that carries the pins, for a pod with a user namespace.
-    Carrier,
-    /// A bpffs that the pod may write to.
-    Workspace,
 }
 
 /// A volume that is mounted.

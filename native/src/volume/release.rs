@@ -5,8 +5,9 @@ use std::os::fd::AsFd;
 use std::sync::PoisonError;
 
 use super::list::list;
-use super::observe::{Found, Layout, observe};
+use super::observe::{Found, observe};
 use super::publisher::Publisher;
+use super::whose::Layout;
 use crate::error::{Error, Result};
 use crate::sys::bpf;
 

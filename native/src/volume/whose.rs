@@ -1,10 +1,20 @@
 //! Whose a mount is: the one place that tells. Nothing here asks the mounted filesystem, which may be another driver's and its
 //! server gone.
 
-use super::observe::Layout;
 use crate::sys::Result;
 use crate::sys::mountinfo::{Device, Kind, Mount};
 use crate::tree;
+
+/// What a volume is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// A bpffs with the pins.
+    Pins,
+    /// A tmpfs that carries the pins, for a pod with a user namespace.
+    Carrier,
+    /// A bpffs that the pod may write to.
+    Workspace,
+}
 
 /// A mount that is a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]

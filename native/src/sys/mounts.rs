@@ -1,0 +1,58 @@
+//! What the kernel says of mounts, without asking their filesystems: a server may be gone, and who asks it waits for ever.
+//!
+//! Since Linux 6.13 `statmount(2)` says all of it of one mount. Before, the whole mount table has to be read, at a cost that
+//! grows with it.
+
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::{AtFlags, StatxFlags};
+use rustix::io::Errno;
+
+use super::mountinfo::{Kind, Mount, Row, read};
+use super::{Context, Result, statmount};
+
+/// Who says it.
+#[derive(Debug)]
+pub enum Mounts {
+    /// `statmount(2)`.
+    OneByOne,
+    /// The mount table, as it was read.
+    Table(Vec<Row>),
+}
+
+impl Mounts {
+    /// With what is said of the mount that `place` is on; `None`: it is mounted no more.
+    ///
+    /// # Errors
+    /// When neither way works.
+    pub fn find(place: BorrowedFd<'_>) -> Result<(Self, Option<Mount>)> {
+        match statmount::status(place) {
+            Ok(mount) if mount.source.is_some() || mount.kind == Kind::Other => Ok((Self::OneByOne, Some(mount))),
+            _ => {
+                let table = read()?;
+                let id = id(place)?;
+                let found = table.iter().find(|row| row.mount.id == id).map(|row| row.mount.clone());
+                Ok((Self::Table(table), found))
+            }
+        }
+    }
+
+    /// The mount that another one is mounted on; `None` where that is not in this mount namespace.
+    #[must_use]
+    pub fn beneath(&self, mount: &Mount) -> Option<Mount> {
+        match self {
+            Self::OneByOne => statmount::status_by_id(mount.parent).ok(),
+            Self::Table(table) => table.iter().find(|row| row.mount.id == mount.parent).map(|row| row.mount.clone()),
+        }
+    }
+}
+
+/// The id of the mount that `place` is on, as the mount table has it.
+fn id(place: BorrowedFd<'_>) -> Result<u64> {
+    // STATX_MNT_ID, Linux 5.8.
+    let wanted = StatxFlags::MNT_ID;
+    let stat = rustix::fs::statx(place, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted);
+    let stat = stat.call("statx(mnt_id)", String::new)?;
+    if stat.stx_mask & wanted.bits() == 0 { Err(Errno::NOSYS) } else { Ok(stat.stx_mnt_id) }
+        .call("statx(mnt_id)", String::new)
+}
