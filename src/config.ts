@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import type { DoctorConfig } from './cli/doctor.ts';
+import type { DoctorConfig } from './cli/doctor/check.ts';
 import type { ReleaseMapConfig } from './cli/release-map.ts';
 import { type ClusterConfig, type ClusterFlags, cluster, kubeconfig, parseCluster } from './cluster-flags.ts';
 import { BadConfiguration } from './errors.ts';

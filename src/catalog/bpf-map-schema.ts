@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { mapDefinitionSchema } from './map-definition.ts';
+import { mapDefinitionSchema } from './map-definition-schema.ts';
 import { FILE_NAME, isPlainPath, OBJECT_NAME } from './names.ts';
 
 const kernelName = z

@@ -1,26 +1,9 @@
 import { join } from 'node:path';
+import type { Check, DoctorConfig } from './doctor/check.ts';
 import { processCheck, seccompCheck, sysctlChecks } from './doctor/host.ts';
 import { featureChecks } from './doctor/kernel.ts';
 import { mountChecks } from './doctor/mounts.ts';
 import { socketChecks } from './doctor/sockets.ts';
-
-/** What was looked at, and how it stands. */
-export interface Check {
-  /** `fail`: no volume can be published. `warn`: something does not work, or works otherwise than one may expect. */
-  readonly state: 'ok' | 'warn' | 'fail';
-  readonly what: string;
-  /** What was found and, unless it is ok, what to do. */
-  readonly found: string;
-}
-
-/** Where to look. Sockets are absolute paths. */
-export interface DoctorConfig {
-  readonly endpoint: string;
-  readonly pinnerEndpoint: string;
-  readonly registrationSocket: string | undefined;
-  readonly kubeletDir: string;
-  readonly pinRoot: string;
-}
 
 /**
  * Checks this node and prints a line for each thing. Gives whether volumes can be published here. Changes nothing.

@@ -1,9 +1,9 @@
 import type { Access, PodIdentity } from '../access/access.ts';
-import type { Catalog } from '../catalog/catalog.ts';
+import type { BpfMap, Catalog } from '../catalog/catalog.ts';
 import type { EventReason } from '../kubernetes/events.ts';
 import type { NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
+import type { Source } from '../rpc/generated/pinner.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
-import type { ResolveSource } from './map-look.ts';
 
 /** Who says which maps there are and who may have them: files on this machine, or a cluster's API server. */
 export interface Authority {
@@ -37,6 +37,12 @@ export interface Authority {
   observe(): void;
   close(): Promise<void>;
 }
+
+/**
+ * From a BpfMap to a source that the pinner of this node understands. Throws UNAVAILABLE while there is none, and
+ * FAILED_PRECONDITION where somebody has to change something first.
+ */
+export type ResolveSource = (map: BpfMap) => Source | Promise<Source>;
 
 /** Where a request has what proves who asks. Never to be logged. */
 export type PodCredentials = Pick<NodePublishVolumeRequest, 'secrets' | 'volumeContext'>;

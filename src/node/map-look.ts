@@ -6,12 +6,6 @@ import type { Source } from '../rpc/generated/pinner.ts';
 import type { MapRequest } from '../volumes/map-list.ts';
 import type { Authority } from './authority.ts';
 
-/**
- * From a BpfMap to a source that the pinner of this node understands. Throws UNAVAILABLE while there is none, and
- * FAILED_PRECONDITION where somebody has to change something first.
- */
-export type ResolveSource = (map: BpfMap) => Source | Promise<Source>;
-
 /** What is known at one moment of a map that a pod asks for. */
 export interface MapLook {
   readonly asked: MapRequest;

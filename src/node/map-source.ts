@@ -5,7 +5,7 @@ import { failedPrecondition, unavailable } from '../errors.ts';
 import type { Source } from '../rpc/generated/pinner.ts';
 import { type Claim, claimOf, type Volume } from '../volumes/volume.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
-import type { ResolveSource } from './map-look.ts';
+import type { ResolveSource } from './authority.ts';
 
 /** Where a source is looked up that is not the same on every node. */
 export interface SourceResolverParts {

@@ -1,11 +1,8 @@
-import type { CallError } from '../errors.ts';
 import type { Call } from '../rpc/adapter.ts';
-import type { FileChange } from '../rpc/generated/pinner.ts';
 import type { PodCredentials } from './authority.ts';
 import { lookAtMaps } from './map-look.ts';
-import type { PublishParts } from './publish.ts';
+import type { PublishOutcome, PublishParts } from './publish-parts.ts';
 import type { MapsRequest } from './publish-request.ts';
-import type { BpfMaps } from './published.ts';
 import { requestText } from './request-text.ts';
 import type { Target } from './target.ts';
 import { fromPinner, planVolume, type Refusal } from './volume-plan.ts';
@@ -14,16 +11,6 @@ import { fromPinner, planVolume, type Refusal } from './volume-plan.ts';
 const MOST_NOTED = 8;
 /** Characters of what it says of each. */
 const LONGEST_NOTE = 200;
-
-/** What became of a volume. */
-export interface PublishOutcome {
-  /** Where its files come from, in the catalog. */
-  readonly maps: BpfMaps;
-  /** What is not as it was in one that was there. */
-  readonly changes: readonly FileChange[];
-  /** What went wrong all the same: the answer to the call, after all that could be done was done. */
-  readonly failure?: CallError | undefined;
-}
 
 /**
  * Publishes maps of the catalog, each if the pod may have it. For a new pod that is all or nothing, and the first refusal is thrown.

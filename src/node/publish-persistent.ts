@@ -5,8 +5,7 @@ import { Access as MapAccess, type VolumeMap } from '../rpc/generated/pinner.ts'
 import { quote } from '../text.ts';
 import type { NewMap, VolumeSpec } from '../volumes/volume.ts';
 import type { PodCredentials } from './authority.ts';
-import type { PublishParts } from './publish.ts';
-import type { PublishOutcome } from './publish-maps.ts';
+import type { PublishOutcome, PublishParts } from './publish-parts.ts';
 import type { PersistentRequest } from './publish-request.ts';
 import { requestText } from './request-text.ts';
 

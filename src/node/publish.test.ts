@@ -9,10 +9,10 @@ import type { Call } from '../rpc/adapter.ts';
 import { VolumeCapability_AccessMode_Mode as Mode, type NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
 import { PublishVolumeResponse_Outcome as Outcome, type VolumeMap } from '../rpc/generated/pinner.ts';
 import type { Volume, VolumeSpec } from '../volumes/volume.ts';
-import type { Authority } from './authority.ts';
-import type { ResolveSource } from './map-look.ts';
+import type { Authority, ResolveSource } from './authority.ts';
 import { createSourceResolver } from './map-source.ts';
-import { type PublishParts, publish } from './publish.ts';
+import { publish } from './publish.ts';
+import type { PublishParts } from './publish-parts.ts';
 import { createPublished } from './published.ts';
 
 const nodeId = 'node-1';

@@ -1,24 +1,12 @@
-import type { NodeMetrics } from '../metrics.ts';
-import type { Pinner } from '../pinner/pinner.ts';
 import type { Call } from '../rpc/adapter.ts';
 import type { NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
-import type { Authority } from './authority.ts';
 import { publishMaps } from './publish-maps.ts';
+import type { PublishParts } from './publish-parts.ts';
 import { publishPersistent } from './publish-persistent.ts';
 import { type PublishRequest, parsePublishRequest } from './publish-request.ts';
-import type { Published } from './published.ts';
 import { observeTarget } from './target.ts';
 import { toVolumeChanges, type VolumeChange } from './volume-changes.ts';
 import type { VolumeReference } from './volume-reference.ts';
-
-/** What publishing stands on. */
-export interface PublishParts {
-  readonly nodeId: string;
-  readonly authority: Authority;
-  readonly published: Published;
-  readonly pinner: Pinner;
-  readonly metrics: NodeMetrics;
-}
 
 /**
  * Decides what the volume holds and has the pinner make it. Throws INVALID_ARGUMENT for what nobody can have, UNAUTHENTICATED for a

@@ -4,7 +4,7 @@ import type { Call } from '../rpc/adapter.ts';
 import { VolumeHealthErrorType as Status, type VolumeHealth } from '../rpc/generated/csi.ts';
 import { type DescribeVolumeResponse, Access as MapAccess, type Source } from '../rpc/generated/pinner.ts';
 import { quote, statusText } from '../text.ts';
-import type { PublishParts } from './publish.ts';
+import type { PublishParts } from './publish-parts.ts';
 import { toSharedMaps } from './publish-persistent.ts';
 import type { MapsRequest, PublishRequest } from './publish-request.ts';
 

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { completeDefinition, mapDefinitionFields } from '../catalog/map-definition.ts';
+import { completeDefinition, mapDefinitionFields } from '../catalog/map-definition-schema.ts';
 import { FILE_NAME } from '../catalog/names.ts';
 import { invalidArgument } from '../errors.ts';
 import { parseDocuments } from '../manifest/manifest.ts';

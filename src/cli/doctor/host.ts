@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { Check } from '../doctor.ts';
+import type { Check } from './check.ts';
 
 /** Number and name of what the pinner keeps: include/uapi/linux/capability.h. */
 const CAPABILITIES: readonly (readonly [bigint, string])[] = [

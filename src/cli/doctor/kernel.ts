@@ -1,6 +1,6 @@
 import { execa } from 'execa';
 import { createPinner } from '../../pinner/pinner.ts';
-import type { Check } from '../doctor.ts';
+import type { Check } from './check.ts';
 
 /** What the pinner says of the kernel; the same as a GetNodeResponse and as `bpffs-pinner probe` prints it. */
 interface Kernel {

@@ -1,6 +1,6 @@
 import { readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Check } from '../doctor.ts';
+import type { Check } from './check.ts';
 
 /** f_type of a bpffs: BPF_FS_MAGIC in include/uapi/linux/magic.h. */
 const BPF_FS_MAGIC = 0xcafe4a11;

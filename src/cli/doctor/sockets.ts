@@ -2,8 +2,8 @@ import { lstat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { CallError, Code } from '../../errors.ts';
 import { createPinner } from '../../pinner/pinner.ts';
-import type { Check, DoctorConfig } from '../doctor.ts';
 import { createKubelet } from '../kubelet.ts';
+import type { Check, DoctorConfig } from './check.ts';
 
 const ANSWER_TIMEOUT_MS = 2000;
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { toCreatedMap } from './created-map.ts';
-import { type MapDefinition, mapDefinitionSchema } from './map-definition.ts';
+import type { MapDefinition } from './map-definition.ts';
+import { mapDefinitionSchema } from './map-definition-schema.ts';
 
 const hash = { type: 'hash', keySize: 4, valueSize: 8, maxEntries: 16 };
 const array = { type: 'array', valueSize: 8, maxEntries: 16 };

@@ -1,0 +1,122 @@
+import * as z from 'zod/mini';
+import type { MapDefinition } from './map-definition.ts';
+import { mapMemoryBytes } from './map-memory.ts';
+import {
+  MAP_FLAGS,
+  MAP_TYPE_RULES,
+  type MapFlag,
+  type MapType,
+  type MapTypeRules,
+  type Numbers,
+} from './map-type-rules.ts';
+
+/** Bytes of one map: 64 GiB. What a node gives for all of them together is its pinner's to say (--created-memory-max). */
+const MOST_MEMORY = 2 ** 36;
+
+const types = Object.keys(MAP_TYPE_RULES) as MapType[];
+const innerTypes = types.filter((type) => !rulesOf(type).ofMaps);
+const wholeNumber = z.optional(z.number().check(z.refine(Number.isInteger, 'must be a whole number')));
+
+function fields(allowed: readonly MapType[]) {
+  return {
+    type: z.enum(allowed),
+    keySize: wholeNumber,
+    valueSize: wholeNumber,
+    maxEntries: wholeNumber,
+    flags: z.optional(z.array(z.enum(Object.keys(MAP_FLAGS) as MapFlag[]))),
+  };
+}
+
+/** The fields of a definition as its author writes them, for an object that has others beside; completeDefinition is next. */
+export const mapDefinitionFields = { ...fields(types), inner: z.optional(z.strictObject(fields(innerTypes))) };
+
+const rawDefinition = z.strictObject(mapDefinitionFields);
+
+/** As its author writes it: sizes that the type leaves no choice about may be left out. */
+type RawMapDefinition = z.infer<typeof rawDefinition>;
+
+/** A map definition; gives a MapDefinition, or issues that name the field and what its type takes. */
+export const mapDefinitionSchema = z.pipe(rawDefinition, z.transform(completeDefinition));
+
+/** Fills in what the type leaves no choice about, and adds an issue to `payload` for each thing that the kernel refuses. */
+export function completeDefinition(raw: RawMapDefinition, payload: z.core.ParsePayload): MapDefinition {
+  const definition = complete(raw);
+  const problems = problemsOf(definition);
+  if (definition.inner !== undefined) {
+    problems.push(...problemsOf(definition.inner).map(([path, text]): Problem => [['inner', ...path], text]));
+  }
+  for (const [path, message] of problems) {
+    payload.issues.push({ code: 'custom', path: [...path], message, input: raw });
+  }
+  return definition;
+}
+
+function complete({ type, keySize, valueSize, maxEntries, flags = [], inner }: RawMapDefinition): MapDefinition {
+  const rules = rulesOf(type);
+  // A size that is missing is none that a type takes: NaN.
+  const definition = {
+    type,
+    keySize: keySize ?? defaultOf(rules.keySize),
+    valueSize: valueSize ?? defaultOf(rules.valueSize),
+    maxEntries: maxEntries ?? Number.NaN,
+    flags,
+  };
+  return inner === undefined ? definition : { ...definition, inner: complete(inner) };
+}
+
+type Problem = readonly [path: readonly (string | number)[], text: string];
+
+function problemsOf(definition: MapDefinition): Problem[] {
+  const { type, keySize, valueSize, maxEntries, flags, inner } = definition;
+  const rules = rulesOf(type);
+  const problems: Problem[] = [];
+  for (const field of ['keySize', 'valueSize', 'maxEntries'] as const) {
+    if (takes(rules[field], definition[field])) continue;
+    const must = Number.isNaN(definition[field]) ? 'required:' : 'must be';
+    problems.push([[field], `${must} ${describe(rules[field])} for type ${type}`]);
+  }
+  const { elementSize } = rules;
+  if (problems.length === 0 && elementSize !== undefined && keySize + valueSize > elementSize) {
+    problems.push([['valueSize'], `keySize and valueSize together must be at most ${elementSize} for type ${type}`]);
+  }
+  if (problems.length === 0 && mapMemoryBytes(definition) > MOST_MEMORY) {
+    problems.push([
+      ['maxEntries'],
+      `${maxEntries} elements would take more than the 64 GiB that the driver makes a map of`,
+    ]);
+  }
+  for (const [index, flag] of flags.entries()) {
+    if (rules.flags.includes(flag)) continue;
+    const allowed = rules.flags.length === 0 ? 'no flags' : `only ${rules.flags.join(', ')}`;
+    problems.push([['flags', index], `type ${type} takes ${allowed}`]);
+  }
+  if (rules.needs !== undefined && !flags.includes(rules.needs)) {
+    problems.push([['flags'], `the kernel makes no ${type} without ${rules.needs}: add it`]);
+  }
+  if (flags.includes('BPF_F_RDONLY_PROG') && flags.includes('BPF_F_WRONLY_PROG')) {
+    problems.push([['flags'], 'BPF_F_RDONLY_PROG and BPF_F_WRONLY_PROG exclude each other']);
+  }
+  if (rules.ofMaps && inner === undefined) {
+    problems.push([['inner'], `required for type ${type}: what the maps in it look like`]);
+  }
+  if (!rules.ofMaps && inner !== undefined) problems.push([['inner'], `type ${type} holds no maps`]);
+  return problems;
+}
+
+function rulesOf(type: MapType): MapTypeRules {
+  return MAP_TYPE_RULES[type];
+}
+
+function defaultOf(numbers: Numbers): number {
+  return 'only' in numbers ? numbers.only[0] : Number.NaN;
+}
+
+function takes(numbers: Numbers, n: number): boolean {
+  if ('only' in numbers) return numbers.only.includes(n);
+  return n >= numbers.least && n <= numbers.most && (!numbers.powerOfTwo || Number.isInteger(Math.log2(n)));
+}
+
+function describe(numbers: Numbers): string {
+  if ('only' in numbers) return numbers.only.join(' or ');
+  return `${numbers.powerOfTwo ? 'a power of two from ' : ''}${numbers.least} to ${numbers.most}`;
+}
