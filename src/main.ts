@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { controllerCommand, demoCommand, doctorCommand, nodeCommand, releaseMapCommand } from './config.ts';
+import { controllerCommand, demoCommand, doctorCommand, nodeCommand, releaseMapCommand } from './config/commands.ts';
 import { BadConfiguration, CallError } from './errors.ts';
 import { version } from './version.ts';
 
@@ -17,13 +17,13 @@ const program = new Command('csi-driver-bpffs')
   .version(version)
   .addCommand(
     nodeCommand(async (config) => {
-      const { runNodePlugin } = await import('./node/run.ts');
+      const { runNodePlugin } = await import('./node/node-plugin.ts');
       await runNodePlugin(config);
     }),
   )
   .addCommand(
     controllerCommand(async (config) => {
-      const { runController } = await import('./controller/run.ts');
+      const { runController } = await import('./controller/controller.ts');
       await runController(config);
     }),
   )

@@ -4,15 +4,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseGrants } from './access/grants-file.ts';
-import { parseCatalog } from './catalog/catalog-file.ts';
-import { parseBpfMap } from './catalog/cluster-bpf-map.ts';
 import { parseCreateRequest } from './controller/create-request.ts';
 import { toPage } from './controller/page.ts';
 import { BadConfiguration, CallError, Code } from './errors.ts';
+import { parseCatalog } from './maps/catalog-file.ts';
+import { parseBpfMap } from './maps/cluster-bpf-map.ts';
 import { parsePublishRequest } from './node/publish-request.ts';
 import { parseVolumeReference } from './node/volume-reference.ts';
+import { formatMapList, parseMapList } from './request/map-list.ts';
 import { CreateVolumeRequest, NodePublishVolumeRequest, type VolumeCapability } from './rpc/generated/csi.ts';
-import { formatMapList, parseMapList } from './volumes/map-list.ts';
 import { parseNewMaps } from './volumes/new-maps.ts';
 import { parseVolume } from './volumes/volume-objects-parse.ts';
 

@@ -1,4 +1,4 @@
-//! How much kernel memory a map takes, before there is one. The same rule as in `src/catalog/map-memory.ts`, and
+//! How much kernel memory a map takes, before there is one. The same rule as in `src/maps/map-memory.ts`, and
 //! `test/integration/map-memory.test.ts` holds the two against each other.
 
 use crate::map_type::{self, MMAPABLE, NO_COMMON_LRU, NO_PREALLOC};

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { BpfMap } from '../catalog/catalog.ts';
 import { Code, unavailable } from '../errors.ts';
+import type { BpfMap } from '../maps/catalog.ts';
 import type { Decision, PodIdentity } from './access.ts';
 import { authorize, denial, type Verdict, type WantedMap } from './authorize.ts';
 

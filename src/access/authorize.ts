@@ -1,5 +1,5 @@
-import type { BpfMap } from '../catalog/catalog.ts';
 import { type CallError, permissionDenied } from '../errors.ts';
+import type { BpfMap } from '../maps/catalog.ts';
 import { type Access, type PodIdentity, userName, type Verb } from './access.ts';
 
 /** A map, and what the pod wants to do with it. */

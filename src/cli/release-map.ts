@@ -1,4 +1,4 @@
-import { nameInStore } from '../catalog/created-map.ts';
+import { nameInStore } from '../maps/created-map.ts';
 import { createPinner } from '../pinner/pinner.ts';
 
 /** What to give up, and who keeps it. The socket is an absolute path. */

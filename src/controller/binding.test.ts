@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Binding, Claim, Volume } from '../volumes/volume.ts';
+import type { Claim } from '../kubernetes/claim.ts';
+import type { Binding, Volume } from '../volumes/volume.ts';
 import { bindingOf, type PersistentVolume, parsePersistentVolume } from './binding.ts';
 
 const LOADER = { namespace: 'prod', name: 'loader' };

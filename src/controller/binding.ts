@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
+import type { Claim } from '../kubernetes/claim.ts';
 import type { KubernetesObject } from '../kubernetes/resource.ts';
-import type { Binding, Claim, Volume } from '../volumes/volume.ts';
+import type { Binding, Volume } from '../volumes/volume.ts';
 
 /** A PersistentVolume, as far as it says whose a volume is. */
 export interface PersistentVolume {

@@ -1,5 +1,5 @@
-import { mapMemoryBytes } from '../catalog/map-memory.ts';
 import { invalidArgument, outOfRange } from '../errors.ts';
+import { mapMemoryBytes } from '../maps/map-memory.ts';
 import type { CapacityRange } from '../rpc/generated/csi.ts';
 import type { VolumeContent } from '../volumes/volume.ts';
 

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { alreadyExists } from '../errors.ts';
-import { allowsNode } from '../volumes/topology.ts';
-import type { Claim, Volume, VolumeSpec } from '../volumes/volume.ts';
+import type { Claim } from '../kubernetes/claim.ts';
+import { allowsNode } from '../request/topology.ts';
+import type { Volume, VolumeSpec } from '../volumes/volume.ts';
 import { isWithin } from './capacity.ts';
 import type { CreateRequest } from './create-request.ts';
 

@@ -1,8 +1,8 @@
 import { invalidArgument } from '../errors.ts';
+import { chooseNode } from '../request/topology.ts';
+import { parseVolumeCapability } from '../request/volume-capability.ts';
 import type { CapacityRange, CreateVolumeRequest, TopologyRequirement } from '../rpc/generated/csi.ts';
-import { chooseNode } from '../volumes/topology.ts';
 import type { VolumeContent, VolumeSpec } from '../volumes/volume.ts';
-import { parseVolumeCapability } from '../volumes/volume-capability.ts';
 import { chooseCapacity } from './capacity.ts';
 import { type Parameters, parseParameters } from './parameters.ts';
 

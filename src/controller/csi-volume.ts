@@ -1,5 +1,5 @@
+import { onNode } from '../request/topology.ts';
 import type { Volume as CsiVolume } from '../rpc/generated/csi.ts';
-import { onNode } from '../volumes/topology.ts';
 import type { Volume } from '../volumes/volume.ts';
 
 /** A volume as CSI describes it, each time the same. */

@@ -1,8 +1,8 @@
-import { didYouMean } from '../catalog/nearest.ts';
 import { invalidArgument } from '../errors.ts';
+import { didYouMean } from '../maps/nearest.ts';
+import { parseHostUsers } from '../request/host-users.ts';
+import { formatMapList, parseMapList } from '../request/map-list.ts';
 import { quote } from '../text.ts';
-import { parseHostUsers } from '../volumes/host-users.ts';
-import { formatMapList, parseMapList } from '../volumes/map-list.ts';
 import { parseNewMaps } from '../volumes/new-maps.ts';
 import type { VolumeSpec } from '../volumes/volume.ts';
 

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { CallError, Code, invalidArgument } from '../errors.ts';
+import { parseVolumeCapability } from '../request/volume-capability.ts';
 import type { ValidateVolumeCapabilitiesRequest, ValidateVolumeCapabilitiesResponse } from '../rpc/generated/csi.ts';
 import type { Volume } from '../volumes/volume.ts';
-import { parseVolumeCapability } from '../volumes/volume-capability.ts';
 import { differingParameter } from './compatibility.ts';
 import { reachOf } from './create-request.ts';
 import { toCsiVolume } from './csi-volume.ts';

@@ -1,7 +1,7 @@
+import { PROBE_TIMEOUT_MS, type Readiness } from '../process/readiness.ts';
 import type { Handlers } from '../rpc/adapter.ts';
 import { PluginCapability_Service_Type as Capability, type IdentityService } from '../rpc/generated/csi.ts';
 import { version } from '../version.ts';
-import { PROBE_TIMEOUT_MS, type Readiness } from './readiness.ts';
 
 /** Said by node plugin and controller alike: it is the driver that has them. */
 const CAPABILITIES = [Capability.CONTROLLER_SERVICE, Capability.VOLUME_ACCESSIBILITY_CONSTRAINTS];

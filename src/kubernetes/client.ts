@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { CallError, whileWaiting } from '../errors.ts';
-import { createLimiter } from '../rpc/limiter.ts';
+import { createLimiter } from '../process/limiter.ts';
 import { type ApiRequest, describe, fromAnswer, fromFailure, fromWatchError, isRecord, SILENCE } from './api-error.ts';
 import type { Connection } from './connection.ts';
 import { createHttps, type HttpsRequest, MOST_AT_A_TIME } from './https.ts';

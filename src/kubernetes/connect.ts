@@ -1,6 +1,11 @@
-import type { ClusterConfig } from '../cluster-flags.ts';
-import { type Connection, inClusterConnection } from './connection.ts';
+import { type Connection, inClusterConnection, type KubernetesService } from './connection.ts';
 import { kubeconfigConnection } from './kubeconfig.ts';
+
+/** A cluster, and how to reach its API server: as a kubeconfig file says or, without one, as the pod that this process runs in. */
+export type ClusterConfig = { readonly kind: 'cluster' } & (
+  | { readonly kubeconfig: string }
+  | { readonly kubeconfig: undefined; readonly service: KubernetesService }
+);
 
 /** By a kubeconfig file or, without one, as the service account of this pod. Throws BadConfiguration when neither can be used. */
 export function connect(config: ClusterConfig): Connection {

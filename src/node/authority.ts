@@ -1,9 +1,9 @@
 import type { Access, PodIdentity } from '../access/access.ts';
-import type { BpfMap, Catalog } from '../catalog/catalog.ts';
-import type { EventReason } from '../kubernetes/events.ts';
+import type { BpfMap, Catalog } from '../maps/catalog.ts';
 import type { NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
 import type { Source } from '../rpc/generated/pinner.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
+import type { EventReason } from './pod-events.ts';
 
 /** Who says which maps there are and who may have them: files on this machine, or a cluster's API server. */
 export interface Authority {

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createLogger } from '../logger.ts';
-import { createNodeMetrics } from '../metrics.ts';
 import { openClusterAuthority } from './cluster-authority.ts';
+import { createNodeMetrics } from './metrics.ts';
 
 test('for how long it does without the API server is logged', { timeout: 10_000 }, async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'bpffs-authority-'));

@@ -1,20 +1,19 @@
 import { createClusterAccess } from '../access/cluster-access.ts';
-import { podToken } from '../access/pod-identity.ts';
-import { createTokenVerifier } from '../access/pod-identity-verifier.ts';
-import { createBpfman } from '../catalog/bpfman.ts';
-import { followClusterCatalog } from '../catalog/cluster-catalog.ts';
-import type { ClusterConfig } from '../cluster-flags.ts';
+import { podToken } from '../access/pod-token.ts';
+import { createTokenVerifier } from '../access/token-verifier.ts';
 import { unauthenticated } from '../errors.ts';
 import { createKubernetesClient } from '../kubernetes/client.ts';
-import { connect } from '../kubernetes/connect.ts';
-import { followCsiDriver } from '../kubernetes/csi-driver.ts';
-import { createPodEvents } from '../kubernetes/events.ts';
+import { type ClusterConfig, connect } from '../kubernetes/connect.ts';
 import { MOST_STALENESS } from '../kubernetes/reflector.ts';
 import type { Logger } from '../logger.ts';
-import type { NodeMetrics } from '../metrics.ts';
+import { createBpfman } from '../maps/bpfman.ts';
+import { followClusterCatalog } from '../maps/cluster-catalog.ts';
 import { followVolumeObjects } from '../volumes/volume-objects-followed.ts';
 import type { Authority } from './authority.ts';
-import { createSourceResolver, type SourceResolverParts } from './map-source.ts';
+import { followCsiDriver } from './csi-driver.ts';
+import type { NodeMetrics } from './metrics.ts';
+import { createPodEvents } from './pod-events.ts';
+import { createSourceResolver, type SourceResolverParts } from './source-resolver.ts';
 
 /** How long events may still be sent when the process ends. */
 const EVENTS_TIMEOUT_MS = 2000;

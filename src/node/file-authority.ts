@@ -1,12 +1,12 @@
 import { createFileAccess, parseGrants } from '../access/grants-file.ts';
-import { parseCatalog } from '../catalog/catalog-file.ts';
-import type { FileAuthorityConfig } from '../config.ts';
 import type { Logger } from '../logger.ts';
 import { type ReloadedFile, reloadFile } from '../manifest/reloaded-file.ts';
-import type { NodeMetrics } from '../metrics.ts';
+import { parseCatalog } from '../maps/catalog-file.ts';
 import { readVolumeDirectory } from '../volumes/volume-directory.ts';
 import type { Authority } from './authority.ts';
-import { createSourceResolver, type SourceResolverParts } from './map-source.ts';
+import type { FileAuthorityConfig } from './config.ts';
+import type { NodeMetrics } from './metrics.ts';
+import { createSourceResolver, type SourceResolverParts } from './source-resolver.ts';
 
 /** What the files say, which are read again when they change. Throws BadConfiguration when one of them cannot be used at the start. */
 export function openFileAuthority(

@@ -1,9 +1,9 @@
 import type { PodIdentity, Verb } from '../access/access.ts';
 import { authorize, type DeniedMap, type WantedMap } from '../access/authorize.ts';
-import type { BpfMap } from '../catalog/catalog.ts';
 import { CallError } from '../errors.ts';
+import type { BpfMap } from '../maps/catalog.ts';
+import type { MapRequest } from '../request/map-list.ts';
 import type { Source } from '../rpc/generated/pinner.ts';
-import type { MapRequest } from '../volumes/map-list.ts';
 import type { Authority } from './authority.ts';
 
 /** What is known at one moment of a map that a pod asks for. */

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CallError, Code } from '../errors.ts';
-import { createNodeMetrics } from '../metrics.ts';
 import { limitPinner } from '../pinner/limited-pinner.ts';
 import type { Pinner } from '../pinner/pinner.ts';
+import { createLimiter } from '../process/limiter.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { VolumeCapability_AccessMode_Mode as Mode, type NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
-import { createLimiter } from '../rpc/limiter.ts';
 import { createLock } from '../rpc/lock.ts';
 import type { Authority } from './authority.ts';
+import { createNodeMetrics } from './metrics.ts';
 import { createNodeService } from './node-service.ts';
 import { createPublished } from './published.ts';
 

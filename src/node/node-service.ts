@@ -1,15 +1,15 @@
-import { isPlainPath } from '../catalog/names.ts';
 import { invalidArgument, notFound } from '../errors.ts';
+import { isPlainPath } from '../maps/names.ts';
+import type { Limiter } from '../process/limiter.ts';
+import { onNode } from '../request/topology.ts';
 import type { Handlers } from '../rpc/adapter.ts';
 import {
   NodeServiceCapability_RPC_Type as Capability,
   type NodeService,
   VolumeUsage_Unit as Unit,
 } from '../rpc/generated/csi.ts';
-import type { Limiter } from '../rpc/limiter.ts';
 import type { Lock } from '../rpc/lock.ts';
 import { quote } from '../text.ts';
-import { onNode } from '../volumes/topology.ts';
 import { publish } from './publish.ts';
 import type { PublishParts } from './publish-parts.ts';
 import { staging } from './staging.ts';

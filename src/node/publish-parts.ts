@@ -1,8 +1,8 @@
 import type { CallError } from '../errors.ts';
-import type { NodeMetrics } from '../metrics.ts';
 import type { Pinner } from '../pinner/pinner.ts';
 import type { FileChange } from '../rpc/generated/pinner.ts';
 import type { Authority } from './authority.ts';
+import type { NodeMetrics } from './metrics.ts';
 import type { BpfMaps, Published } from './published.ts';
 
 /** What publishing stands on. */

@@ -1,5 +1,5 @@
-import { toCreatedMap } from '../catalog/created-map.ts';
 import { failedPrecondition, notFound, permissionDenied } from '../errors.ts';
+import { toCreatedMap } from '../maps/created-map.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { Access as MapAccess, type VolumeMap } from '../rpc/generated/pinner.ts';
 import { quote } from '../text.ts';

@@ -1,11 +1,11 @@
 import type { PodIdentity } from '../access/access.ts';
-import { didYouMean } from '../catalog/nearest.ts';
 import { invalidArgument } from '../errors.ts';
+import { didYouMean } from '../maps/nearest.ts';
+import { parseHostUsers } from '../request/host-users.ts';
+import { type MapRequest, parseMapList } from '../request/map-list.ts';
+import { isReaderOnly, isSingleTarget, parseVolumeCapability } from '../request/volume-capability.ts';
 import type { NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
 import { quote } from '../text.ts';
-import { parseHostUsers } from '../volumes/host-users.ts';
-import { type MapRequest, parseMapList } from '../volumes/map-list.ts';
-import { isReaderOnly, isSingleTarget, parseVolumeCapability } from '../volumes/volume-capability.ts';
 import type { VolumeReference } from './volume-reference.ts';
 
 /** What a pod asks for, complete and checked as far as the request alone can tell. */

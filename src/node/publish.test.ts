@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Decision } from '../access/access.ts';
-import { parseBpfMap } from '../catalog/cluster-bpf-map.ts';
 import { CallError, Code, failedPrecondition, faultIn, notFound, unauthenticated } from '../errors.ts';
-import { createNodeMetrics } from '../metrics.ts';
+import { parseBpfMap } from '../maps/cluster-bpf-map.ts';
 import type { Pinner } from '../pinner/pinner.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { VolumeCapability_AccessMode_Mode as Mode, type NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
 import { PublishVolumeResponse_Outcome as Outcome, type VolumeMap } from '../rpc/generated/pinner.ts';
 import type { Volume, VolumeSpec } from '../volumes/volume.ts';
 import type { Authority, ResolveSource } from './authority.ts';
-import { createSourceResolver } from './map-source.ts';
+import { createNodeMetrics } from './metrics.ts';
 import { publish } from './publish.ts';
 import type { PublishParts } from './publish-parts.ts';
 import { createPublished } from './published.ts';
+import { createSourceResolver } from './source-resolver.ts';
 
 const nodeId = 'node-1';
 const pod = { namespace: 'prod', serviceAccount: 'collector', podName: 'p', podUid: 'u' };

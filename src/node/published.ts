@@ -1,4 +1,4 @@
-import type { BpfMap } from '../catalog/catalog.ts';
+import type { BpfMap } from '../maps/catalog.ts';
 import type { PublishRequest } from './publish-request.ts';
 
 /** BpfMaps by name, as they were at one moment. */

@@ -1,9 +1,9 @@
 import { unavailable } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import type { NodeMetrics } from '../metrics.ts';
 import { adapt, type Handlers } from '../rpc/adapter.ts';
 import { RegistrationService } from '../rpc/generated/registration.ts';
 import { listen, type RpcServer } from '../rpc/server.ts';
+import type { NodeMetrics } from './metrics.ts';
 
 /** Where the kubelet learns of the driver. */
 export interface Registration extends Omit<RpcServer, 'renew'> {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseMapList } from '../volumes/map-list.ts';
+import { parseMapList } from '../request/map-list.ts';
 import type { PublishRequest } from './publish-request.ts';
 import { requestText } from './request-text.ts';
 

@@ -1,4 +1,4 @@
-import { formatMapList, type MapRequest } from '../volumes/map-list.ts';
+import { formatMapList, type MapRequest } from '../request/map-list.ts';
 import type { PublishRequest } from './publish-request.ts';
 
 /**

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { BpfMap } from '../catalog/catalog.ts';
+import type { BpfMap } from '../maps/catalog.ts';
 import { type FileChange, FileChange_Kind as Kind } from '../rpc/generated/pinner.ts';
 import type { BpfMaps } from './published.ts';
 import { toVolumeChanges } from './volume-changes.ts';

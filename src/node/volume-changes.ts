@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { EventReason } from '../kubernetes/events.ts';
 import { type FileChange, FileChange_Kind as Kind } from '../rpc/generated/pinner.ts';
 import { quote } from '../text.ts';
+import type { EventReason } from './pod-events.ts';
 import type { PublishRequest } from './publish-request.ts';
 import type { BpfMaps, Origins } from './published.ts';
 

@@ -1,5 +1,5 @@
-import type { BpfMap } from '../catalog/catalog.ts';
 import { CallError, Code, notFound } from '../errors.ts';
+import type { BpfMap } from '../maps/catalog.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { VolumeHealthErrorType as Status, type VolumeHealth } from '../rpc/generated/csi.ts';
 import { type DescribeVolumeResponse, Access as MapAccess, type Source } from '../rpc/generated/pinner.ts';

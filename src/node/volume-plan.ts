@@ -1,7 +1,7 @@
 import type { PodIdentity } from '../access/access.ts';
 import { denial } from '../access/authorize.ts';
-import { didYouMean } from '../catalog/nearest.ts';
 import { CallError, Code, faultIn, invalidArgument, notFound } from '../errors.ts';
+import { didYouMean } from '../maps/nearest.ts';
 import { Access, type MapRefusal, type VolumeMap } from '../rpc/generated/pinner.ts';
 import type { MapLook } from './map-look.ts';
 

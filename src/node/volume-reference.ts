@@ -1,5 +1,5 @@
-import { isPlainPath } from '../catalog/names.ts';
 import { invalidArgument } from '../errors.ts';
+import { isPlainPath } from '../maps/names.ts';
 import { quote } from '../text.ts';
 
 /** Which volume, and where: what every request about a volume says. */

@@ -1,4 +1,4 @@
-import { createLimiter, type Limiter } from '../rpc/limiter.ts';
+import { createLimiter, type Limiter } from '../process/limiter.ts';
 import type { Pinner } from './pinner.ts';
 import type { CallLimits } from './unary-client.ts';
 

@@ -1,7 +1,6 @@
 import type { MethodDefinition, ServerUnaryCall, sendUnaryData, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { CallError, Code, faultIn, resourceExhausted } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import type { CallMetrics } from '../metrics.ts';
 
 /** What a handler knows of its call beside the request. */
 export interface Call {
@@ -29,6 +28,15 @@ interface CallContext extends Call {
 export type Handlers<S extends Methods> = {
   readonly [M in keyof S]: (request: Request<S[M]>, call: Call) => Response<S[M]> | Promise<Response<S[M]>>;
 };
+
+/** What is counted of calls. */
+export interface CallMetrics {
+  callStarted(): void;
+  /** `code` by its gRPC name, "OK". */
+  callEnded(method: string, code: string, seconds: number): void;
+  /** A call failed for a fault of the driver itself. */
+  faulted(method: string): void;
+}
 
 /** A service and its handlers in the shape that grpc-js takes. */
 export interface AdaptedService {

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
-import { MAP_FLAGS, MAP_TYPE_RULES, type MapFlag, type MapType } from '../catalog/map-type-rules.ts';
-import { FILE_NAME } from '../catalog/names.ts';
-import { accessModes } from './volume-capability.ts';
+import { MAP_FLAGS, MAP_TYPE_RULES, type MapFlag, type MapType } from '../maps/map-type-rules.ts';
+import { FILE_NAME } from '../maps/names.ts';
+import { accessModes } from '../request/volume-capability.ts';
 
 const text = z.string().check(z.minLength(1));
 const wholeNumber = z.number().check(z.refine((n) => Number.isSafeInteger(n) && n >= 0, 'must be a whole number'));

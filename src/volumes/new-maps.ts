@@ -1,8 +1,8 @@
 import * as z from 'zod/mini';
-import { completeDefinition, mapDefinitionFields } from '../catalog/map-definition-schema.ts';
-import { FILE_NAME } from '../catalog/names.ts';
 import { invalidArgument } from '../errors.ts';
 import { parseDocuments } from '../manifest/manifest.ts';
+import { completeDefinition, mapDefinitionFields } from '../maps/map-definition-schema.ts';
+import { FILE_NAME } from '../maps/names.ts';
 import type { NewMap } from './volume.ts';
 
 /** Of a volume. */

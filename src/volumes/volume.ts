@@ -1,5 +1,6 @@
-import type { MapDefinition } from '../catalog/map-definition.ts';
-import type { AccessMode } from './volume-capability.ts';
+import type { Claim } from '../kubernetes/claim.ts';
+import type { MapDefinition } from '../maps/map-definition.ts';
+import type { AccessMode } from '../request/volume-capability.ts';
 
 /** What a StorageClass's `type` makes of a volume. */
 export type VolumeContent =
@@ -13,12 +14,6 @@ export type VolumeContent =
 /** A map that is made for one volume. */
 export interface NewMap extends MapDefinition {
   /** The file's name in the volume: [A-Za-z0-9_-], at most 128, unique in it. */
-  readonly name: string;
-}
-
-/** A PersistentVolumeClaim. */
-export interface Claim {
-  readonly namespace: string;
   readonly name: string;
 }
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { type Bpfman, createBpfman } from '../../src/catalog/bpfman.ts';
-import type { BpfmanSource } from '../../src/catalog/catalog.ts';
 import { CallError, Code } from '../../src/errors.ts';
+import { type Bpfman, createBpfman } from '../../src/maps/bpfman.ts';
+import type { BpfmanSource } from '../../src/maps/catalog.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { type ApiServer, startApiServer } from './api-server.ts';
 import { definition, program, state } from './bpfman-objects.ts';

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { json } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import type * as z from 'zod/mini';
-import { bpfMapSchema } from '../../src/catalog/bpf-map-schema.ts';
-import { MAP_FLAGS, MAP_TYPE_RULES, type MapTypeRules, type Numbers } from '../../src/catalog/map-type-rules.ts';
-import { FILE_NAME } from '../../src/catalog/names.ts';
 import { createHttps } from '../../src/kubernetes/https.ts';
 import { kubeconfigConnection } from '../../src/kubernetes/kubeconfig.ts';
+import { bpfMapSchema } from '../../src/maps/bpf-map-schema.ts';
+import { MAP_FLAGS, MAP_TYPE_RULES, type MapTypeRules, type Numbers } from '../../src/maps/map-type-rules.ts';
+import { FILE_NAME } from '../../src/maps/names.ts';
 import { bpfVolumeSchema } from '../../src/volumes/bpf-volume-schema.ts';
 import { type ApiServer, startApiServer } from './api-server.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { CallError, Code } from '../../src/errors.ts';
-import { type CsiDriver, type CsiDriverProblems, followCsiDriver } from '../../src/kubernetes/csi-driver.ts';
+import { type CsiDriver, type CsiDriverProblems, followCsiDriver } from '../../src/node/csi-driver.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { type ApiServer, startApiServer } from './api-server.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { PodIdentity } from '../../src/access/access.ts';
 import type { KubernetesClient } from '../../src/kubernetes/client.ts';
-import { createPodEvents, type PodEvents, type PodEventsOptions } from '../../src/kubernetes/events.ts';
+import { createPodEvents, type PodEvents, type PodEventsOptions } from '../../src/node/pod-events.ts';
 import { type ApiServer, startApiServer } from './api-server.ts';
 import { makePod } from './pods.ts';
 

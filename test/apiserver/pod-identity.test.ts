@@ -2,11 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PodIdentity } from '../../src/access/access.ts';
-import {
-  createTokenVerifier,
-  type TokenVerifier,
-  type TokenVerifierOptions,
-} from '../../src/access/pod-identity-verifier.ts';
+import { createTokenVerifier, type TokenVerifier, type TokenVerifierOptions } from '../../src/access/token-verifier.ts';
 import { CallError, Code } from '../../src/errors.ts';
 import type { KubernetesClient } from '../../src/kubernetes/client.ts';
 import { type ApiServer, startApiServer } from './api-server.ts';

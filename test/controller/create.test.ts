@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { mapMemoryBytes } from '../../src/catalog/map-memory.ts';
+import { mapMemoryBytes } from '../../src/maps/map-memory.ts';
 import { type CreateVolumeRequest, VolumeCapability_AccessMode_Mode as Mode } from '../../src/rpc/generated/csi.ts';
 import { parseNewMaps } from '../../src/volumes/new-maps.ts';
 import {

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { parseGrants } from '../../src/access/grants-file.ts';
-import { parseCatalog } from '../../src/catalog/catalog-file.ts';
 import { parseCreateRequest } from '../../src/controller/create-request.ts';
+import { parseCatalog } from '../../src/maps/catalog-file.ts';
 import { parsePublishRequest } from '../../src/node/publish-request.ts';
+import { type MapRequest, parseMapList } from '../../src/request/map-list.ts';
 import { VolumeCapability_AccessMode_Mode as Mode } from '../../src/rpc/generated/csi.ts';
-import { type MapRequest, parseMapList } from '../../src/volumes/map-list.ts';
 import { publishRequest } from '../node-plugin/harness.ts';
 import { capability, createRequest } from './harness.ts';
 

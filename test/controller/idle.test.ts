@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { mock, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { startController } from '../../src/controller/run.ts';
+import { startController } from '../../src/controller/controller.ts';
 import { createLogger } from '../../src/logger.ts';
 import { GetPluginInfoResponse, IdentityService } from '../../src/rpc/generated/csi.ts';
 

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { createControllerMetrics, createNodeMetrics } from '../../src/metrics.ts';
+import { createControllerMetrics } from '../../src/controller/metrics.ts';
+import { createNodeMetrics } from '../../src/node/metrics.ts';
 import { CHART } from './helm.ts';
 
 test('the dashboard asks for metrics that there are', async () => {

@@ -3,7 +3,7 @@ import { access, glob, readFile } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
-import { bpfMapSchema } from '../../src/catalog/bpf-map-schema.ts';
+import { bpfMapSchema } from '../../src/maps/bpf-map-schema.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
 

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { execa } from 'execa';
-import type { MapDefinition } from '../../src/catalog/map-definition.ts';
-import { mapDefinitionSchema } from '../../src/catalog/map-definition-schema.ts';
-import { mapMemoryBytes } from '../../src/catalog/map-memory.ts';
-import { MAP_FLAGS, MAP_TYPE_RULES, type MapFlag, type MapType } from '../../src/catalog/map-type-rules.ts';
+import type { MapDefinition } from '../../src/maps/map-definition.ts';
+import { mapDefinitionSchema } from '../../src/maps/map-definition-schema.ts';
+import { mapMemoryBytes } from '../../src/maps/map-memory.ts';
+import { MAP_FLAGS, MAP_TYPE_RULES, type MapFlag, type MapType } from '../../src/maps/map-type-rules.ts';
 import { mapProgram } from './node.ts';
 
 // Definitions over all types, judged by the rules and by this kernel: dist/map makes each of them and lets it go.

@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { credentials } from '@grpc/grpc-js';
 import { CallError, unavailable } from '../../src/errors.ts';
 import { createLogger } from '../../src/logger.ts';
-import { createNodeMetrics } from '../../src/metrics.ts';
+import { createNodeMetrics } from '../../src/node/metrics.ts';
 import { adapt, type Handlers } from '../../src/rpc/adapter.ts';
 import { NodeClient, NodeService } from '../../src/rpc/generated/csi.ts';
 import { listen } from '../../src/rpc/server.ts';

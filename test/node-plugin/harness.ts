@@ -10,9 +10,9 @@ import {
   Metadata,
   type ServiceError,
 } from '@grpc/grpc-js';
-import type { FileAuthorityConfig, NodeConfig } from '../../src/config.ts';
+import type { FileAuthorityConfig, NodeConfig } from '../../src/node/config.ts';
 import { createLogger } from '../../src/logger.ts';
-import { startNodePlugin } from '../../src/node/run.ts';
+import { startNodePlugin } from '../../src/node/node-plugin.ts';
 import {
   IdentityClient,
   VolumeCapability_AccessMode_Mode as Mode,

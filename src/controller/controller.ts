@@ -1,18 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ControllerConfig } from '../config.ts';
-import { serveHttp } from '../http.ts';
 import { createIdentityService } from '../identity/identity-service.ts';
-import { PROBE_TIMEOUT_MS, type Readiness } from '../identity/readiness.ts';
 import type { Logger } from '../logger.ts';
-import { type ControllerMetrics, createControllerMetrics } from '../metrics.ts';
+import { serveHttp } from '../process/http.ts';
+import { PROBE_TIMEOUT_MS, type Readiness } from '../process/readiness.ts';
+import { runService, type Service } from '../process/service.ts';
 import { adapt } from '../rpc/adapter.ts';
 import { ControllerService, IdentityService } from '../rpc/generated/csi.ts';
 import { createLock } from '../rpc/lock.ts';
 import { listen } from '../rpc/server.ts';
-import { runService, type Service } from '../service.ts';
 import { version } from '../version.ts';
 import type { VolumeListing, VolumeStore } from '../volumes/volume-store.ts';
+import type { ControllerConfig } from './config.ts';
 import { createControllerService } from './controller-service.ts';
+import { type ControllerMetrics, createControllerMetrics } from './metrics.ts';
 
 /** Runs a controller until SIGTERM or SIGINT. Throws BadConfiguration if it cannot start. */
 export function runController(config: ControllerConfig): Promise<void> {

@@ -1,13 +1,8 @@
 import type { Option } from 'commander';
-import { BadConfiguration } from './errors.ts';
+import { BadConfiguration } from '../errors.ts';
+import type { ClusterConfig } from '../kubernetes/connect.ts';
+import type { KubernetesService } from '../kubernetes/connection.ts';
 import { absolutePath, boolean, optional } from './flags.ts';
-import type { KubernetesService } from './kubernetes/connection.ts';
-
-/** A cluster, and how to reach its API server: as a kubeconfig file says or, without one, as the pod that this process runs in. */
-export type ClusterConfig = { readonly kind: 'cluster' } & (
-  | { readonly kubeconfig: string }
-  | { readonly kubeconfig: undefined; readonly service: KubernetesService }
-);
 
 /** As commander has them. */
 export interface ClusterFlags {

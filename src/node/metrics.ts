@@ -1,28 +1,11 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { CsiDriverProblems } from './kubernetes/csi-driver.ts';
-import type { GetBudgetResponse, GetNodeResponse, Share } from './rpc/generated/pinner.ts';
-import type { VolumeListing } from './volumes/volume-store.ts';
-
-/** What is counted of calls, and how all of it is read. */
-export interface CallMetrics {
-  callStarted(): void;
-  /** `code` by its gRPC name, "OK". */
-  callEnded(method: string, code: string, seconds: number): void;
-  /** A call failed for a fault of the driver itself. */
-  faulted(method: string): void;
-  /** In Prometheus's text format. */
-  render(): Promise<string>;
-  readonly contentType: string;
-}
-
-/** What is measured of copies of the API server's objects. */
-export interface WatchMetrics {
-  /** Seconds since the API server was last heard of; Infinity: never. */
-  watchSeen(resource: string, stalenessSeconds: number): void;
-}
+import { createProcessMetrics, type MetricsPage, setOrRemove, type WatchMetrics } from '../process/metrics.ts';
+import type { CallMetrics } from '../rpc/adapter.ts';
+import type { GetBudgetResponse, GetNodeResponse, Share } from '../rpc/generated/pinner.ts';
+import type { CsiDriverProblems } from './csi-driver.ts';
 
 /** What the node plugin counts, named for what happened. */
-export interface NodeMetrics extends CallMetrics, WatchMetrics {
+export interface NodeMetrics extends CallMetrics, WatchMetrics, MetricsPage {
   denied(verb: 'read' | 'write', reason: 'grant' | 'maxAccess'): void;
   /** A map that a pod asked for is not in its volume as it asked, for a reason of src/node/volume-plan.ts. */
   refused(reason: string, pod: 'new' | 'running'): void;
@@ -47,12 +30,6 @@ export interface NodeMetrics extends CallMetrics, WatchMetrics {
 /** What the API server is asked on behalf of a pod. */
 export type Review = 'token' | 'access';
 
-/** What the controller counts. */
-export interface ControllerMetrics extends CallMetrics, WatchMetrics {
-  /** Undefined: the store cannot be read. */
-  volumesSeen(listing: VolumeListing | undefined): void;
-}
-
 /** The node plugin's metrics in a registry of their own, all of them ours: bpffs_…. */
 export function createNodeMetrics(): NodeMetrics {
   const registry = new Registry();
@@ -72,8 +49,8 @@ export function createNodeMetrics(): NodeMetrics {
     const used = new Gauge({ name: `${name}${unit}`, help: `${what}.`, registers });
     const limit = new Gauge({ name: `${name}_limit${unit}`, help: `${what}, at most.`, registers });
     return (share) => {
-      set(used, share?.used);
-      set(limit, share?.limit);
+      setOrRemove(used, share?.used);
+      setOrRemove(limit, share?.limit);
     };
   }
   const pinnerUp = new Gauge({ name: 'bpffs_pinner_up', help: '1 if the pinner answers.', registers });
@@ -138,8 +115,7 @@ export function createNodeMetrics(): NodeMetrics {
     registers,
   });
   return {
-    ...createCallMetrics(registry),
-    ...createWatchMetrics(registry),
+    ...createProcessMetrics(registry),
     denied: (verb, reason) => denials.inc({ verb, reason }),
     refused: (reason, pod) => refusals.inc({ reason, pod }),
     volumeChanged: (reason, files) => changes.inc({ reason }, files),
@@ -154,8 +130,8 @@ export function createNodeMetrics(): NodeMetrics {
     fileReloaded: (file, success) => reloads.set({ file }, success ? 1 : 0),
     pinnerSeen(seen) {
       pinnerUp.set(seen === undefined ? 0 : 1);
-      set(volumes, seen?.volumes);
-      set(droppedLines, seen?.node.droppedLogLines);
+      setOrRemove(volumes, seen?.volumes);
+      setOrRemove(droppedLines, seen?.node.droppedLogLines);
       for (const kind of ['createdMaps', 'createdMemoryBytes', 'workspaces'] as const)
         budgets[kind](seen?.budget[kind]);
     },
@@ -164,92 +140,5 @@ export function createNodeMetrics(): NodeMetrics {
       csiDriver.set({ stopping: 'no' }, other.length);
     },
     registrationSeen: (isRegistered) => registered.set(isRegistered ? 1 : 0),
-  };
-}
-
-/** A gauge without a number is left out. */
-function set(gauge: Gauge, value: number | undefined): void {
-  if (value === undefined) gauge.remove();
-  else gauge.set(value);
-}
-
-/** The controller's metrics, likewise. */
-export function createControllerMetrics(): ControllerMetrics {
-  const registry = new Registry();
-  const registers = [registry];
-  const up = new Gauge({ name: 'bpffs_volume_store_up', help: '1 if the volumes can be read.', registers });
-  const volumes = new Gauge({
-    name: 'bpffs_persistent_volumes',
-    help: 'Persistent volumes that exist, by the type of their StorageClass.',
-    labelNames: ['type'],
-    registers,
-  });
-  const damaged = new Gauge({
-    name: 'bpffs_persistent_volumes_damaged',
-    help: 'Objects of persistent volumes that cannot be read; the log names them.',
-    registers,
-  });
-  const released = new Gauge({
-    name: 'bpffs_persistent_volumes_released',
-    help: 'Persistent volumes that no claim is bound to any more: retained, or left behind.',
-    registers,
-  });
-  return {
-    ...createCallMetrics(registry),
-    ...createWatchMetrics(registry),
-    volumesSeen(listing) {
-      up.set(listing === undefined ? 0 : 1);
-      volumes.reset();
-      if (listing === undefined) {
-        damaged.remove();
-        return released.remove();
-      }
-      for (const type of ['maps', 'shared', 'workspace']) volumes.set({ type }, 0);
-      for (const { spec } of listing.volumes) volumes.inc({ type: spec.content.type });
-      damaged.set(listing.damaged.length);
-      released.set(listing.volumes.filter(({ binding }) => binding?.phase === 'Released').length);
-    },
-  };
-}
-
-function createWatchMetrics(registry: Registry): WatchMetrics {
-  const staleness = new Gauge({
-    name: 'bpffs_watch_staleness_seconds',
-    help: 'Time since the API server was last heard of, by the kind of object that is watched.',
-    labelNames: ['resource'],
-    registers: [registry],
-  });
-  return { watchSeen: (resource, seconds) => staleness.set({ resource }, seconds) };
-}
-
-function createCallMetrics(registry: Registry): CallMetrics {
-  const registers = [registry];
-  const duration = new Histogram({
-    name: 'bpffs_csi_call_duration_seconds',
-    help: 'Time from a CSI call to its answer.',
-    labelNames: ['method', 'code'],
-    buckets: [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30],
-    registers,
-  });
-  const inFlight = new Gauge({
-    name: 'bpffs_csi_calls_in_flight',
-    help: 'CSI calls being answered, waiting ones included.',
-    registers,
-  });
-  const faults = new Counter({
-    name: 'bpffs_faults_total',
-    help: 'Calls that failed for a fault of the driver itself; the log has each with its stack.',
-    labelNames: ['method'],
-    registers,
-  });
-  return {
-    callStarted: () => inFlight.inc(),
-    faulted: (method) => faults.inc({ method }),
-    callEnded(method, code, seconds) {
-      inFlight.dec();
-      duration.observe({ method, code }, seconds);
-    },
-    render: () => registry.metrics(),
-    contentType: registry.contentType,
   };
 }

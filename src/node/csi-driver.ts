@@ -1,8 +1,8 @@
 import * as z from 'zod/mini';
 import { failedPrecondition } from '../errors.ts';
-import { objectProblem } from './object-problem.ts';
-import { type ReflectorOptions, startReflector } from './reflector.ts';
-import type { KubernetesObject } from './resource.ts';
+import { objectProblem } from '../kubernetes/object-problem.ts';
+import { type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
+import type { KubernetesObject } from '../kubernetes/resource.ts';
 
 const CSI_DRIVERS = { group: 'storage.k8s.io', version: 'v1', plural: 'csidrivers' };
 

@@ -1,4 +1,16 @@
-import { createLogger, type Logger, type LogLevel } from './logger.ts';
+import { createLogger, type Logger, type LogLevel } from '../logger.ts';
+import type { HttpAddress } from './http.ts';
+
+/** How a service was told to run. Socket paths are absolute file paths. */
+export interface ServiceConfig {
+  readonly driverName: string;
+  /** Where the CSI services are served. */
+  readonly endpoint: string;
+  /** Undefined: no HTTP server. */
+  readonly http: HttpAddress | undefined;
+  readonly drainTimeoutMs: number;
+  readonly logLevel: LogLevel;
+}
 
 /** A node plugin or a controller that serves. */
 export interface Service {

@@ -1,6 +1,6 @@
 import type { Verb } from '../access/access.ts';
-import { OBJECT_NAME } from '../catalog/names.ts';
 import { invalidArgument } from '../errors.ts';
+import { OBJECT_NAME } from '../maps/names.ts';
 import { quote } from '../text.ts';
 
 /** A map as a pod's author asks for it. */

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 
-const main = join(import.meta.dirname, 'main.ts');
+const main = join(import.meta.dirname, '../main.ts');
 
 /** Runs a command that cannot start, with nothing in its environment but `env`, and gives what it says. */
 function refused(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<string> {

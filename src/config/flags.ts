@@ -1,12 +1,7 @@
 import { isAbsolute, normalize } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
-import { type LogLevel, logLevels } from './logger.ts';
-
-/** Where an HTTP server listens. Port 0 takes any free port. */
-export interface HttpAddress {
-  readonly host: string;
-  readonly port: number;
-}
+import { type LogLevel, logLevels } from '../logger.ts';
+import type { HttpAddress } from '../process/http.ts';
 
 /** A flag with a default. `parse` throws InvalidArgumentError for what cannot be used. */
 export function flag<T>(

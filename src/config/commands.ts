@@ -1,13 +1,15 @@
 import { Command, Option } from 'commander';
-import type { DoctorConfig } from './cli/doctor/check.ts';
-import type { ReleaseMapConfig } from './cli/release-map.ts';
-import { type ClusterConfig, type ClusterFlags, cluster, kubeconfig, parseCluster } from './cluster-flags.ts';
-import { BadConfiguration } from './errors.ts';
+import type { DoctorConfig } from '../cli/doctor/check.ts';
+import type { ReleaseMapConfig } from '../cli/release-map.ts';
+import type { ControllerConfig } from '../controller/config.ts';
+import { BadConfiguration } from '../errors.ts';
+import type { AuthorityConfig, NodeConfig } from '../node/config.ts';
+import type { HttpAddress } from '../process/http.ts';
+import { type ClusterFlags, cluster, kubeconfig, parseCluster } from './cluster-flags.ts';
 import {
   absolutePath,
   endpoint,
   flag,
-  type HttpAddress,
   integer,
   nodeName,
   optional,
@@ -15,51 +17,6 @@ import {
   serviceFlags,
   socketPath,
 } from './flags.ts';
-import type { LogLevel } from './logger.ts';
-
-/** How a service was told to run. Socket paths are absolute file paths. */
-interface ServiceConfig {
-  readonly driverName: string;
-  /** Where the CSI services are served. */
-  readonly endpoint: string;
-  /** Undefined: no HTTP server. */
-  readonly http: HttpAddress | undefined;
-  readonly drainTimeoutMs: number;
-  readonly logLevel: LogLevel;
-}
-
-/** How `csi-driver-bpffs node` was told to run. */
-export interface NodeConfig extends ServiceConfig {
-  readonly nodeId: string;
-  readonly pinnerEndpoint: string;
-  /** Where the kubelet's registration service is served; undefined: not at all. */
-  readonly registrationSocket: string | undefined;
-  /** The CSI socket as the kubelet sees it on the host. */
-  readonly kubeletEndpoint: string;
-  readonly authority: AuthorityConfig;
-  readonly maxCalls: number;
-  readonly maxQueuedCalls: number;
-}
-
-/** Who says which maps there are and who may have them. */
-export type AuthorityConfig = FileAuthorityConfig | ClusterConfig;
-
-/** Files on this machine. */
-export interface FileAuthorityConfig {
-  readonly kind: 'files';
-  readonly catalog: string;
-  readonly grants: string;
-  /** The directory of the controller's volumes; undefined: no volumes of type shared or workspace. */
-  readonly volumes: string | undefined;
-}
-
-/** How `csi-driver-bpffs controller` was told to run. */
-export interface ControllerConfig extends ServiceConfig {
-  /** Where the volumes are kept: in a directory, or in a cluster. */
-  readonly store: { readonly kind: 'directory'; readonly directory: string } | ClusterConfig;
-  /** The node for a volume that lives in one, when the caller knows no topology. */
-  readonly defaultNode: string | undefined;
-}
 
 /** As commander has them; a flag without a default that is not given is no key. */
 interface ServiceFlags {

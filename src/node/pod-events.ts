@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { PodIdentity } from '../access/access.ts';
 import { CallError } from '../errors.ts';
+import { isAbsent } from '../kubernetes/api-error.ts';
+import type { KubernetesClient } from '../kubernetes/client.ts';
 import { cut } from '../text.ts';
-import { isAbsent } from './api-error.ts';
-import type { KubernetesClient } from './client.ts';
 
 /** What happened to a running pod's maps, and how kubectl shows it. */
 const TYPES = {

@@ -1,3 +1,5 @@
+import type { Claim } from '../kubernetes/claim.ts';
+import { onNode } from '../request/topology.ts';
 import {
   ControllerClient,
   type CreateVolumeRequest,
@@ -5,8 +7,6 @@ import {
   VolumeCapability_AccessMode_Mode as Mode,
   type Volume,
 } from '../rpc/generated/csi.ts';
-import { onNode } from '../volumes/topology.ts';
-import type { Claim } from '../volumes/volume.ts';
 import { call, createCsiClient } from './csi-client.ts';
 
 /** A PersistentVolumeClaim, with what its StorageClass says. */

@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Bpfman } from '../catalog/bpfman.ts';
-import type { BpfMap, BpfmanSource, WorkspaceSource } from '../catalog/catalog.ts';
 import { failedPrecondition, unavailable } from '../errors.ts';
+import type { Claim } from '../kubernetes/claim.ts';
+import type { Bpfman } from '../maps/bpfman.ts';
+import type { BpfMap, BpfmanSource, WorkspaceSource } from '../maps/catalog.ts';
 import type { Source } from '../rpc/generated/pinner.ts';
-import { type Claim, claimOf, type Volume } from '../volumes/volume.ts';
+import { claimOf, type Volume } from '../volumes/volume.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
 import type { ResolveSource } from './authority.ts';
 

@@ -1,10 +1,15 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BadConfiguration, CallError } from './errors.ts';
-import type { HttpAddress } from './flags.ts';
-import { PROBE_TIMEOUT_MS, type Readiness } from './identity/readiness.ts';
-import type { CallMetrics } from './metrics.ts';
+import { BadConfiguration, CallError } from '../errors.ts';
+import type { MetricsPage } from './metrics.ts';
+import { PROBE_TIMEOUT_MS, type Readiness } from './readiness.ts';
+
+/** Where an HTTP server listens. Port 0 takes any free port. */
+export interface HttpAddress {
+  readonly host: string;
+  readonly port: number;
+}
 
 /** The HTTP server for probes and Prometheus. */
 export interface HttpServer {
@@ -18,7 +23,7 @@ export interface HttpParts {
   /** Throws a CallError saying why nobody is served, and a restart may mend it. */
   health(): void;
   readonly readiness: Readiness;
-  readonly metrics: CallMetrics;
+  readonly metrics: MetricsPage;
   /** Brings gauges up to date before they are read. Never throws. Not called again before it has ended. */
   observe(): Promise<void>;
 }

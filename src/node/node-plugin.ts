@@ -1,26 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { NodeConfig } from '../config.ts';
 import { unavailable } from '../errors.ts';
-import { serveHttp } from '../http.ts';
 import { createIdentityService } from '../identity/identity-service.ts';
-import { PROBE_TIMEOUT_MS, type Readiness } from '../identity/readiness.ts';
 import type { Logger } from '../logger.ts';
-import { createNodeMetrics, type NodeMetrics } from '../metrics.ts';
 import { limitPinner } from '../pinner/limited-pinner.ts';
 import { createPinner } from '../pinner/pinner.ts';
+import { serveHttp } from '../process/http.ts';
+import { createLimiter } from '../process/limiter.ts';
+import { PROBE_TIMEOUT_MS, type Readiness } from '../process/readiness.ts';
+import { runService, type Service } from '../process/service.ts';
 import { adapt } from '../rpc/adapter.ts';
 import { IdentityService, NodeService } from '../rpc/generated/csi.ts';
-import { createLimiter } from '../rpc/limiter.ts';
 import { createLock } from '../rpc/lock.ts';
 import { listen, type RpcServer } from '../rpc/server.ts';
-import { runService, type Service } from '../service.ts';
 import { version } from '../version.ts';
 import type { Authority } from './authority.ts';
-import { startReleasing } from './kept-volumes.ts';
-import type { SourceResolverParts } from './map-source.ts';
+import type { NodeConfig } from './config.ts';
+import { createNodeMetrics, type NodeMetrics } from './metrics.ts';
 import { createNodeService } from './node-service.ts';
 import { createPublished } from './published.ts';
 import { type Registration, startRegistration } from './registration.ts';
+import { startReleasing } from './release-volumes.ts';
+import type { SourceResolverParts } from './source-resolver.ts';
 
 /** How long a deleted volume's maps may stay in this node's memory, about. */
 const RELEASE_INTERVAL_MS = 10_000;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { unavailable } from '../errors.ts';
-import { type KeptVolumesParts, startReleasing } from './kept-volumes.ts';
+import { type KeptVolumesParts, startReleasing } from './release-volumes.ts';
 
 /** A node that keeps volumes a and b, of which nothing can be found out. */
 function startReleasingNothing() {

@@ -1,0 +1,5 @@
+/** A PersistentVolumeClaim. */
+export interface Claim {
+  readonly namespace: string;
+  readonly name: string;
+}

@@ -1,0 +1,61 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { CallMetrics } from '../rpc/adapter.ts';
+
+/** How all metrics of a process are read. */
+export interface MetricsPage {
+  /** In Prometheus's text format. */
+  render(): Promise<string>;
+  readonly contentType: string;
+}
+
+/** What is measured of copies of the API server's objects. */
+export interface WatchMetrics {
+  /** Seconds since the API server was last heard of; Infinity: never. */
+  watchSeen(resource: string, stalenessSeconds: number): void;
+}
+
+/** What every process counts, for `registry` with all else that is in it. */
+export function createProcessMetrics(registry: Registry): CallMetrics & WatchMetrics & MetricsPage {
+  const registers = [registry];
+  const duration = new Histogram({
+    name: 'bpffs_csi_call_duration_seconds',
+    help: 'Time from a CSI call to its answer.',
+    labelNames: ['method', 'code'],
+    buckets: [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30],
+    registers,
+  });
+  const inFlight = new Gauge({
+    name: 'bpffs_csi_calls_in_flight',
+    help: 'CSI calls being answered, waiting ones included.',
+    registers,
+  });
+  const faults = new Counter({
+    name: 'bpffs_faults_total',
+    help: 'Calls that failed for a fault of the driver itself; the log has each with its stack.',
+    labelNames: ['method'],
+    registers,
+  });
+  const staleness = new Gauge({
+    name: 'bpffs_watch_staleness_seconds',
+    help: 'Time since the API server was last heard of, by the kind of object that is watched.',
+    labelNames: ['resource'],
+    registers,
+  });
+  return {
+    callStarted: () => inFlight.inc(),
+    faulted: (method) => faults.inc({ method }),
+    callEnded(method, code, seconds) {
+      inFlight.dec();
+      duration.observe({ method, code }, seconds);
+    },
+    watchSeen: (resource, seconds) => staleness.set({ resource }, seconds),
+    render: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}
+
+/** A gauge without a number is left out. */
+export function setOrRemove(gauge: Gauge, value: number | undefined): void {
+  if (value === undefined) gauge.remove();
+  else gauge.set(value);
+}
