@@ -10,8 +10,8 @@ import {
   Metadata,
   type ServiceError,
 } from '@grpc/grpc-js';
-import type { FileAuthorityConfig, NodeConfig } from '../../src/node/config.ts';
 import { createLogger } from '../../src/logger.ts';
+import type { FileAuthorityConfig, NodeConfig } from '../../src/node/config.ts';
 import { startNodePlugin } from '../../src/node/node-plugin.ts';
 import {
   IdentityClient,
