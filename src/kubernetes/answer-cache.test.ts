@@ -20,7 +20,7 @@ test('an answer is kept until it expires', async (t) => {
   now = 1499;
   assert.equal(await ask('2'), '1');
   t.mock.timers.setTime(0);
-  now = 1500;
+  now = 1501;
   assert.equal(await ask('3'), '3');
   assert.deepEqual(ages, [undefined, 0.499, undefined]);
 });

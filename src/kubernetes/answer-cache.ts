@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { whileWaiting } from '../errors.ts';
 
 /** An answer, and for how long it is good. */
@@ -31,42 +32,26 @@ export interface AnswerCacheOptions {
 interface Kept<T> {
   readonly value: T;
   readonly since: number;
-  readonly until: number;
 }
 
-/** What `ask` throws is not kept. */
+/**
+ * What `ask` throws is not kept. Only the questions that are asked at the moment are kept here and not by the LRUCache: its own
+ * `fetch` ends a question for all who share it when the first of them gives up.
+ */
 export function createAnswerCache<T>({
   most,
   awaited,
   lookedUp,
   now = () => performance.now(),
 }: AnswerCacheOptions): AnswerCache<T> {
-  // A Map remembers the order of insertion: the first is the one that was not used for longest.
-  const answers = new Map<string, Kept<T>>();
+  const answers = new LRUCache<string, Kept<T>>({ max: most, perf: { now }, ttlResolution: 0 });
   const asked = new Map<string, Promise<T>>();
-
-  function find(key: string): Kept<T> | undefined {
-    const answer = answers.get(key);
-    if (answer === undefined) return undefined;
-    answers.delete(key);
-    if (answer.until <= now()) return undefined;
-    answers.set(key, answer);
-    return answer;
-  }
-
-  function keep(key: string, { value, goodForMs }: Answer<T>): void {
-    if (!(goodForMs > 0)) return;
-    const since = now();
-    answers.set(key, { value, since, until: since + goodForMs });
-    const [oldest] = answers.keys();
-    if (answers.size > most && oldest !== undefined) answers.delete(oldest);
-  }
 
   async function question(key: string, ask: () => Promise<Answer<T>>): Promise<T> {
     try {
-      const answer = await ask();
-      keep(key, answer);
-      return answer.value;
+      const { value, goodForMs } = await ask();
+      if (goodForMs > 0) answers.set(key, { value, since: now() }, { ttl: goodForMs });
+      return value;
     } finally {
       asked.delete(key);
     }
@@ -75,7 +60,7 @@ export function createAnswerCache<T>({
   return {
     async get(key, ask, signal) {
       signal.throwIfAborted();
-      const known = find(key);
+      const known = answers.get(key);
       lookedUp?.(known && (now() - known.since) / 1000);
       if (known !== undefined) return known.value;
       let answer = asked.get(key);

@@ -13,7 +13,8 @@ export type Reload = { readonly ok: true } | { readonly ok: false; readonly prob
 /**
  * Reads and parses the file at `path`, and again whenever it is another or has changed: in place, by rename, or by a symbolic
  * link that leads elsewhere, as a mounted ConfigMap's does. The file is looked at every `intervalMs`, because inotify sees
- * none of these reliably. Throws what `parse` throws, and BadConfiguration if the file cannot be read, but only this first time.
+ * none of these reliably; `fs.watchFile` looks in the same way, but would miss what changes between the first read and its own first
+ * look. Throws what `parse` throws, and BadConfiguration if the file cannot be read, but only this first time.
  */
 export function reloadFile<T>(
   path: string,

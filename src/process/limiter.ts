@@ -9,7 +9,12 @@ export interface Limiter {
   run<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T>;
 }
 
-/** At most `maxRunning` at a time; at most `maxQueued` wait, first come first served; by default as many as there are. */
+/**
+ * At most `maxRunning` at a time; at most `maxQueued` wait, first come first served; by default as many as there are.
+ *
+ * No library does both. p-limit has neither bound nor signal; p-queue answers an aborted caller while its work still runs, and so the
+ * kubelet would hear of a call's end, and its target be free for the next one, before it has ended.
+ */
 export function createLimiter(maxRunning: number, maxQueued = Number.POSITIVE_INFINITY): Limiter {
   const queue = new Set<() => void>();
   let running = 0;
