@@ -53,11 +53,11 @@ fn read(pin: &CString) -> Result<()> {
     loop {
         match element(MAP_GET_NEXT_KEY, map.as_fd(), last.as_ref(), &mut key) {
             Err(rustix::io::Errno::NOENT) => return Ok(()),
-            other => other.call("bpf(MAP_GET_NEXT_KEY)", String::new)?,
+            other => other.context("bpf(MAP_GET_NEXT_KEY)", String::new)?,
         }
         let mut value = 0_u64;
         element(MAP_LOOKUP_ELEM, map.as_fd(), Some(&key), &mut value)
-            .call("bpf(MAP_LOOKUP_ELEM)", || key.to_string())?;
+            .context("bpf(MAP_LOOKUP_ELEM)", || key.to_string())?;
         println!("{key}={value}");
         last = Some(key);
     }
@@ -65,7 +65,7 @@ fn read(pin: &CString) -> Result<()> {
 
 fn write(pin: &CString, key: u32, mut value: u64) -> Result<()> {
     let map = bpf::open_pin_writable(pin)?;
-    element(MAP_UPDATE_ELEM, map.as_fd(), Some(&key), &mut value).call("bpf(MAP_UPDATE_ELEM)", || key.to_string())
+    element(MAP_UPDATE_ELEM, map.as_fd(), Some(&key), &mut value).context("bpf(MAP_UPDATE_ELEM)", || key.to_string())
 }
 
 fn count() -> Result<()> {
@@ -103,7 +103,7 @@ fn fill(map: BorrowedFd<'_>, &[kind, key_size, value_size, entries, ..]: &Defini
             libc::syscall(libc::SYS_bpf, MAP_UPDATE_ELEM, std::ptr::from_ref(&element), size_of::<Element>())
         };
         if result < 0 {
-            return Err(last_errno()).call("bpf(MAP_UPDATE_ELEM)", || number.to_string());
+            return Err(last_errno()).context("bpf(MAP_UPDATE_ELEM)", || number.to_string());
         }
     }
     Ok(())
@@ -139,7 +139,7 @@ fn try_line(line: &str) -> Result<String> {
 
 fn try_all() -> Result<()> {
     for line in std::io::stdin().lock().lines() {
-        println!("{}", try_line(&line.call("read", || "stdin".to_owned())?)?);
+        println!("{}", try_line(&line.context("read", || "stdin".to_owned())?)?);
     }
     Ok(())
 }

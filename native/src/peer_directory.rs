@@ -17,7 +17,7 @@ use crate::sys::Context;
 /// A text that names the directory that is not as it has to be.
 pub fn give(path: &Path, uid: u32) -> Result<(), String> {
     let (mut directory, mut shown) =
-        (open(CWD, c"/").call("open", || "/".to_owned()).map_err(text)?, PathBuf::from("/"));
+        (open(CWD, c"/").context("open", || "/".to_owned()).map_err(text)?, PathBuf::from("/"));
     for element in path.components().filter(|component| matches!(component, Component::Normal(_))) {
         if !is_roots_alone(directory.as_fd()).map_err(text)? {
             return Err(format!("{} must belong to root and be closed for writing to others", shown.display()));
@@ -26,13 +26,13 @@ pub fn give(path: &Path, uid: u32) -> Result<(), String> {
         shown.push(element);
         match rustix::fs::mkdirat(&directory, &name, Mode::from_raw_mode(0o755)) {
             Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno).call("mkdir", || shown.display().to_string()).map_err(text),
+            Err(errno) => return Err(errno).context("mkdir", || shown.display().to_string()).map_err(text),
         }
         directory = match open(directory.as_fd(), &name) {
             Err(Errno::NOTDIR | Errno::LOOP) => {
                 return Err(format!("{} is a symbolic link or no directory", shown.display()));
             }
-            opened => opened.call("open", || shown.display().to_string()).map_err(text)?,
+            opened => opened.context("open", || shown.display().to_string()).map_err(text)?,
         };
     }
     let owner = owner_and_mode(directory.as_fd()).map_err(text)?.0;
@@ -40,7 +40,7 @@ pub fn give(path: &Path, uid: u32) -> Result<(), String> {
         return Err(format!("{} belongs to uid {owner}, and so it is not given to {uid}", shown.display()));
     }
     rustix::fs::chownat(&directory, c"", Some(Uid::from_raw(uid)), None, AtFlags::EMPTY_PATH)
-        .call("chown", || shown.display().to_string())
+        .context("chown", || shown.display().to_string())
         .map_err(text)
 }
 
@@ -55,7 +55,7 @@ fn open(directory: BorrowedFd<'_>, name: &std::ffi::CStr) -> rustix::io::Result<
 }
 
 fn owner_and_mode(directory: BorrowedFd<'_>) -> crate::sys::Result<(u32, u32)> {
-    let stat = rustix::fs::fstat(directory).call("fstat", String::new)?;
+    let stat = rustix::fs::fstat(directory).context("fstat", String::new)?;
     Ok((stat.st_uid, stat.st_mode))
 }
 

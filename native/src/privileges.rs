@@ -18,7 +18,7 @@ pub const KEPT: CapabilitySet =
 /// # Errors
 /// Whatever `capget(2)` says.
 pub fn missing(wanted: CapabilitySet) -> Result<Vec<String>> {
-    let effective = capabilities(None).call("capget", String::new)?.effective;
+    let effective = capabilities(None).context("capget", String::new)?.effective;
     Ok((wanted - effective).iter_names().map(|(name, _)| format!("CAP_{name}")).collect())
 }
 
@@ -45,19 +45,19 @@ pub fn keep_only(kept: CapabilitySet) -> Result<()> {
         match rustix::thread::capability_is_in_bounding_set(capability) {
             Ok(true) => {
                 remove_capability_from_bounding_set(capability)
-                    .call("prctl(PR_CAPBSET_DROP)", || number.to_string())?;
+                    .context("prctl(PR_CAPBSET_DROP)", || number.to_string())?;
             }
             Ok(false) => {}
             // Beyond the last one that this kernel knows.
             Err(Errno::INVAL) => break,
-            Err(errno) => return Err(errno).call("prctl(PR_CAPBSET_READ)", || number.to_string()),
+            Err(errno) => return Err(errno).context("prctl(PR_CAPBSET_READ)", || number.to_string()),
         }
     }
-    if capabilities_secure_bits().call("prctl(PR_GET_SECUREBITS)", String::new)? != ROOT_IS_NOBODY {
-        set_capabilities_secure_bits(ROOT_IS_NOBODY).call("prctl(PR_SET_SECUREBITS)", String::new)?;
+    if capabilities_secure_bits().context("prctl(PR_GET_SECUREBITS)", String::new)? != ROOT_IS_NOBODY {
+        set_capabilities_secure_bits(ROOT_IS_NOBODY).context("prctl(PR_SET_SECUREBITS)", String::new)?;
     }
-    clear_ambient_capability_set().call("prctl(PR_CAP_AMBIENT)", String::new)?;
+    clear_ambient_capability_set().context("prctl(PR_CAP_AMBIENT)", String::new)?;
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
-    set_capabilities(None, sets).call("capset", String::new)?;
-    set_no_new_privs(true).call("prctl(PR_SET_NO_NEW_PRIVS)", String::new)
+    set_capabilities(None, sets).context("capset", String::new)?;
+    set_no_new_privs(true).context("prctl(PR_SET_NO_NEW_PRIVS)", String::new)
 }

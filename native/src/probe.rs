@@ -73,15 +73,15 @@ impl Nobody {
                 let _ = tell.send(became.and_then(|()| look_up(volume.as_fd())));
             }
         };
-        thread::Builder::new().spawn(look).call("clone", || "thread".to_owned())?;
+        thread::Builder::new().spawn(look).context("clone", || "thread".to_owned())?;
         let _ = is_ready.recv();
         Ok(Self { volume, outcome })
     }
 
     fn tries_a_volume(&self) -> Result<()> {
         let gone = || "the thread that has become nobody".to_owned();
-        self.volume.send(sample_volume()?).map_err(|_| Errno::PIPE).call("send", gone)?;
-        self.outcome.recv().map_err(|_| Errno::PIPE).call("recv", gone)?
+        self.volume.send(sample_volume()?).map_err(|_| Errno::PIPE).context("send", gone)?;
+        self.outcome.recv().map_err(|_| Errno::PIPE).context("recv", gone)?
     }
 
     /// Tries everything with what the calling thread has, which the pinner keeps, leaving nothing behind.
@@ -154,7 +154,7 @@ fn sample_volume() -> Result<OwnedFd> {
     let volume = mount::detached(c"bpf", &[(c"mode", c"0755")])?;
     bpf::pin(map.as_fd(), &through_descriptor(volume.as_fd(), c"map"))?;
     rustix::fs::chmodat(volume.as_fd(), c"map", Mode::from_raw_mode(0o444), AtFlags::empty())
-        .call("chmod", String::new)?;
+        .context("chmod", String::new)?;
     mount::make_superblock_read_only(volume.as_fd())?;
     Ok(volume)
 }
@@ -165,16 +165,16 @@ fn read_only_superblock() -> Result<()> {
     bpf::open_pin(&path)?;
     match bpf::open_pin_writable(&path) {
         Err(_) => Ok(()),
-        Ok(_) => Err(Errno::ROFS).call("bpf(OBJ_GET, rw)", || "is not refused".to_owned()),
+        Ok(_) => Err(Errno::ROFS).context("bpf(OBJ_GET, rw)", || "is not refused".to_owned()),
     }
 }
 
 fn become_nobody() -> Result<()> {
     const NOBODY: u32 = 65534;
     let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
-    rustix::thread::set_thread_groups(&[]).call("setgroups", String::new)?;
-    rustix::thread::set_thread_res_gid(group, group, group).call("setresgid", String::new)?;
-    rustix::thread::set_thread_res_uid(user, user, user).call("setresuid", String::new)
+    rustix::thread::set_thread_groups(&[]).context("setgroups", String::new)?;
+    rustix::thread::set_thread_res_gid(group, group, group).context("setresgid", String::new)?;
+    rustix::thread::set_thread_res_uid(user, user, user).context("setresuid", String::new)
 }
 
 fn look_up(volume: BorrowedFd<'_>) -> Result<()> {
@@ -184,7 +184,7 @@ fn look_up(volume: BorrowedFd<'_>) -> Result<()> {
 
 fn mount_source() -> Result<()> {
     let status = statmount::status(path::open_beneath("/".as_ref(), "".as_ref())?.as_fd())?;
-    status.source.map(|_| ()).ok_or(Errno::NOSYS).call("statmount(source)", String::new)
+    status.source.map(|_| ()).ok_or(Errno::NOSYS).context("statmount(source)", String::new)
 }
 
 fn mount_beneath() -> Result<()> {
@@ -193,12 +193,12 @@ fn mount_beneath() -> Result<()> {
         mount::attach(mount::detached(c"tmpfs", &[])?.as_fd(), root.as_fd(), c"tree")?;
     }
     let top = path::open_entry(root.as_fd(), c"tree")?;
-    let top = top.ok_or(Errno::NOENT).call("open", || "tree".to_owned())?;
+    let top = top.ok_or(Errno::NOENT).context("open", || "tree".to_owned())?;
     mount::attach_beneath(mount::detached(c"tmpfs", &[])?.as_fd(), top.as_fd())
 }
 
 /// Runs what changes the credentials or the mount namespace of its thread, and only that.
 fn on_own_thread(probe: fn() -> Result<()>) -> Result<()> {
-    let failed = || Err(Errno::CHILD).call("clone", || "thread".to_owned());
+    let failed = || Err(Errno::CHILD).context("clone", || "thread".to_owned());
     thread::spawn(probe).join().unwrap_or_else(|_| failed())
 }

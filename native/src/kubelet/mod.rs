@@ -62,7 +62,7 @@ impl Kubelet {
     /// # Errors
     /// When the directory, or `pods` in it, is not there.
     pub fn open(directory: &Path, driver: Option<String>) -> sys::Result<Self> {
-        let resolved = directory.canonicalize().call("realpath", || directory.display().to_string())?;
+        let resolved = directory.canonicalize().context("realpath", || directory.display().to_string())?;
         let pods = open_beneath(&resolved.join("pods"), "".as_ref())?;
         Ok(Self { directory: directory.to_owned(), resolved, pods, driver })
     }

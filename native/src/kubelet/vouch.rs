@@ -70,11 +70,11 @@ fn read(place: &Place) -> Result<Option<Vec<u8>>> {
         Err(error) if matches!(error.errno, Errno::NOENT | Errno::LOOP | Errno::XDEV | Errno::NXIO) => return Ok(None),
         opened => opened?,
     };
-    let stat = rustix::fs::fstat(&file).call("fstat", path)?;
+    let stat = rustix::fs::fstat(&file).context("fstat", path)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_uid != 0 {
         return Ok(None);
     }
     let mut bytes = Vec::new();
-    File::from(file).take(BYTES_MAX).read_to_end(&mut bytes).call("read", path)?;
+    File::from(file).take(BYTES_MAX).read_to_end(&mut bytes).context("read", path)?;
     Ok(Some(bytes))
 }

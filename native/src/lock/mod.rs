@@ -39,7 +39,7 @@ pub fn size() -> Result<()> {
         (Resource::Core, "setrlimit(CORE)", 0),
     ] {
         let most = getrlimit(resource).maximum.map_or(most, |maximum| maximum.min(most));
-        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }).call(name, || most.to_string())?;
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }).context(name, || most.to_string())?;
     }
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).call("prctl(PR_SET_DUMPABLE)", String::new)
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("prctl(PR_SET_DUMPABLE)", String::new)
 }

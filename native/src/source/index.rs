@@ -134,7 +134,7 @@ mod tests {
             let ids_after = |last| (1..=3).filter(move |id| *id > last).map(Ok);
             let look = |id| {
                 let refused = (id == forbidden).then_some(Errno::PERM);
-                refused.map_or(Ok(Some("name")), Err).call("bpf", String::new)
+                refused.map_or(Ok(Some("name")), Err).context("bpf", String::new)
             };
             let found = seen.find(ids_after, look, |_| true);
             found.map(|Found { mut ids, hidden, .. }| {

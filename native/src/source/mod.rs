@@ -51,7 +51,7 @@ impl Map {
     /// # Errors
     /// Out of descriptors.
     pub fn another(&self) -> crate::sys::Result<Self> {
-        let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 0).call("dup", || self.info.name().to_owned())?;
+        let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 0).context("dup", || self.info.name().to_owned())?;
         Ok(Self { fd, info: self.info })
     }
 }

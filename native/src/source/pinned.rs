@@ -80,7 +80,7 @@ fn no_pin(place: &OwnedFd, shown: &str) -> Result<String> {
     if mount::file_system(place.as_fd())?.kind != Kind::Bpf {
         return Ok(format!("{shown} is not on a bpf filesystem"));
     }
-    let stat = rustix::fs::fstat(place).call("fstat", || shown.to_owned())?;
+    let stat = rustix::fs::fstat(place).context("fstat", || shown.to_owned())?;
     if FileType::from_raw_mode(stat.st_mode).is_dir() {
         return Ok(format!("{shown} is a directory, not the pin of a map"));
     }

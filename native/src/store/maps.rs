@@ -55,6 +55,6 @@ impl Store {
         let (volumes, name) = (self.volumes()?, file_name(volume_id));
         ensure_entry(volumes.as_fd(), &name)?;
         let directory = open_subdirectory(volumes.as_fd(), &name)?;
-        directory.ok_or(rustix::io::Errno::NOENT).call("open", || volume_id.to_owned())
+        directory.ok_or(rustix::io::Errno::NOENT).context("open", || volume_id.to_owned())
     }
 }

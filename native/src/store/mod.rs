@@ -12,7 +12,7 @@ mod budget;
 mod maps;
 mod release;
 mod spare;
-mod workspace;
+mod workspaces;
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -99,7 +99,7 @@ impl Store {
         let volumes = self.volumes()?;
         let Some(entry) = open_entry(volumes.as_fd(), &file_name(volume_id))? else { return Ok(Kept::Nothing) };
         let stat = rustix::fs::statx(&entry, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE)
-            .call("statx", || volume_id.to_owned())?;
+            .context("statx", || volume_id.to_owned())?;
         if FileType::from_raw_mode(stat.stx_mode.into()) != FileType::Directory {
             return foreign("something");
         }
@@ -127,7 +127,7 @@ impl Store {
     fn subdirectory(&self, name: &CStr) -> sys::Result<OwnedFd> {
         let root = self.root()?;
         let object = || self.directory.join(name.to_string_lossy().as_ref()).display().to_string();
-        open_subdirectory(root.as_fd(), name)?.ok_or(rustix::io::Errno::NOENT).call("open", object)
+        open_subdirectory(root.as_fd(), name)?.ok_or(rustix::io::Errno::NOENT).context("open", object)
     }
 
     fn change(&self) -> MutexGuard<'_, ()> {
@@ -140,7 +140,7 @@ impl Store {
 fn is_store(place: BorrowedFd<'_>) -> sys::Result<bool> {
     let wanted = StatxFlags::MODE | StatxFlags::UID;
     let stat = rustix::fs::statx(place, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted)
-        .call("statx", || "the store".to_owned())?;
+        .context("statx", || "the store".to_owned())?;
     let is_roots = stat.stx_uid == 0 && stat.stx_mode & 0o777 == 0o700;
     let (_, mount) = Mounts::find(place)?;
     // Before Linux 5.17 a bpffs does not say where it comes from.

@@ -29,7 +29,7 @@ impl Store {
         }
         match rustix::fs::unlinkat(&volumes, &name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            removed => Ok(removed.call("rmdir", || volume_id.to_owned())?),
+            removed => Ok(removed.context("rmdir", || volume_id.to_owned())?),
         }
     }
 
@@ -52,7 +52,7 @@ impl Store {
         let _changing = self.change();
         match rustix::fs::unlinkat(self.subdirectory(CREATED)?, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            unlinked => Ok(unlinked.call("unlink", || name.to_string_lossy().into_owned())?),
+            unlinked => Ok(unlinked.context("unlink", || name.to_string_lossy().into_owned())?),
         }
     }
 }
@@ -68,7 +68,7 @@ fn unpin_all(directory: BorrowedFd<'_>, volume_id: &str) -> Result<()> {
     for Entry { name, .. } in entries {
         match rustix::fs::unlinkat(directory, &name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
-            unlinked => unlinked.call("unlink", || format!("{volume_id}/{}", name.to_string_lossy()))?,
+            unlinked => unlinked.context("unlink", || format!("{volume_id}/{}", name.to_string_lossy()))?,
         }
     }
     Ok(())

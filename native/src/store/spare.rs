@@ -73,7 +73,7 @@ impl Store {
         let spare = mount::private_root(spares.store.as_fd())?;
         let root = std::mem::replace(&mut spares.store, spare);
         let volumes =
-            open_subdirectory(root.as_fd(), VOLUMES)?.ok_or(Errno::NOENT).call("open", || "volumes".to_owned())?;
+            open_subdirectory(root.as_fd(), VOLUMES)?.ok_or(Errno::NOENT).context("open", || "volumes".to_owned())?;
         for (id, workspace) in &mut spares.workspaces {
             let Some(directory) = open_subdirectory(volumes.as_fd(), &file_name(id))? else { continue };
             mount::attach(workspace.as_fd(), directory.as_fd(), c"")?;
@@ -115,8 +115,8 @@ impl Store {
     pub fn set_owner(&self, volume_id: &str, owner: Owner) -> Result<()> {
         let (directory, object) = (self.bare(volume_id)?, || volume_id.to_owned());
         let (mode, group) = (if owner.is_some() { 0o770 } else { 0o707 }, Gid::from_raw(owner.unwrap_or(0)));
-        rustix::fs::chmodat(&directory, c".", Mode::from_raw_mode(mode), AtFlags::empty()).call("chmod", object)?;
-        Ok(rustix::fs::chownat(&directory, c".", None, Some(group), AtFlags::empty()).call("chown", object)?)
+        rustix::fs::chmodat(&directory, c".", Mode::from_raw_mode(mode), AtFlags::empty()).context("chmod", object)?;
+        Ok(rustix::fs::chownat(&directory, c".", None, Some(group), AtFlags::empty()).context("chown", object)?)
     }
 
     /// The directory that a workspace is mounted on.
@@ -124,12 +124,12 @@ impl Store {
         let spares = self.spares.lock();
         let volumes = open_subdirectory(spares.store.as_fd(), VOLUMES)?;
         let directory = volumes.map(|volumes| open_subdirectory(volumes.as_fd(), &file_name(volume_id))).transpose()?;
-        directory.flatten().ok_or(Errno::NOENT).call("open", || volume_id.to_owned())
+        directory.flatten().ok_or(Errno::NOENT).context("open", || volume_id.to_owned())
     }
 }
 
 fn owner(directory: BorrowedFd<'_>) -> sys::Result<Option<Owner>> {
-    let stat = rustix::fs::fstat(directory).call("fstat", String::new)?;
+    let stat = rustix::fs::fstat(directory).context("fstat", String::new)?;
     Ok(match stat.st_mode & 0o077 {
         0o070 => Some(Some(stat.st_gid)),
         0o007 | 0o077 => Some(None),
@@ -139,6 +139,6 @@ fn owner(directory: BorrowedFd<'_>) -> sys::Result<Option<Owner>> {
 
 fn device(place: BorrowedFd<'_>) -> sys::Result<Device> {
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    let stat = rustix::fs::statx(place, c"", flags, StatxFlags::empty()).call("statx", String::new)?;
+    let stat = rustix::fs::statx(place, c"", flags, StatxFlags::empty()).context("statx", String::new)?;
     Ok((stat.stx_dev_major, stat.stx_dev_minor))
 }

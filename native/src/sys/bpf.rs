@@ -196,7 +196,7 @@ unsafe impl Attributes for ObjectAttributes<'_> {
 pub fn pin(object: BorrowedFd<'_>, path: &CStr) -> Result<()> {
     let mut attributes =
         ObjectAttributes { path: Pointer::to_read(path), fd: object.as_raw_fd().cast_unsigned(), file_flags: 0 };
-    bpf(OBJ_PIN, &mut attributes).map(|_| ()).call("bpf(OBJ_PIN)", || path.to_string_lossy().into_owned())
+    bpf(OBJ_PIN, &mut attributes).map(|_| ()).context("bpf(OBJ_PIN)", || path.to_string_lossy().into_owned())
 }
 
 /// Opens the object pinned at `path` for reading. A map opened so can still be pinned elsewhere, with all rights.
@@ -205,7 +205,7 @@ pub fn pin(object: BorrowedFd<'_>, path: &CStr) -> Result<()> {
 /// `ENOENT`, `EACCES` by file mode, `EINVAL` where there is no pin or it holds a link.
 pub fn open_pin(path: &CStr) -> Result<OwnedFd> {
     let mut attributes = ObjectAttributes { path: Pointer::to_read(path), fd: 0, file_flags: BPF_F_RDONLY };
-    bpf_fd(OBJ_GET, &mut attributes).call("bpf(OBJ_GET)", || path.to_string_lossy().into_owned())
+    bpf_fd(OBJ_GET, &mut attributes).context("bpf(OBJ_GET)", || path.to_string_lossy().into_owned())
 }
 
 /// Opens the object pinned at `path` for reading and writing.
@@ -214,7 +214,7 @@ pub fn open_pin(path: &CStr) -> Result<OwnedFd> {
 /// As [`open_pin`], and `EROFS` on a read-only superblock.
 pub fn open_pin_writable(path: &CStr) -> Result<OwnedFd> {
     let mut attributes = ObjectAttributes { path: Pointer::to_read(path), fd: 0, file_flags: 0 };
-    bpf_fd(OBJ_GET, &mut attributes).call("bpf(OBJ_GET, rw)", || path.to_string_lossy().into_owned())
+    bpf_fd(OBJ_GET, &mut attributes).context("bpf(OBJ_GET, rw)", || path.to_string_lossy().into_owned())
 }
 
 /// Whether `object` is a map, judged by the kernel's name for the descriptor.
@@ -223,7 +223,7 @@ pub fn open_pin_writable(path: &CStr) -> Result<OwnedFd> {
 /// When `/proc` is not there.
 pub fn object_kind(object: BorrowedFd<'_>) -> Result<ObjectKind> {
     let link = format!("/proc/self/fd/{}", object.as_raw_fd());
-    let target = fs::read_link(&link).call("readlink", || link)?;
+    let target = fs::read_link(&link).context("readlink", || link)?;
     Ok(match target.to_str() {
         Some("anon_inode:bpf-map") => ObjectKind::Map,
         Some("anon_inode:bpf-prog") => ObjectKind::Program,
@@ -267,7 +267,7 @@ fn info<T: Info>(object: BorrowedFd<'_>, info: &mut T) -> rustix::io::Result<()>
 /// `EINVAL` if `map` is no BPF object.
 pub fn map_info(map: BorrowedFd<'_>) -> Result<MapInfo> {
     let mut described = MapInfo::default();
-    info(map, &mut described).call("bpf(OBJ_GET_INFO_BY_FD, map)", String::new)?;
+    info(map, &mut described).context("bpf(OBJ_GET_INFO_BY_FD, map)", String::new)?;
     Ok(described)
 }
 
@@ -278,12 +278,12 @@ pub fn map_info(map: BorrowedFd<'_>) -> Result<MapInfo> {
 pub fn program_info(program: BorrowedFd<'_>) -> Result<ProgramInfo> {
     const CALL: &str = "bpf(OBJ_GET_INFO_BY_FD, program)";
     let mut raw = RawProgramInfo::default();
-    info(program, &mut raw).call(CALL, String::new)?;
+    info(program, &mut raw).context(CALL, String::new)?;
     let mut map_ids = vec![0_u32; raw.map_count as usize];
     if !map_ids.is_empty() {
         let (map_count, room) = (raw.map_count, Pointer::to_write(&mut map_ids[..]));
         let mut again = RawProgramInfo { map_count, map_ids: room, ..RawProgramInfo::default() };
-        info(program, &mut again).call(CALL, String::new)?;
+        info(program, &mut again).context(CALL, String::new)?;
         let known = again.map_count as usize;
         map_ids.truncate(known);
     }
@@ -301,7 +301,7 @@ pub fn program_info(program: BorrowedFd<'_>) -> Result<ProgramInfo> {
 /// When `/proc` is not there.
 pub fn map_memory(map: BorrowedFd<'_>) -> Result<u64> {
     let path = format!("/proc/self/fdinfo/{}", map.as_raw_fd());
-    let text = fs::read_to_string(&path).call("read", || path)?;
+    let text = fs::read_to_string(&path).context("read", || path)?;
     let value = text.lines().find_map(|line| line.strip_prefix("memlock:")).map(str::trim);
     Ok(value.and_then(|value| value.parse().ok()).unwrap_or(0))
 }
@@ -329,7 +329,7 @@ fn ids(command: u32, call: &'static str, after: u32) -> impl Iterator<Item = Res
             }
             Err(errno) => {
                 last = None;
-                (errno != Errno::NOENT).then(|| Err(errno).call(call, String::new))
+                (errno != Errno::NOENT).then(|| Err(errno).context(call, String::new))
             }
         }
     })
@@ -350,7 +350,7 @@ fn by_id(command: u32, call: &'static str, id: u32, open_flags: u32) -> Result<O
     match opened {
         Ok(fd) => Ok(Some(fd)),
         Err(Errno::NOENT) => Ok(None),
-        Err(errno) => Err(errno).call(call, || id.to_string()),
+        Err(errno) => Err(errno).context(call, || id.to_string()),
     }
 }
 
@@ -418,7 +418,7 @@ fn create(definition: MapDefinition<'_>, inner_map_fd: u32) -> Result<OwnedFd> {
     for (to, from) in attributes.name[..NAME_LEN].iter_mut().zip(definition.name.bytes()) {
         *to = if from.is_ascii_alphanumeric() { from } else { b'_' };
     }
-    bpf_fd(MAP_CREATE, &mut attributes).call("bpf(MAP_CREATE)", || definition.name.to_owned())
+    bpf_fd(MAP_CREATE, &mut attributes).context("bpf(MAP_CREATE)", || definition.name.to_owned())
 }
 
 #[repr(C)]
@@ -444,7 +444,7 @@ pub fn lookup_first<const N: usize>(array: BorrowedFd<'_>) -> Result<[u8; N]> {
     const CALL: &str = "bpf(MAP_LOOKUP_ELEM)";
     let described = map_info(array)?;
     if described.kind != ARRAY || described.value_size as usize != N {
-        return Err(Errno::INVAL).call(CALL, String::new);
+        return Err(Errno::INVAL).context(CALL, String::new);
     }
     let (key, mut value) = (0_u32, [0_u8; N]);
     let mut attributes = ElementAttributes {
@@ -454,6 +454,6 @@ pub fn lookup_first<const N: usize>(array: BorrowedFd<'_>) -> Result<[u8; N]> {
         value: Pointer::to_write(&mut value),
         flags: 0,
     };
-    bpf(MAP_LOOKUP_ELEM, &mut attributes).call(CALL, String::new)?;
+    bpf(MAP_LOOKUP_ELEM, &mut attributes).context(CALL, String::new)?;
     Ok(value)
 }

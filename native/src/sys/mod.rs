@@ -44,18 +44,18 @@ pub trait Context<T> {
     ///
     /// # Errors
     /// The errno, with call and object.
-    fn call(self, call: &'static str, object: impl FnOnce() -> String) -> Result<T>;
+    fn context(self, call: &'static str, object: impl FnOnce() -> String) -> Result<T>;
 }
 
 impl<T> Context<T> for rustix::io::Result<T> {
-    fn call(self, call: &'static str, object: impl FnOnce() -> String) -> Result<T> {
+    fn context(self, call: &'static str, object: impl FnOnce() -> String) -> Result<T> {
         self.map_err(|errno| Error { call, errno, object: object() })
     }
 }
 
 impl<T> Context<T> for std::io::Result<T> {
-    fn call(self, call: &'static str, object: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)).call(call, object)
+    fn context(self, call: &'static str, object: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)).context(call, object)
     }
 }
 
@@ -71,8 +71,8 @@ pub fn last_errno() -> Errno {
 /// When `/sys` is not there.
 pub fn possible_cpus() -> Result<u64> {
     const PATH: &str = "/sys/devices/system/cpu/possible";
-    let list = std::fs::read_to_string(PATH).call("read", || PATH.to_owned())?;
-    cpus(&list).ok_or(Errno::INVAL).call("read", || PATH.to_owned())
+    let list = std::fs::read_to_string(PATH).context("read", || PATH.to_owned())?;
+    cpus(&list).ok_or(Errno::INVAL).context("read", || PATH.to_owned())
 }
 
 /// `0-3,8`: <https://docs.kernel.org/admin-guide/cputopology.html>
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn an_error_names_call_object_and_errno() {
-        let failed = Err::<(), _>(Errno::PERM).call("bpf(OBJ_PIN)", || "flows".to_owned());
+        let failed = Err::<(), _>(Errno::PERM).context("bpf(OBJ_PIN)", || "flows".to_owned());
         let text = failed.map_err(|error| error.to_string());
         assert_eq!(text, Err("bpf(OBJ_PIN) flows: EPERM (Operation not permitted)".to_owned()));
     }

@@ -40,13 +40,13 @@ fn detached_with(
     options: &[(&'static CStr, &CStr)],
 ) -> Result<OwnedFd> {
     let object = || filesystem.to_string_lossy().into_owned();
-    let context = rustix::mount::fsopen(filesystem, FsOpenFlags::FSOPEN_CLOEXEC).call("fsopen", object)?;
+    let context = rustix::mount::fsopen(filesystem, FsOpenFlags::FSOPEN_CLOEXEC).context("fsopen", object)?;
     for (key, value) in options {
         rustix::mount::fsconfig_set_string(context.as_fd(), *key, *value)
-            .call("fsconfig", || format!("{}={}", key.to_string_lossy(), value.to_string_lossy()))?;
+            .context("fsconfig", || format!("{}={}", key.to_string_lossy(), value.to_string_lossy()))?;
     }
-    rustix::mount::fsconfig_create(context.as_fd()).call("fsconfig(create)", object)?;
-    rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).call("fsmount", object)
+    rustix::mount::fsconfig_create(context.as_fd()).context("fsconfig(create)", object)?;
+    rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).context("fsmount", object)
 }
 
 /// What a place is on.
@@ -63,7 +63,7 @@ pub struct FileSystem {
 /// # Errors
 /// Whatever `fstatfs(2)` says.
 pub fn file_system(place: BorrowedFd<'_>) -> Result<FileSystem> {
-    rustix::fs::fstatfs(place).map(FileSystem::from).call("fstatfs", String::new)
+    rustix::fs::fstatfs(place).map(FileSystem::from).context("fstatfs", String::new)
 }
 
 impl From<rustix::fs::StatFs> for FileSystem {
@@ -84,9 +84,9 @@ impl From<rustix::fs::StatFs> for FileSystem {
 /// `EPERM` without `CAP_SYS_ADMIN`, `EBUSY` while something in it is open for writing.
 pub fn make_superblock_read_only(mount: BorrowedFd<'_>) -> Result<()> {
     let flags = FsPickFlags::FSPICK_EMPTY_PATH | FsPickFlags::FSPICK_CLOEXEC;
-    let context = rustix::mount::fspick(mount, c"", flags).call("fspick", String::new)?;
-    rustix::mount::fsconfig_set_flag(context.as_fd(), c"ro").call("fsconfig(ro)", String::new)?;
-    rustix::mount::fsconfig_reconfigure(context.as_fd()).call("fsconfig(reconfigure)", String::new)
+    let context = rustix::mount::fspick(mount, c"", flags).context("fspick", String::new)?;
+    rustix::mount::fsconfig_set_flag(context.as_fd(), c"ro").context("fsconfig(ro)", String::new)?;
+    rustix::mount::fsconfig_reconfigure(context.as_fd()).context("fsconfig(reconfigure)", String::new)
 }
 
 /// A detached copy of the mount at `name` in `directory` (of `directory` itself for an empty name), without what is
@@ -148,9 +148,9 @@ fn make_private(tree: BorrowedFd<'_>) -> Result<()> {
         Err(Errno::NOSYS) => {
             let path = super::path::through_descriptor(tree, c"");
             let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-            rustix::mount::mount_change(path.as_c_str(), private).call("mount(private)", String::new)
+            rustix::mount::mount_change(path.as_c_str(), private).context("mount(private)", String::new)
         }
-        changed => changed.call("mount_setattr(private)", String::new),
+        changed => changed.context("mount_setattr(private)", String::new),
     }
 }
 
@@ -160,7 +160,7 @@ fn open_tree(directory: BorrowedFd<'_>, name: &CStr, flags: OpenTreeFlags) -> Re
         | OpenTreeFlags::AT_EMPTY_PATH
         | OpenTreeFlags::AT_SYMLINK_NOFOLLOW
         | OpenTreeFlags::AT_NO_AUTOMOUNT;
-    rustix::mount::open_tree(directory, name, flags).call("open_tree", || name.to_string_lossy().into_owned())
+    rustix::mount::open_tree(directory, name, flags).context("open_tree", || name.to_string_lossy().into_owned())
 }
 
 /// Mounts a detached tree on `name` in `directory` (on `directory` itself for an empty name), over whatever is there.
@@ -171,7 +171,7 @@ fn open_tree(directory: BorrowedFd<'_>, name: &CStr, flags: OpenTreeFlags) -> Re
 pub fn attach(tree: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     rustix::mount::move_mount(tree, c"", directory, name, flags)
-        .call("move_mount", || name.to_string_lossy().into_owned())
+        .context("move_mount", || name.to_string_lossy().into_owned())
 }
 
 /// Mounts a detached tree between the top mount at `mount` and what that one covers (Linux 6.5).
@@ -182,7 +182,7 @@ pub fn attach_beneath(tree: BorrowedFd<'_>, mount: BorrowedFd<'_>) -> Result<()>
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH
         | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH
         | MoveMountFlags::MOVE_MOUNT_BENEATH;
-    rustix::mount::move_mount(tree, c"", mount, c"", flags).call("move_mount(beneath)", String::new)
+    rustix::mount::move_mount(tree, c"", mount, c"", flags).context("move_mount(beneath)", String::new)
 }
 
 /// Takes the top mount at `name` in `directory` away, with all beneath it; users of open files keep them.
@@ -192,5 +192,5 @@ pub fn attach_beneath(tree: BorrowedFd<'_>, mount: BorrowedFd<'_>) -> Result<()>
 pub fn detach(directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     let path = super::path::through_descriptor(directory, name);
     rustix::mount::unmount(path.as_c_str(), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
-        .call("umount2", || name.to_string_lossy().into_owned())
+        .context("umount2", || name.to_string_lossy().into_owned())
 }

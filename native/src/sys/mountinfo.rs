@@ -54,7 +54,7 @@ pub struct Row {
 /// # Errors
 /// When `/proc` is not there.
 pub fn read() -> Result<Vec<Row>> {
-    let table = fs::read(TABLE).call("read", || TABLE.to_owned())?;
+    let table = fs::read(TABLE).context("read", || TABLE.to_owned())?;
     Ok(table.split(|&byte| byte == b'\n').filter_map(row).collect())
 }
 

@@ -52,7 +52,7 @@ fn id(place: BorrowedFd<'_>) -> Result<u64> {
     // STATX_MNT_ID, Linux 5.8.
     let wanted = StatxFlags::MNT_ID;
     let stat = rustix::fs::statx(place, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted);
-    let stat = stat.call("statx(mnt_id)", String::new)?;
+    let stat = stat.context("statx(mnt_id)", String::new)?;
     if stat.stx_mask & wanted.bits() == 0 { Err(Errno::NOSYS) } else { Ok(stat.stx_mnt_id) }
-        .call("statx(mnt_id)", String::new)
+        .context("statx(mnt_id)", String::new)
 }

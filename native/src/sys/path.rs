@@ -43,12 +43,12 @@ pub fn beneath<'a>(root: &Path, path: &'a Path) -> Option<&'a Path> {
 /// `ELOOP` for a symbolic link, `ENOENT`, `ENOTDIR`.
 pub fn open_beneath(root: &Path, relative: &Path) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(root, flags, Mode::empty()).call("open", || root.display().to_string())?;
+    let directory = rustix::fs::open(root, flags, Mode::empty()).context("open", || root.display().to_string())?;
     if relative.as_os_str().is_empty() {
         return Ok(directory);
     }
     resolve(directory.as_fd(), relative, OFlags::PATH, ResolveFlags::empty())
-        .call("openat2", || root.join(relative).display().to_string())
+        .context("openat2", || root.join(relative).display().to_string())
 }
 
 /// Opens `relative` with these flags from a directory that is open, following no link and never across a mount.
@@ -56,7 +56,7 @@ pub fn open_beneath(root: &Path, relative: &Path) -> Result<OwnedFd> {
 /// # Errors
 /// As [`open_beneath`]; `EXDEV` where something is mounted on the way.
 pub fn open_within(directory: BorrowedFd<'_>, relative: &Path, flags: OFlags) -> Result<OwnedFd> {
-    resolve(directory, relative, flags, ResolveFlags::NO_XDEV).call("openat2", || relative.display().to_string())
+    resolve(directory, relative, flags, ResolveFlags::NO_XDEV).context("openat2", || relative.display().to_string())
 }
 
 fn resolve(
@@ -83,7 +83,7 @@ fn resolve(
 pub fn open_entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<Option<OwnedFd>> {
     match rustix::fs::openat(directory, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
         Err(Errno::NOENT) => Ok(None),
-        opened => opened.map(Some).call("openat", || name.to_string_lossy().into_owned()),
+        opened => opened.map(Some).context("openat", || name.to_string_lossy().into_owned()),
     }
 }
 
@@ -95,7 +95,7 @@ pub fn open_subdirectory(directory: BorrowedFd<'_>, name: &CStr) -> Result<Optio
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::openat(directory, name, flags, Mode::empty()) {
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-        opened => opened.map(Some).call("openat", || name.to_string_lossy().into_owned()),
+        opened => opened.map(Some).context("openat", || name.to_string_lossy().into_owned()),
     }
 }
 
@@ -114,10 +114,10 @@ pub struct Entry {
 /// Whatever opening or reading it gives.
 pub fn entries(place: BorrowedFd<'_>, limit: usize) -> Result<Vec<Entry>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::openat(place, c".", flags, Mode::empty()).call("openat", || ".".to_owned())?;
+    let directory = rustix::fs::openat(place, c".", flags, Mode::empty()).context("openat", || ".".to_owned())?;
     let mut found = Vec::new();
-    for entry in rustix::fs::Dir::new(directory).call("fdopendir", String::new)? {
-        let entry = entry.call("getdents", String::new)?;
+    for entry in rustix::fs::Dir::new(directory).context("fdopendir", String::new)? {
+        let entry = entry.context("getdents", String::new)?;
         if entry.file_name() == c"." || entry.file_name() == c".." {
             continue;
         }
@@ -136,7 +136,7 @@ pub fn entries(place: BorrowedFd<'_>, limit: usize) -> Result<Vec<Entry>> {
 pub fn ensure_entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     match rustix::fs::mkdirat(directory, name, Mode::from_raw_mode(0o700)) {
         Err(Errno::EXIST) => Ok(()),
-        made => made.call("mkdir", || name.to_string_lossy().into_owned()),
+        made => made.context("mkdir", || name.to_string_lossy().into_owned()),
     }
 }
 
@@ -145,7 +145,7 @@ pub fn ensure_entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
 /// # Errors
 /// Whatever `mkdir(2)` says.
 pub fn ensure_directory(path: &Path) -> Result<()> {
-    std::fs::create_dir_all(path).call("mkdir", || path.display().to_string())
+    std::fs::create_dir_all(path).context("mkdir", || path.display().to_string())
 }
 
 #[cfg(test)]

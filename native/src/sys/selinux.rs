@@ -22,6 +22,6 @@ pub fn label(place: BorrowedFd<'_>) -> Result<Option<CString>> {
         Ok(length) => Ok(buffer[..length].split(|&byte| byte == 0).next().and_then(|label| CString::new(label).ok())),
         // A filesystem that has no attributes, or none of this name.
         Err(Errno::OPNOTSUPP | Errno::NODATA) => Ok(None),
-        Err(errno) => Err(errno).call("getxattr", || NAME.to_owned()),
+        Err(errno) => Err(errno).context("getxattr", || NAME.to_owned()),
     }
 }

@@ -30,9 +30,9 @@ fn unique_id(mount: BorrowedFd<'_>) -> Result<u64> {
     let wanted = StatxFlags::from_bits_retain(STATX_MNT_ID_UNIQUE);
     // Without the last flag some filesystems ask their server, which may be gone.
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    let found = rustix::fs::statx(mount, c"", flags, wanted).call("statx(mnt_id)", String::new)?;
+    let found = rustix::fs::statx(mount, c"", flags, wanted).context("statx(mnt_id)", String::new)?;
     if found.stx_mask & wanted.bits() == 0 {
-        Err(Errno::NOSYS).call("statx(mnt_id)", String::new)
+        Err(Errno::NOSYS).context("statx(mnt_id)", String::new)
     } else {
         Ok(found.stx_mnt_id)
     }
@@ -71,12 +71,12 @@ pub fn status_by_id(id: u64) -> Result<Mount> {
         )
     };
     if result < 0 {
-        return Err(super::last_errno()).call("statmount", call);
+        return Err(super::last_errno()).context("statmount", call);
     }
     let Reply { head, strings } = reply;
     // A kernel leaves out what it does not know.
     if head.mask & REQUIRED != REQUIRED {
-        return Err(Errno::NOSYS).call("statmount", call);
+        return Err(Errno::NOSYS).context("statmount", call);
     }
     let source = (head.mask & SOURCE != 0).then(|| {
         let source = strings.get(head.sb_source as usize..).unwrap_or_default();

@@ -99,7 +99,7 @@ impl Composer {
                 Ok(tree)
             }
             Way::Namespace(workshop) => {
-                let workshop = workshop.lock().map_err(|_| Errno::PIPE).call("compose", gone)?;
+                let workshop = workshop.lock().map_err(|_| Errno::PIPE).context("compose", gone)?;
                 workshop.compose(mount, root, covers)
             }
         }
@@ -136,7 +136,7 @@ fn cover(tree: BorrowedFd<'_>, name: &CStr, from: BorrowedFd<'_>) -> Result<()> 
 /// Whatever `mknod(2)` says.
 pub fn make_file(directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     rustix::fs::mknodat(directory, name, FileType::RegularFile, Mode::from_raw_mode(0o444), 0)
-        .call("mknod", || name.to_string_lossy().into_owned())
+        .context("mknod", || name.to_string_lossy().into_owned())
 }
 
 /// What the thread is asked for: a mount, what of it is the tree, the mounts that covers come from, and for each cover its
@@ -175,8 +175,8 @@ impl Workshop {
                     }
                 }
             })
-            .call("clone", || "thread".to_owned())?;
-        let ready: Result<OwnedFd> = trees.recv().map_err(|_| Errno::PIPE).call("compose", gone)?;
+            .context("clone", || "thread".to_owned())?;
+        let ready: Result<OwnedFd> = trees.recv().map_err(|_| Errno::PIPE).context("compose", gone)?;
         ready?;
         Ok(Self { jobs, trees })
     }
@@ -196,9 +196,9 @@ impl Workshop {
             .collect();
         let parts =
             mounts.into_iter().map(|part| rustix::io::fcntl_dupfd_cloexec(part, 0)).collect::<rustix::io::Result<_>>();
-        let job = Job { mount, root: root.to_owned(), parts: parts.call("dup", String::new)?, covers };
-        self.jobs.send(job).map_err(|_| Errno::PIPE).call("compose", gone)?;
-        self.trees.recv().map_err(|_| Errno::PIPE).call("compose", gone)?
+        let job = Job { mount, root: root.to_owned(), parts: parts.context("dup", String::new)?, covers };
+        self.jobs.send(job).map_err(|_| Errno::PIPE).context("compose", gone)?;
+        self.trees.recv().map_err(|_| Errno::PIPE).context("compose", gone)?
     }
 }
 
@@ -227,11 +227,11 @@ impl Job {
 /// Opens a directory beneath another one, or that one itself for an empty name.
 fn open_beneath(directory: &CStr, name: &CStr) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(directory, flags, Mode::empty()).call("open", String::new)?;
+    let directory = rustix::fs::open(directory, flags, Mode::empty()).context("open", String::new)?;
     if name.is_empty() {
         return Ok(directory);
     }
-    rustix::fs::openat(&directory, name, flags, Mode::empty()).call("openat", || name.to_string_lossy().into_owned())
+    rustix::fs::openat(&directory, name, flags, Mode::empty()).context("openat", || name.to_string_lossy().into_owned())
 }
 
 fn part_name(index: usize) -> CString {
@@ -245,17 +245,17 @@ fn part_name(index: usize) -> CString {
 /// Whatever the kernel says; the thread is of no use then.
 pub fn enter_private_namespace() -> Result<OwnedFd> {
     // SAFETY: this thread has just been made for the purpose; nothing in it relies on the directory shared so far.
-    unsafe { unshare_unsafe(UnshareFlags::NEWNS | UnshareFlags::FS) }.call("unshare", String::new)?;
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS | UnshareFlags::FS) }.context("unshare", String::new)?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-        .call("mount(private)", String::new)?;
+        .context("mount(private)", String::new)?;
     let root = mount::detached(c"tmpfs", &[(c"source", c"csi-bpffs-compose"), (c"mode", c"0700"), (c"size", c"16k")])?;
     for name in [TREE, &part_name(0), &part_name(1)] {
         ensure_entry(root.as_fd(), name)?;
     }
     // Any directory will do to reach the new root by; this one exists wherever Linux runs.
     mount::attach(root.as_fd(), CWD, c"/proc")?;
-    rustix::process::fchdir(root.as_fd()).call("fchdir", String::new)?;
-    rustix::process::pivot_root(c".", c".").call("pivot_root", String::new)?;
-    unmount(c".", UnmountFlags::DETACH).call("umount2", || "the old root".to_owned())?;
-    rustix::fs::open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).call("open", || "/".to_owned())
+    rustix::process::fchdir(root.as_fd()).context("fchdir", String::new)?;
+    rustix::process::pivot_root(c".", c".").context("pivot_root", String::new)?;
+    unmount(c".", UnmountFlags::DETACH).context("umount2", || "the old root".to_owned())?;
+    rustix::fs::open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).context("open", || "/".to_owned())
 }

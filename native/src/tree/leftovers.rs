@@ -28,7 +28,7 @@ impl Leftovers {
     pub fn open() -> Result<Self> {
         let (mounts, queue) = sync_channel(MANY);
         let close = move || while close_some(&queue).is_some() {};
-        thread::Builder::new().name("leftovers".to_owned()).spawn(close).call("clone", || "thread".to_owned())?;
+        thread::Builder::new().name("leftovers".to_owned()).spawn(close).context("clone", || "thread".to_owned())?;
         Ok(Self(mounts))
     }
 

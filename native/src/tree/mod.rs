@@ -38,7 +38,7 @@ pub fn bpffs(source: &CStr) -> Result<(OwnedFd, OwnedFd)> {
     let bpffs = mount::detached(c"bpf", &[(c"source", source), (c"mode", c"0700")])?;
     ensure_entry(bpffs.as_fd(), ROOT)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::openat(&bpffs, ROOT, flags, Mode::empty()).call("openat", String::new)?;
+    let root = rustix::fs::openat(&bpffs, ROOT, flags, Mode::empty()).context("openat", String::new)?;
     Ok((bpffs, root))
 }
 

@@ -149,9 +149,10 @@ fn own(directory: BorrowedFd<'_>, name: &CStr, mode: Mode, gid: Option<u32>) -> 
     let object = || name.to_string_lossy().into_owned();
     // fchmodat takes no AT_EMPTY_PATH before Linux 6.6.
     let name = if name.is_empty() { c"." } else { name };
-    rustix::fs::chmodat(directory, name, mode, AtFlags::empty()).call("chmod", object)?;
+    rustix::fs::chmodat(directory, name, mode, AtFlags::empty()).context("chmod", object)?;
     if let Some(gid) = gid {
-        rustix::fs::chownat(directory, name, None, Some(Gid::from_raw(gid)), AtFlags::empty()).call("chown", object)?;
+        rustix::fs::chownat(directory, name, None, Some(Gid::from_raw(gid)), AtFlags::empty())
+            .context("chown", object)?;
     }
     Ok(())
 }

@@ -10,10 +10,10 @@
 
 use std::path::PathBuf;
 
+use super::identify::Layout;
 use super::observe::Mounted;
+use super::pod_volumes;
 use super::renew::Resolved;
-use super::siblings;
-use super::whose::Layout;
 use crate::error::{Error, Result};
 use crate::kubelet::Place;
 use crate::map_type::holds_maps;
@@ -76,7 +76,7 @@ pub fn narrow(maps: &mut Vec<Resolved<'_>>, there: &Mounted) {
 /// # Errors
 /// Whatever the kernel says.
 pub fn beside(place: &Place, store: &Store) -> Result<Option<(String, PathBuf)>> {
-    siblings::find(place, store, |mounted, path| {
+    pod_volumes::find(place, store, |mounted, path| {
         let id = mounted.shown_id();
         let what = match mounted.layout {
             Layout::Workspace => format!("the workspace {id:?}"),
@@ -105,7 +105,7 @@ pub fn check(gives: &Gives, place: &Place, store: &Store) -> Result<()> {
         Gives::MapOfMaps(name) => format!("map of maps {name:?}"),
         Gives::Workspace => "workspace".to_owned(),
     };
-    let read_only = siblings::find(place, store, |mounted, path| {
+    let read_only = pod_volumes::find(place, store, |mounted, path| {
         if mounted.layout == Layout::Workspace {
             return Ok(None);
         }

@@ -2,8 +2,8 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::identify::identify;
 use super::observe::Mounted;
-use super::whose;
 use crate::kubelet::{MOUNT, Place};
 use crate::sys::mounts::Mounts;
 use crate::sys::{Result, mount};
@@ -42,7 +42,7 @@ pub fn count(mounted: &Mounted) -> Result<u32> {
     let mut next = top.and_then(|top| mounts.beneath(&top));
     // A workspace has no generations, and none is kept where nobody may tell.
     while let Some(beneath) = next {
-        if whose::volume(&beneath, || Ok(Vec::new()))?.is_none() {
+        if identify(&beneath, || Ok(Vec::new()))?.is_none() {
             break;
         }
         count += 1;

@@ -1,7 +1,7 @@
 //! The volumes of this node, from the whole mount table. Not for the way of a publish: its cost grows with the table.
 
-use super::whose;
-use super::whose::Layout;
+use super::identify::Layout;
+use super::identify::identify;
 use crate::kubelet::{Kubelet, Target};
 use crate::store::Store;
 use crate::sys::Result;
@@ -27,7 +27,7 @@ pub fn list(kubelet: &Kubelet, store: &Store) -> Result<Vec<Listed>> {
     let mut volumes: Vec<Listed> = Vec::new();
     for row in mountinfo::read()? {
         let Some(target) = kubelet.target_in_table(&row.target) else { continue };
-        let Some(volume) = whose::volume(&row.mount, || Ok(workspaces.clone()))? else { continue };
+        let Some(volume) = identify(&row.mount, || Ok(workspaces.clone()))? else { continue };
         let listed = Listed { volume_id: volume.id.unwrap_or_default(), target, layout: volume.layout };
         if !volumes.contains(&listed) {
             volumes.push(listed);

@@ -73,7 +73,7 @@ impl Marks {
     pub fn write(self, directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
         let times = Timestamps { last_access: self.origin.time(), last_modification: self.volume.time() };
         rustix::fs::utimensat(directory, name, &times, AtFlags::SYMLINK_NOFOLLOW)
-            .call("utimensat", || name.to_string_lossy().into_owned())
+            .context("utimensat", || name.to_string_lossy().into_owned())
     }
 
     /// Reads the marks of `name` in a directory.
@@ -82,7 +82,7 @@ impl Marks {
     /// Whatever `statx(2)` says.
     pub fn read(directory: BorrowedFd<'_>, name: &CStr) -> Result<Self> {
         let stat = rustix::fs::statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, Self::WANTED);
-        Ok(Self::from(&stat.call("statx", || name.to_string_lossy().into_owned())?))
+        Ok(Self::from(&stat.context("statx", || name.to_string_lossy().into_owned())?))
     }
 
     /// What the volume of this id was marked to come from; `None` where that is not known.

@@ -17,29 +17,29 @@ mod build;
 mod carriers;
 mod change;
 mod generation;
+mod identify;
 mod list;
 mod mark;
 mod observe;
-mod publish;
+mod pod_volumes;
+mod publish_maps;
+mod publish_workspace;
 mod publisher;
 mod release;
 mod renew;
-mod siblings;
 mod unpublish;
 mod walk;
-mod whose;
-mod workspace;
 
 use rustix::fs::Mode;
 
 pub use change::{Change, Kind as ChangeKind};
 pub use generation::count as generations;
+pub use identify::Layout;
 pub use list::{Listed, list};
 pub use observe::{Found, Mounted, observe};
-pub use publish::{Outcome, Refusal};
+pub use publish_maps::{Outcome, Refusal};
 pub use publisher::Publisher;
 pub use walk::{Cut, PinnedMap};
-pub use whose::Layout;
 
 /// Who may do what in a volume, apart from what its superblocks refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags};
 
+use super::identify::{Identity, Layout, identify};
 use super::mark::{CARRIES, Mark, Marks};
 use super::walk::{Cut, Limits, PinnedMap, walk};
-use super::whose::{self, Layout};
 use crate::error;
 use crate::kubelet::{MOUNT, Place};
 use crate::store::Store;
@@ -58,7 +58,7 @@ pub struct Mounted {
 /// Looks at a target, in the expectation of a volume.
 ///
 /// Of what is mounted there only the attributes are looked at, as the kernel remembers them, until it is known for a volume:
-/// by [`whose`] or, where no whole mount table is to be read for it, by the mark of the expected one.
+/// by [`identify`] or, where no whole mount table is to be read for it, by the mark of the expected one.
 ///
 /// # Errors
 /// Whatever the kernel says unexpectedly.
@@ -67,7 +67,7 @@ pub fn observe(place: &Place, expected: Option<&str>, store: &Store) -> Result<F
     let object = || place.path.display().to_string();
     let wanted = StatxFlags::TYPE | StatxFlags::MODE | StatxFlags::UID | StatxFlags::GID | Marks::WANTED;
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    let stat = rustix::fs::statx(entry.as_fd(), c"", flags, wanted).call("statx", object)?;
+    let stat = rustix::fs::statx(entry.as_fd(), c"", flags, wanted).context("statx", object)?;
     let is_mount = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
     match (FileType::from_raw_mode(stat.stx_mode.into()), is_mount) {
         (FileType::Directory, false) => return Ok(Found::Directory(entry)),
@@ -80,12 +80,12 @@ pub fn observe(place: &Place, expected: Option<&str>, store: &Store) -> Result<F
     let (marks, gid) = (Marks::from(&stat), stat.stx_gid);
     let is_closed = stat.stx_uid == 0 && matches!(mode & 0o777, 0o550 | 0o555);
     let expected = expected.filter(|id| is_closed && marks.volume == Mark::of(id));
-    let told = match expected.map_or(Ok(None), |id| marked(&entry, id))? {
+    let identity = match expected.map_or(Ok(None), |id| by_mark(&entry, id))? {
         Some(volume) => Ok(volume),
-        None => told(&entry, is_closed, store)?,
+        None => by_kernel(&entry, is_closed, store)?,
     };
-    Ok(match told {
-        Ok(whose::Volume { layout, id: volume_id }) => {
+    Ok(match identity {
+        Ok(Identity { layout, id: volume_id }) => {
             let (carries, mode) = (mode & CARRIES != 0, mode & 0o777);
             Found::Volume(Mounted { root: entry, volume_id, layout, carries, mode, gid, marks })
         }
@@ -94,7 +94,7 @@ pub fn observe(place: &Place, expected: Option<&str>, store: &Store) -> Result<F
 }
 
 /// A mount that has a volume's mark; `None` where it is a workspace, whose owner may have made the mark.
-fn marked(root: &OwnedFd, id: &str) -> Result<Option<whose::Volume>> {
+fn by_mark(root: &OwnedFd, id: &str) -> Result<Option<Identity>> {
     // The mounts of volumes are never read-only by themselves, so what a file or directory shows is its superblock's.
     let FileSystem { kind, read_only } = mount::file_system(root.as_fd())?;
     let layout = match kind {
@@ -102,15 +102,15 @@ fn marked(root: &OwnedFd, id: &str) -> Result<Option<whose::Volume>> {
         Kind::Tmpfs if read_only => Layout::Carrier,
         _ => return Ok(None),
     };
-    Ok(Some(whose::Volume { layout, id: Some(id.to_owned()) }))
+    Ok(Some(Identity { layout, id: Some(id.to_owned()) }))
 }
 
 /// Whose a mount is by what the kernel says of it; else, in words, where it comes from.
-fn told(root: &OwnedFd, is_closed: bool, store: &Store) -> Result<std::result::Result<whose::Volume, String>> {
+fn by_kernel(root: &OwnedFd, is_closed: bool, store: &Store) -> Result<std::result::Result<Identity, String>> {
     let Some(mount) = Mounts::find(root.as_fd())?.1 else { return Ok(Err(String::new())) };
-    let told = whose::volume(&mount, || store.workspaces())?;
-    let told = told.filter(|volume| is_closed || volume.layout == Layout::Workspace);
-    Ok(told.ok_or_else(|| mount.source.map_or_else(String::new, |source| format!(" of {source:?}"))))
+    let identity = identify(&mount, || store.workspaces())?;
+    let identity = identity.filter(|volume| is_closed || volume.layout == Layout::Workspace);
+    Ok(identity.ok_or_else(|| mount.source.map_or_else(String::new, |source| format!(" of {source:?}"))))
 }
 
 impl Mounted {

@@ -114,7 +114,7 @@ fn occupied(place: &Place, what: &str) -> Error {
 fn attach_first(tree: &OwnedFd, place: &Place) -> crate::sys::Result<()> {
     let is_new = match rustix::fs::mkdirat(&place.parent, MOUNT, Mode::from_raw_mode(0o750)) {
         Err(Errno::EXIST) => false,
-        made => made.call("mkdir", || place.path.display().to_string()).map(|()| true)?,
+        made => made.context("mkdir", || place.path.display().to_string()).map(|()| true)?,
     };
     let attached = mount::attach(tree.as_fd(), place.parent.as_fd(), MOUNT);
     if attached.is_err() && is_new {

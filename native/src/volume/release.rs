@@ -4,10 +4,10 @@ use std::ffi::CStr;
 use std::os::fd::AsFd;
 use std::sync::PoisonError;
 
+use super::identify::Layout;
 use super::list::list;
 use super::observe::{Found, observe};
 use super::publisher::Publisher;
-use super::whose::Layout;
 use crate::error::{Error, Result};
 use crate::sys::bpf;
 

@@ -23,7 +23,7 @@ pub fn find<T>(place: &Place, store: &Store, look: impl Fn(&Mounted, &Path) -> R
     let own = place.path.parent().and_then(Path::file_name).unwrap_or_default();
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let pod = rustix::fs::openat(&place.parent, c"..", flags, Mode::empty())
-        .call("openat", || pod_path.display().to_string())?;
+        .context("openat", || pod_path.display().to_string())?;
     for entry in entries(pod.as_fd(), usize::MAX)? {
         // Some filesystems do not say in a directory what is in it.
         let may_be_directory = matches!(entry.kind, FileType::Directory | FileType::Unknown);

@@ -9,12 +9,12 @@ use rustix::fs::{AtFlags, Gid, Mode, Uid};
 use super::build::{File, Plan, build};
 use super::carriers::Gives;
 use super::change::changes;
+use super::identify::Layout;
 use super::list::{Listed, list};
 use super::observe::Mounted;
-use super::publish::{Outcome, otherwise, same_volume};
+use super::publish_maps::{Outcome, otherwise, same_volume};
 use super::publisher::{Publisher, Terms};
 use super::walk::{Cut, Limits, walk};
-use super::whose::Layout;
 use crate::error::{Error, Result};
 use crate::kubelet::{Lifecycle, Place};
 use crate::map_type::check_handed_out;
@@ -163,6 +163,6 @@ fn hand_over(tree: &OwnedFd, gid: Option<u32>) -> sys::Result<()> {
     let mode = if gid.is_some() { 0o770 } else { 0o1777 };
     let (root, group) = (Uid::ROOT, Gid::from_raw(gid.unwrap_or(0)));
     let object = || "the workspace's directory".to_owned();
-    rustix::fs::chownat(tree, c".", Some(root), Some(group), AtFlags::empty()).call("chown", object)?;
-    rustix::fs::chmodat(tree, c".", Mode::from_raw_mode(mode), AtFlags::empty()).call("chmod", object)
+    rustix::fs::chownat(tree, c".", Some(root), Some(group), AtFlags::empty()).context("chown", object)?;
+    rustix::fs::chmodat(tree, c".", Mode::from_raw_mode(mode), AtFlags::empty()).context("chmod", object)
 }

@@ -63,8 +63,8 @@ impl Store {
         let mut found = Vec::new();
         for id in self.kept_volumes()? {
             let Some(entry) = open_entry(volumes.as_fd(), &file_name(&id))? else { continue };
-            let stat =
-                rustix::fs::statx(&entry, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE).call("statx", || id.clone())?;
+            let stat = rustix::fs::statx(&entry, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE)
+                .context("statx", || id.clone())?;
             if stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
                 found.push(((stat.stx_dev_major, stat.stx_dev_minor), id));
             }

@@ -1,4 +1,4 @@
-//! Whose a mount is: the one place that tells. Nothing here asks the mounted filesystem, which may be another driver's and its
+//! Which volume a mount is, if it is one: the one place that decides. Nothing here asks the mounted filesystem, which may be another driver's and its
 //! server gone.
 
 use crate::sys::Result;
@@ -18,7 +18,7 @@ pub enum Layout {
 
 /// A mount that is a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Volume {
+pub struct Identity {
     /// What it is made of.
     pub layout: Layout,
     /// Its id; `None` where the kernel shows no source of a bpffs (before 5.17), and it is no workspace that is kept.
@@ -32,7 +32,7 @@ pub struct Volume {
 ///
 /// # Errors
 /// What asking for the workspaces gives, which is done only for such a kernel.
-pub fn volume(mount: &Mount, workspaces: impl FnOnce() -> Result<Vec<(Device, String)>>) -> Result<Option<Volume>> {
+pub fn identify(mount: &Mount, workspaces: impl FnOnce() -> Result<Vec<(Device, String)>>) -> Result<Option<Identity>> {
     let layout = match (mount.kind, mount.is_read_only) {
         (Kind::Bpf, true) => Layout::Pins,
         (Kind::Bpf, false) => Layout::Workspace,
@@ -50,7 +50,7 @@ pub fn volume(mount: &Mount, workspaces: impl FnOnce() -> Result<Vec<(Device, St
         },
         (None, _) => None,
     };
-    Ok(Some(Volume { layout, id }))
+    Ok(Some(Identity { layout, id }))
 }
 
 #[cfg(test)]
@@ -58,9 +58,9 @@ mod tests {
     use super::*;
     use crate::sys::mountinfo::row;
 
-    fn told(line: &str) -> Option<(Layout, String)> {
+    fn identified(line: &str) -> Option<(Layout, String)> {
         let workspaces = || Ok(vec![((0, 77), "pv-1".to_owned())]);
-        let found = volume(&row(line.as_bytes())?.mount, workspaces).ok()??;
+        let found = identify(&row(line.as_bytes())?.mount, workspaces).ok()??;
         Some((found.layout, found.id.unwrap_or_default()))
     }
 
@@ -71,7 +71,7 @@ mod tests {
             ("90 25 0:51 / /m rw - bpf csi-bpffs:csi-1 rw,mode=770", Layout::Workspace),
             ("90 25 0:51 / /m rw - tmpfs csi-bpffs:csi-1 ro,size=4k", Layout::Carrier),
         ] {
-            assert_eq!(told(line), Some((layout, "csi-1".to_owned())), "{line}");
+            assert_eq!(identified(line), Some((layout, "csi-1".to_owned())), "{line}");
         }
     }
 
@@ -86,18 +86,18 @@ mod tests {
             "94 25 0:53 / /mnt rw - tmpfs none ro",
             "94 25 0:53 / /mnt rw - bpf none rw",
         ] {
-            assert_eq!(told(line), None, "{line}");
+            assert_eq!(identified(line), None, "{line}");
         }
     }
 
     #[test]
     fn a_kernel_that_shows_no_source_leaves_the_id_unknown() {
-        assert_eq!(told("90 25 0:51 / /m rw - bpf none ro,mode=700"), Some((Layout::Pins, String::new())));
+        assert_eq!(identified("90 25 0:51 / /m rw - bpf none ro,mode=700"), Some((Layout::Pins, String::new())));
     }
 
     #[test]
     fn such_a_kernel_tells_a_workspace_by_its_filesystem() {
         let expected = Some((Layout::Workspace, "pv-1".to_owned()));
-        assert_eq!(told("90 25 0:77 / /m rw - bpf none rw,mode=770"), expected);
+        assert_eq!(identified("90 25 0:77 / /m rw - bpf none rw,mode=770"), expected);
     }
 }
