@@ -15,6 +15,11 @@ interface Objection {
   readonly why: string;
 }
 
+/** Whether nobody may have the map like this, whatever is granted. */
+export function exceedsMaxAccess({ maxAccess }: BpfMap, verb: Verb): boolean {
+  return verb === 'write' && maxAccess !== 'ReadWrite';
+}
+
 /** A map that the pod may not have like this. */
 export interface DeniedMap extends WantedMap, Objection {}
 
@@ -65,7 +70,7 @@ async function objectionTo(
   access: Access,
   signal: AbortSignal,
 ): Promise<Objection | undefined> {
-  if (verb === 'write' && map.maxAccess !== 'ReadWrite') {
+  if (exceedsMaxAccess(map, verb)) {
     return { reason: 'maxAccess', why: `nobody may: its spec.maxAccess is ${map.maxAccess}` };
   }
   const decision = await access.check(pod, map.name, verb, signal);

@@ -1,9 +1,9 @@
 import { type Document, isCollection, isMap, isNode, isScalar, LineCounter, parseAllDocuments, visit } from 'yaml';
 import type * as z from 'zod/mini';
 import { BadConfiguration } from '../errors.ts';
+import { type Path, pathPrefix } from './issue-path.ts';
 
 /** A step into a YAML document: a key, or an index of a list. */
-export type Path = readonly (string | number)[];
 
 /** One object of a manifest, and where it stands. */
 export interface Manifest<T> {
@@ -52,7 +52,7 @@ export function parseDocuments<T>(
     for (const { offset, message } of faults) problems.push(`${place(offset)}: ${message}`);
     if (faults.length > 0) continue;
     const at = (path: Path) => place(offsetOf(document, path));
-    const problem = (path: Path, text: string) => `${at(path)}: ${format(path)}${text}`;
+    const problem = (path: Path, text: string) => `${at(path)}: ${pathPrefix(path)}${text}`;
     const content = toObject(document);
     if (content === null) continue;
     const parsed = schema.safeParse(content, { reportInput: true });
@@ -107,11 +107,6 @@ function describe(issue: z.core.$ZodIssue): readonly [Path, string][] {
   if (issue.code === 'invalid_type') return [[path, `must be ${NOUNS[issue.expected] ?? `a ${issue.expected}`}`]];
   if (issue.code === 'invalid_value') return [[path, `must be ${issue.values.join(' or ')}`]];
   return [[path, issue.message]];
-}
-
-function format(path: Path): string {
-  const text = path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${step}`)).join('');
-  return text === '' ? '' : `${text.replace(/^\./, '')}: `;
 }
 
 /** Where the key at the path's end stands or, if it is absent, the deepest parent that exists. */

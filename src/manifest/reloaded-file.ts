@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import { BadConfiguration } from '../errors.ts';
+import { fileVersion } from './file-version.ts';
 
 /** A file's content, as of its last good version. */
 export interface ReloadedFile<T> {
@@ -48,7 +49,7 @@ function read(path: string): { text: string; version: string } {
     const fd = openSync(path, 'r');
     try {
       // The version first: a change while reading is then seen at the next look.
-      const version = versionOf(fstatSync(fd, { bigint: true }));
+      const version = fileVersion(fstatSync(fd, { bigint: true }));
       return { text: readFileSync(fd, 'utf8'), version };
     } finally {
       closeSync(fd);
@@ -60,12 +61,8 @@ function read(path: string): { text: string; version: string } {
 
 function versionAt(path: string): string {
   try {
-    return versionOf(statSync(path, { bigint: true }));
+    return fileVersion(statSync(path, { bigint: true }));
   } catch (error) {
     return (error as Error).message;
   }
-}
-
-function versionOf({ dev, ino, size, mtimeNs, ctimeNs }: import('node:fs').BigIntStats): string {
-  return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`;
 }

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { mapDefinitionSchema } from './map-definition-schema.ts';
-import { FILE_NAME, isPlainPath, OBJECT_NAME } from './names.ts';
+import { FILE_NAME, FILE_NAME_RULE, isPlainPath, OBJECT_NAME } from './names.ts';
 
 const kernelName = z
   .string()
@@ -65,21 +65,32 @@ const source = z
     ),
   );
 
-/** A BpfMap as its author writes it. */
-export const bpfMapSchema = z.strictObject({
-  apiVersion: z.literal('bpffs.dev/v1alpha1'),
-  kind: z.literal('BpfMap'),
-  metadata: z.strictObject({
-    name: z.string().check(z.regex(OBJECT_NAME, 'must be a DNS-1123 subdomain of at most 128 characters')),
-    labels: z.optional(z.record(z.string(), z.string())),
-    annotations: z.optional(z.record(z.string(), z.string())),
-  }),
-  spec: z.strictObject({
-    source,
-    fileName: z.optional(z.string().check(z.regex(FILE_NAME, 'must be 1 to 128 of A-Z a-z 0-9 _ -'))),
-    maxAccess: z.optional(z.enum(['ReadOnly', 'ReadWrite'])),
-  }),
-});
+/** A BpfMap as its author writes it; without a fileName, its name is one. */
+export const bpfMapSchema = z
+  .strictObject({
+    apiVersion: z.literal('bpffs.dev/v1alpha1'),
+    kind: z.literal('BpfMap'),
+    metadata: z.strictObject({
+      name: z.string().check(z.regex(OBJECT_NAME, 'must be a DNS-1123 subdomain of at most 128 characters')),
+      labels: z.optional(z.record(z.string(), z.string())),
+      annotations: z.optional(z.record(z.string(), z.string())),
+    }),
+    spec: z.strictObject({
+      source,
+      fileName: z.optional(z.string().check(z.regex(FILE_NAME, FILE_NAME_RULE))),
+      maxAccess: z.optional(z.enum(['ReadOnly', 'ReadWrite'])),
+    }),
+  })
+  .check((payload) => {
+    const { metadata, spec } = payload.value;
+    if (spec.fileName !== undefined || FILE_NAME.test(metadata.name)) return;
+    payload.issues.push({
+      code: 'custom',
+      path: ['spec', 'fileName'],
+      message: `required, because a bpf filesystem refuses the dot in "${metadata.name}"`,
+      input: payload.value,
+    });
+  });
 
 /** A valid BpfMap object. */
 export type BpfMapObject = z.infer<typeof bpfMapSchema>;

@@ -3,10 +3,11 @@ import type { BpfMapObject } from './bpf-map-schema.ts';
 import type { BpfMap, MapSource } from './catalog.ts';
 import { nameInStore, toCreatedMap } from './created-map.ts';
 
-/** A valid object as the rest of the driver has it; `fileName` is FILE_NAME. */
-export function fromBpfMap(object: BpfMapObject, fileName: string): BpfMap {
-  const maxAccess = object.spec.maxAccess ?? 'ReadOnly';
-  return Object.freeze({ name: object.metadata.name, fileName, maxAccess, source: toSource(object) });
+/** A valid object as the rest of the driver has it. */
+export function fromBpfMap(object: BpfMapObject): BpfMap {
+  const { name } = object.metadata;
+  const { fileName = name, maxAccess = 'ReadOnly' } = object.spec;
+  return Object.freeze({ name, fileName, maxAccess, source: toSource(object) });
 }
 
 function toSource({ metadata, spec: { source } }: BpfMapObject): MapSource {

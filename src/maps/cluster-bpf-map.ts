@@ -17,11 +17,7 @@ export function parseBpfMap(object: KubernetesObject): BpfMap {
 function parse({ metadata: { name }, apiVersion, kind, spec }: KubernetesObject): BpfMap {
   const parsed = bpfMapSchema.safeParse({ apiVersion, kind, metadata: { name }, spec });
   if (!parsed.success) return unusableBpfMap(name, spec, objectProblem(parsed.error));
-  const fileName = parsed.data.spec.fileName ?? name;
-  if (!FILE_NAME.test(fileName)) {
-    return unusableBpfMap(name, spec, `spec.fileName: required, because a bpf filesystem refuses the dot in "${name}"`);
-  }
-  return fromBpfMap(parsed.data, fileName);
+  return fromBpfMap(parsed.data);
 }
 
 function unusableBpfMap(name: string, spec: unknown, problem: string): BpfMap {

@@ -1,3 +1,4 @@
+import { exceedsMaxAccess } from '../access/authorize.ts';
 import { CallError, Code, notFound } from '../errors.ts';
 import type { BpfMap } from '../maps/catalog.ts';
 import type { Call } from '../rpc/adapter.ts';
@@ -90,7 +91,7 @@ async function inspectMaps(
     const map = parts.authority.catalog.find(name);
     if (map === undefined) return [{ reason: 'MapDeleted', message: `there is no BpfMap "${name}" any more` }];
     const findings: Finding[] = [];
-    if (verb === 'write' && map.maxAccess !== 'ReadWrite') {
+    if (exceedsMaxAccess(map, verb)) {
       findings.push({ reason: 'MapAccessRevoked', message: `"${name}" is ${map.maxAccess} for everybody now` });
     } else if (!(await parts.authority.access.check(pod, name, verb, call.signal)).allowed) {
       findings.push({ reason: 'MapAccessRevoked', message: `${verb} of "${name}" is not granted any more` });

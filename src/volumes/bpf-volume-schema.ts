@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { MAP_FLAGS, MAP_TYPE_RULES, type MapFlag, type MapType } from '../maps/map-type-rules.ts';
-import { FILE_NAME } from '../maps/names.ts';
+import { FILE_NAME, FILE_NAME_RULE } from '../maps/names.ts';
 import { accessModes } from '../request/volume-capability.ts';
 
 const text = z.string().check(z.minLength(1));
@@ -16,7 +16,7 @@ const definition = {
 
 /** As CreateVolume has completed it. The kernel's rules are not held against it again: they must not unmake a volume. */
 const newMap = z.strictObject({
-  name: z.string().check(z.regex(FILE_NAME, 'must be 1 to 128 of A-Z a-z 0-9 _ -')),
+  name: z.string().check(z.regex(FILE_NAME, FILE_NAME_RULE)),
   ...definition,
   inner: z.exactOptional(z.strictObject(definition)),
 });

@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import { invalidArgument } from '../errors.ts';
 import { parseDocuments } from '../manifest/manifest.ts';
 import { completeDefinition, mapDefinitionFields } from '../maps/map-definition-schema.ts';
-import { FILE_NAME } from '../maps/names.ts';
+import { FILE_NAME, FILE_NAME_RULE } from '../maps/names.ts';
 import type { NewMap } from './volume.ts';
 
 /** Of a volume. */
@@ -12,7 +12,7 @@ const MOST_TEXT = 64 << 10;
 /** Problems that an error spells out. */
 const MOST_PROBLEMS = 4;
 
-const name = z.string().check(z.regex(FILE_NAME, 'must be 1 to 128 of A-Z a-z 0-9 _ -'));
+const name = z.string().check(z.regex(FILE_NAME, FILE_NAME_RULE));
 
 const newMapSchema = z.pipe(
   z.strictObject({ name, ...mapDefinitionFields }),

@@ -1,17 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import {
-  accessSync,
-  type BigIntStats,
-  closeSync,
-  constants,
-  existsSync,
-  openSync,
-  readdirSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, openSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { BadConfiguration, CallError, Code, unavailable } from '../errors.ts';
+import { fileVersion } from '../manifest/file-version.ts';
 import { toBpfVolume } from './bpf-volume.ts';
 import type { Volume } from './volume.ts';
 import { createVolumeFile, isTemporary, readVolumeFile, removeVolumeFile, syncDirectory } from './volume-file.ts';
@@ -123,7 +114,7 @@ function look(directory: string, before: ReadonlyMap<string, Seen>): ReadonlyMap
   for (const file of readDirectory(directory)) {
     if (!isVolume(file)) continue;
     // The version first: a change while reading is then seen the next time.
-    const version = versionOf(statSync(join(directory, file), { bigint: true, throwIfNoEntry: false }));
+    const version = fileVersion(statSync(join(directory, file), { bigint: true, throwIfNoEntry: false }));
     const known = before.get(file);
     now.set(file, known?.version === version ? known : { version, ...read(directory, file.slice(0, -SUFFIX.length)) });
   }
@@ -145,10 +136,4 @@ function read(directory: string, name: string): ReadVolume {
     if (error instanceof CallError && error.code === Code.INTERNAL) return { damage: error.message };
     throw error;
   }
-}
-
-function versionOf(stat: BigIntStats | undefined): string {
-  if (stat === undefined) return 'absent';
-  const { dev, ino, size, mtimeNs, ctimeNs } = stat;
-  return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`;
 }

@@ -6,7 +6,6 @@ import { createHttps } from '../../src/kubernetes/https.ts';
 import { kubeconfigConnection } from '../../src/kubernetes/kubeconfig.ts';
 import { bpfMapSchema } from '../../src/maps/bpf-map-schema.ts';
 import { MAP_FLAGS, MAP_TYPE_RULES, type MapTypeRules, type Numbers } from '../../src/maps/map-type-rules.ts';
-import { FILE_NAME } from '../../src/maps/names.ts';
 import { bpfVolumeSchema } from '../../src/volumes/bpf-volume-schema.ts';
 import { type ApiServer, startApiServer } from './api-server.ts';
 
@@ -73,12 +72,7 @@ async function compare(kind: string, candidates: readonly Candidate[], driver: (
   assert(refused > 0 && refused < candidates.length, `${refused} of ${candidates.length} refused`);
 }
 
-const judgeMap = (candidate: Candidate): string | undefined => {
-  const object = asObject('BpfMap', candidate);
-  const fileName = (object.spec as { fileName?: string }).fileName ?? object.metadata.name;
-  if (!FILE_NAME.test(fileName)) return `fileName "${fileName}"`;
-  return refusalOf(bpfMapSchema, object);
-};
+const judgeMap = (candidate: Candidate) => refusalOf(bpfMapSchema, asObject('BpfMap', candidate));
 
 const pinned = (path: unknown) => ({ source: { pinned: { path } } });
 const loaded = (fields: object) => ({ source: { loaded: { map: 'flows', ...fields } } });
