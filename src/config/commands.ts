@@ -3,7 +3,7 @@ import type { DoctorConfig } from '../cli/doctor/check.ts';
 import type { ReleaseMapConfig } from '../cli/release-map.ts';
 import type { ControllerConfig } from '../controller/config.ts';
 import { BadConfiguration } from '../errors.ts';
-import type { AuthorityConfig, NodeConfig } from '../node/config.ts';
+import type { NodeConfig, PolicyConfig } from '../node/config.ts';
 import type { HttpAddress } from '../process/http.ts';
 import { type ClusterFlags, cluster, kubeconfig, parseCluster } from './cluster-flags.ts';
 import {
@@ -30,7 +30,7 @@ interface FileFlags {
   readonly volumes?: string | undefined;
 }
 
-type NodeFlags = Omit<NodeConfig, 'http' | 'drainTimeoutMs' | 'authority'> & ServiceFlags & ClusterFlags & FileFlags;
+type NodeFlags = Omit<NodeConfig, 'http' | 'drainTimeoutMs' | 'policy'> & ServiceFlags & ClusterFlags & FileFlags;
 type ControllerFlags = Omit<ControllerConfig, 'http' | 'drainTimeoutMs' | 'store'> &
   ServiceFlags &
   ClusterFlags &
@@ -105,8 +105,8 @@ export function nodeCommand(run: (config: NodeConfig) => Promise<void>): Command
   return command.action((flags: NodeFlags) => {
     const { cluster, kubeconfig, catalog, grants, volumes, ...others } = flags;
     const { registrationSocket, kubeletEndpoint = flags.endpoint } = flags;
-    const authority = parseAuthority({ cluster, kubeconfig }, { catalog, grants, volumes });
-    return run(Object.freeze({ ...toConfig(others), authority, registrationSocket, kubeletEndpoint }));
+    const policy = parsePolicy({ cluster, kubeconfig }, { catalog, grants, volumes });
+    return run(Object.freeze({ ...toConfig(others), policy, registrationSocket, kubeletEndpoint }));
   });
 }
 
@@ -179,7 +179,7 @@ export function demoCommand(run: (directory: string | undefined) => Promise<void
 }
 
 /** Throws BadConfiguration for flags that do not go together. */
-function parseAuthority(inCluster: ClusterFlags, { catalog, grants, volumes }: FileFlags): AuthorityConfig {
+function parsePolicy(inCluster: ClusterFlags, { catalog, grants, volumes }: FileFlags): PolicyConfig {
   const others = { '--catalog': catalog, '--grants': grants, '--volumes': volumes };
   const found = parseCluster(inCluster, others, process.env);
   if (found !== undefined) return found;

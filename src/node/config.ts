@@ -9,16 +9,16 @@ export interface NodeConfig extends ServiceConfig {
   readonly registrationSocket: string | undefined;
   /** The CSI socket as the kubelet sees it on the host. */
   readonly kubeletEndpoint: string;
-  readonly authority: AuthorityConfig;
+  readonly policy: PolicyConfig;
   readonly maxCalls: number;
   readonly maxQueuedCalls: number;
 }
 
 /** Who says which maps there are and who may have them. */
-export type AuthorityConfig = FileAuthorityConfig | ClusterConfig;
+export type PolicyConfig = FilePolicyConfig | ClusterConfig;
 
 /** Files on this machine. */
-export interface FileAuthorityConfig {
+export interface FilePolicyConfig {
   readonly kind: 'files';
   readonly catalog: string;
   readonly grants: string;

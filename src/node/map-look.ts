@@ -4,7 +4,7 @@ import { CallError } from '../errors.ts';
 import type { BpfMap } from '../maps/catalog.ts';
 import type { MapRequest } from '../request/map-list.ts';
 import type { Source } from '../rpc/generated/pinner.ts';
-import type { Authority } from './authority.ts';
+import type { Policy } from './policy.ts';
 
 /** What is known at one moment of a map that a pod asks for. */
 export interface MapLook {
@@ -26,7 +26,7 @@ export interface MapLook {
 export async function lookAtMaps(
   requested: readonly MapRequest[],
   pod: PodIdentity,
-  { catalog, access, resolveSource }: Pick<Authority, 'catalog' | 'access' | 'resolveSource'>,
+  { catalog, access, resolveSource }: Pick<Policy, 'catalog' | 'access' | 'resolveSource'>,
   signal: AbortSignal,
   isEnough: () => Promise<boolean>,
 ): Promise<readonly MapLook[]> {

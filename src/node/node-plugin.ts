@@ -13,10 +13,10 @@ import { IdentityService, NodeService } from '../rpc/generated/csi.ts';
 import { createLock } from '../rpc/lock.ts';
 import { listen, type RpcServer } from '../rpc/server.ts';
 import { version } from '../version.ts';
-import type { Authority } from './authority.ts';
 import type { NodeConfig } from './config.ts';
 import { createNodeMetrics, type NodeMetrics } from './metrics.ts';
 import { createNodeService } from './node-service.ts';
+import type { OpenPolicy } from './policy.ts';
 import { createPublished } from './published.ts';
 import { type Registration, startRegistration } from './registration.ts';
 import { startReleasing } from './release-volumes.ts';
@@ -46,14 +46,16 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
   const metrics = createNodeMetrics();
   const pinner = stack.adopt(createPinner(config.pinnerEndpoint), (client) => client.close());
   const kept = async () => (await pinner.listKeptVolumes({ deadline: Date.now() + KEPT_TIMEOUT_MS })).volumeIds;
-  const authority = stack.adopt(await openAuthority(config, kept, log, metrics), (opened) => opened.close());
-  if (authority.volumes !== undefined) {
-    const releasing = startReleasing({ volumes: authority.volumes, pinner, log }, RELEASE_INTERVAL_MS);
+  const opened = stack.adopt(await openPolicy(config, kept, log, metrics), (policy) => policy.close());
+  const { policy, events } = opened;
+  if (policy.volumes !== undefined) {
+    const releasing = startReleasing({ volumes: policy.volumes, pinner, log }, RELEASE_INTERVAL_MS);
     stack.defer(() => releasing.stop());
   }
   const node = createNodeService({
     nodeId: config.nodeId,
-    authority,
+    policy,
+    events,
     published: createPublished(),
     pinner: limitPinner(pinner, config.maxCalls),
     calls: createLimiter(config.maxCalls + config.maxQueuedCalls, 0),
@@ -61,7 +63,7 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
     metrics,
   });
   const readiness: Readiness = async (limits) => {
-    authority.requireReady();
+    opened.requireReady();
     await pinner.getNode(limits);
   };
   const identity = createIdentityService(config.driverName, readiness);
@@ -77,7 +79,7 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
   const services = [adapt(IdentityService, identity, log, metrics), adapt(NodeService, node, log, metrics)];
   adopt(await listen(config.endpoint, services, { log }));
   const observe = async () => {
-    authority.observe();
+    opened.updateMetrics();
     try {
       const limits = { deadline: Date.now() + PROBE_TIMEOUT_MS };
       const [{ volumes }, budget, node] = await Promise.all([
@@ -108,7 +110,7 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
     );
   if (config.registrationSocket !== undefined) {
     // Pods that come first need not hear that nothing is known yet.
-    await Promise.race([authority.synced, sleep(SYNC_TIMEOUT_MS, undefined, { ref: false })]);
+    await Promise.race([opened.synced, sleep(SYNC_TIMEOUT_MS, undefined, { ref: false })]);
     const { driverName, kubeletEndpoint, registrationSocket: socket } = config;
     registration = adopt(await startRegistration({ driverName, endpoint: kubeletEndpoint, socket, log, metrics }));
   }
@@ -122,7 +124,7 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
       pinnerEndpoint,
       registrationSocket,
       httpAddress: http?.address,
-      authority: config.authority,
+      policy: config.policy,
     },
     'serving',
   );
@@ -131,16 +133,16 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
 }
 
 /** Each is a module that is loaded only where it is needed. */
-async function openAuthority(
-  { authority, driverName, nodeId }: NodeConfig,
+async function openPolicy(
+  { policy, driverName, nodeId }: NodeConfig,
   kept: SourceResolverParts['kept'],
   log: Logger,
   metrics: NodeMetrics,
-): Promise<Authority> {
-  if (authority.kind === 'files') {
-    const { openFileAuthority } = await import('./file-authority.ts');
-    return openFileAuthority(authority, { nodeId, kept }, log, metrics);
+): Promise<OpenPolicy> {
+  if (policy.kind === 'files') {
+    const { openFilePolicy } = await import('./file-policy.ts');
+    return openFilePolicy(policy, { nodeId, kept }, log, metrics);
   }
-  const { openClusterAuthority } = await import('./cluster-authority.ts');
-  return openClusterAuthority(authority, { driverName, nodeId, kept }, log, metrics);
+  const { openClusterPolicy } = await import('./cluster-policy.ts');
+  return openClusterPolicy(policy, { driverName, nodeId, kept }, log, metrics);
 }

@@ -7,9 +7,9 @@ import { createLimiter } from '../process/limiter.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { VolumeCapability_AccessMode_Mode as Mode, type NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
 import { createLock } from '../rpc/lock.ts';
-import type { Authority } from './authority.ts';
 import { createNodeMetrics } from './metrics.ts';
 import { createNodeService } from './node-service.ts';
+import type { Policy } from './policy.ts';
 import { createPublished } from './published.ts';
 
 const MOST = 4;
@@ -42,7 +42,7 @@ function startService(isAway: boolean) {
   const at = { identify: 0, publish: 0 };
   const never = <T>(signal: AbortSignal) =>
     new Promise<T>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
-  const authority: Partial<Authority> = {
+  const policy: Partial<Policy> = {
     requireTrusted() {},
     async identify(pod, _, signal) {
       at.identify += 1;
@@ -64,7 +64,8 @@ function startService(isAway: boolean) {
   };
   const service = createNodeService({
     nodeId: 'node-1',
-    authority: authority as Authority,
+    policy: policy as Policy,
+    events: { record() {} },
     published: createPublished(),
     pinner: limitPinner(pinner as Pinner, MOST),
     calls: createLimiter(4 * MOST, 0),

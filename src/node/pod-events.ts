@@ -17,8 +17,8 @@ export type EventReason = keyof typeof TYPES;
 
 /** Tells people about a pod, in the pod's events. */
 export interface PodEvents {
-  /** Returns at once and never throws. What was told of the pod some minutes ago is counted there and told no second time. */
-  tell(pod: PodIdentity, reason: EventReason, note: string): void;
+  /** Returns at once and never throws. What was recorded of the pod some minutes ago is counted there, and makes no second event. */
+  record(pod: PodIdentity, reason: EventReason, note: string): void;
   /** Waits until everything is told, at most `timeoutMs`. */
   close(timeoutMs: number): Promise<void>;
 }
@@ -109,7 +109,7 @@ export function createPodEvents(options: PodEventsOptions): PodEvents {
   }
 
   return {
-    tell(pod, reason, note) {
+    record(pod, reason, note) {
       const told = find(pod, reason, note);
       if (told.waiting || queue.length >= most) return;
       told.waiting = true;

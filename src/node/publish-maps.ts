@@ -1,6 +1,6 @@
 import type { Call } from '../rpc/adapter.ts';
-import type { PodCredentials } from './authority.ts';
 import { lookAtMaps } from './map-look.ts';
+import type { PodCredentials } from './policy.ts';
 import type { PublishOutcome, PublishParts } from './publish-parts.ts';
 import type { MapsRequest } from './publish-request.ts';
 import { requestText } from './request-text.ts';
@@ -23,12 +23,12 @@ export async function publishMaps(
   parts: PublishParts,
   call: Call,
 ): Promise<PublishOutcome> {
-  const { authority, pinner, metrics } = parts;
-  const pod = await authority.identify(request.pod, credentials, call.signal);
+  const { policy, pinner, metrics } = parts;
+  const pod = await policy.identify(request.pod, credentials, call.signal);
   const isNew = async () => !(await target.isRunning());
-  const looks = await lookAtMaps(request.maps, pod, authority, call.signal, isNew);
+  const looks = await lookAtMaps(request.maps, pod, policy, call.signal, isNew);
   for (const { denied } of looks) if (denied !== undefined) metrics.denied(denied.verb, denied.reason);
-  const plan = planVolume(looks, pod, authority.catalog.names);
+  const plan = planVolume(looks, pod, policy.catalog.names);
   const fault = plan.refusals.find(({ reason }) => reason === 'fault');
   const first = fault ?? plan.refusals[0];
   if (first !== undefined && (await isNew())) {

@@ -1,14 +1,16 @@
 import type { CallError } from '../errors.ts';
 import type { Pinner } from '../pinner/pinner.ts';
 import type { FileChange } from '../rpc/generated/pinner.ts';
-import type { Authority } from './authority.ts';
 import type { NodeMetrics } from './metrics.ts';
+import type { PodEvents } from './pod-events.ts';
+import type { Policy } from './policy.ts';
 import type { BpfMaps, Published } from './published.ts';
 
 /** What publishing stands on. */
 export interface PublishParts {
   readonly nodeId: string;
-  readonly authority: Authority;
+  readonly policy: Policy;
+  readonly events: Pick<PodEvents, 'record'>;
   readonly published: Published;
   readonly pinner: Pinner;
   readonly metrics: NodeMetrics;

@@ -4,7 +4,7 @@ import type { Call } from '../rpc/adapter.ts';
 import { Access as MapAccess, type VolumeMap } from '../rpc/generated/pinner.ts';
 import { quote } from '../text.ts';
 import type { NewMap, VolumeSpec } from '../volumes/volume.ts';
-import type { PodCredentials } from './authority.ts';
+import type { PodCredentials } from './policy.ts';
 import type { PublishOutcome, PublishParts } from './publish-parts.ts';
 import type { PersistentRequest } from './publish-request.ts';
 import { requestText } from './request-text.ts';
@@ -16,7 +16,7 @@ export async function publishPersistent(
   parts: PublishParts,
   call: Call,
 ): Promise<PublishOutcome> {
-  await parts.authority.identify(request.pod, credentials, call.signal);
+  await parts.policy.identify(request.pod, credentials, call.signal);
   const { volumeId, targetPath, gid, singleTarget, readOnly } = request;
   const { content, userNamespace } = await findVolume(request, parts);
   if (content.type === 'shared') {
@@ -53,7 +53,7 @@ export function toSharedMaps(volumeId: string, newMaps: readonly NewMap[], acces
  */
 async function findVolume(
   { volumeId, type, pod }: PersistentRequest,
-  { authority: { volumes, proves }, nodeId }: PublishParts,
+  { policy: { volumes, provesIdentity }, nodeId }: PublishParts,
 ): Promise<VolumeSpec> {
   if (volumes === undefined) {
     throw failedPrecondition(`this node plugin was started without --volumes, which a volume of type ${type} takes`);
@@ -66,7 +66,7 @@ async function findVolume(
   }
   const { content, nodeName, claim } = volume.spec;
   if (content.type !== type) throw failedPrecondition(`volume ${volumeId} has type ${content.type}, not ${type}`);
-  if (claim === undefined && proves) {
+  if (claim === undefined && provesIdentity) {
     throw failedPrecondition(
       `volume ${volumeId} does not say for which claim it was made, so that nobody can tell whose it is: external-provisioner has to run with --extra-create-metadata, and the claim has to be made anew`,
     );

@@ -8,8 +8,8 @@ import type { Call } from '../rpc/adapter.ts';
 import { VolumeCapability_AccessMode_Mode as Mode, type NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
 import { PublishVolumeResponse_Outcome as Outcome, type VolumeMap } from '../rpc/generated/pinner.ts';
 import type { Volume, VolumeSpec } from '../volumes/volume.ts';
-import type { Authority, ResolveSource } from './authority.ts';
 import { createNodeMetrics } from './metrics.ts';
+import type { Policy, ResolveSource } from './policy.ts';
 import { publish } from './publish.ts';
 import type { PublishParts } from './publish-parts.ts';
 import { createPublished } from './published.ts';
@@ -69,7 +69,7 @@ function startNode(state: NodeState) {
     ['limits', bpfMap('limits', { source: { future: {} }, fileName: 'l', maxAccess: 'ReadWrite' })],
   ]);
   const published: VolumeMap[][] = [];
-  const authority: Partial<Authority> = {
+  const policy: Partial<Policy> = {
     catalog: { find: (name) => maps.get(name), names: () => ['flows'] },
     access: {
       check: async (_, name): Promise<Decision> =>
@@ -80,7 +80,7 @@ function startNode(state: NodeState) {
     requireTrusted() {
       if (untrusted !== undefined) throw untrusted;
     },
-    proves,
+    provesIdentity: proves,
     async identify(said) {
       if (impostor !== undefined) throw impostor;
       return said;
@@ -99,7 +99,7 @@ function startNode(state: NodeState) {
   };
   const parts = {
     nodeId,
-    authority,
+    policy,
     pinner,
     metrics: createNodeMetrics(),
     published: createPublished(),

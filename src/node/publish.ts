@@ -24,7 +24,7 @@ export async function publish(
 ): Promise<void> {
   const target = observeTarget(volume, parts.pinner, call);
   try {
-    parts.authority.requireTrusted();
+    parts.policy.requireTrusted();
     const wanted = parsePublishRequest(volume, request);
     const { maps, changes, failure } =
       wanted.type === 'maps'
@@ -32,16 +32,20 @@ export async function publish(
         : await publishPersistent(wanted, request, parts, call);
     const before = parts.published.originsAt(wanted.targetPath);
     parts.published.add(wanted, maps);
-    tell(wanted, toVolumeChanges(wanted, changes, before, maps), parts);
+    recordChanges(wanted, toVolumeChanges(wanted, changes, before, maps), parts);
     if (failure !== undefined) throw failure;
   } catch (error) {
     throw await target.asAnswer(error);
   }
 }
 
-function tell({ pod }: PublishRequest, changes: readonly VolumeChange[], { authority, metrics }: PublishParts): void {
+function recordChanges(
+  { pod }: PublishRequest,
+  changes: readonly VolumeChange[],
+  { events, metrics }: PublishParts,
+): void {
   for (const { reason, note, files } of changes) {
     metrics.volumeChanged(reason, files);
-    if (pod !== undefined) authority.tell(pod, reason, note);
+    if (pod !== undefined) events.record(pod, reason, note);
   }
 }

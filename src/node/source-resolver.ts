@@ -6,7 +6,7 @@ import type { BpfMap, BpfmanSource, WorkspaceSource } from '../maps/catalog.ts';
 import type { Source } from '../rpc/generated/pinner.ts';
 import { claimOf, type Volume } from '../volumes/volume.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
-import type { ResolveSource } from './authority.ts';
+import type { ResolveSource } from './policy.ts';
 
 /** Where a source is looked up that is not the same on every node. */
 export interface SourceResolverParts {

@@ -73,7 +73,7 @@ async function inspect(
   call: Call,
 ): Promise<readonly Finding[]> {
   if (request.type === 'maps') return await inspectMaps(request, volume, parts, call);
-  const content = (await parts.authority.volumes?.get(request.volumeId))?.spec.content;
+  const content = (await parts.policy.volumes?.get(request.volumeId))?.spec.content;
   // What a workspace holds is its pods' affair.
   if (content?.type !== 'shared') return [];
   const files = toSharedMaps(request.volumeId, content.newMaps, MapAccess.READ_ONLY);
@@ -88,12 +88,12 @@ async function inspectMaps(
   call: Call,
 ): Promise<readonly Finding[]> {
   const found = maps.map(async ({ name, verb }): Promise<readonly Finding[]> => {
-    const map = parts.authority.catalog.find(name);
+    const map = parts.policy.catalog.find(name);
     if (map === undefined) return [{ reason: 'MapDeleted', message: `there is no BpfMap "${name}" any more` }];
     const findings: Finding[] = [];
     if (exceedsMaxAccess(map, verb)) {
       findings.push({ reason: 'MapAccessRevoked', message: `"${name}" is ${map.maxAccess} for everybody now` });
-    } else if (!(await parts.authority.access.check(pod, name, verb, call.signal)).allowed) {
+    } else if (!(await parts.policy.access.check(pod, name, verb, call.signal)).allowed) {
       findings.push({ reason: 'MapAccessRevoked', message: `${verb} of "${name}" is not granted any more` });
     }
     const isGone = findings.length > 0 && !volume.files.some(({ path }) => path === map.fileName);
@@ -109,7 +109,7 @@ async function inspectSource(
   call: Call,
 ): Promise<readonly Finding[]> {
   try {
-    const source = await parts.authority.resolveSource(map);
+    const source = await parts.policy.resolveSource(map);
     return await inspectFile({ ...map, source }, volume, parts, call);
   } catch (error) {
     return [missingSource(map.name, error)];

@@ -39,8 +39,8 @@ const request = (pod: number) =>
   });
 
 test('pods end while many others wait for an API server that says nothing', async () => {
-  const authority = { kind: 'cluster', kubeconfig: api.kubeconfig } as const;
-  await using harness = await startHarness({ authority, maxCalls: 4, maxQueuedCalls: 60 });
+  const policy = { kind: 'cluster', kubeconfig: api.kubeconfig } as const;
+  await using harness = await startHarness({ policy, maxCalls: 4, maxQueuedCalls: 60 });
   const { node, http } = harness;
   await eventually('it is ready', 30, async () => (await fetch(`${http}/readyz`)).status === 200);
   const inFlight = async () =>

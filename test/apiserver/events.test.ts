@@ -50,9 +50,9 @@ async function seen(): Promise<readonly Seen[]> {
 
 test('what is told stands in kubectl describe', async () => {
   const events = await start();
-  events.tell(pod, 'MapReplaced', '"flows" is another map by now');
-  events.tell(pod, 'MapAccessRevoked', 'read of "flows" is not granted any more');
-  events.tell(pod, 'MapAccessRestored', 'read of "flows" is granted again');
+  events.record(pod, 'MapReplaced', '"flows" is another map by now');
+  events.record(pod, 'MapAccessRevoked', 'read of "flows" is not granted any more');
+  events.record(pod, 'MapAccessRestored', 'read of "flows" is granted again');
   await events.close(5000);
   assert.deepEqual(failures, []);
   const text = await api.kubectl(['describe', 'pod', '--namespace=prod', pod.podName]);
@@ -64,11 +64,11 @@ test('what is told stands in kubectl describe', async () => {
 test('the same within some minutes is counted, and later it is told anew', async () => {
   const events = await start({ sameWithinMs: 1500 });
   const tell = async () => {
-    events.tell(pod, 'MapReplaced', 'same');
+    events.record(pod, 'MapReplaced', 'same');
     await events.close(5000);
   };
   for (let n = 0; n < 3; n += 1) await tell();
-  events.tell(pod, 'MapReplaced', 'other');
+  events.record(pod, 'MapReplaced', 'other');
   await events.close(5000);
   assert.deepEqual((await seen()).map(({ note, series }) => [note, series?.count]).sort(), [
     ['other', undefined],
@@ -82,7 +82,7 @@ test('the same within some minutes is counted, and later it is told anew', async
 
 test('a burst is one event', async () => {
   const events = await start();
-  for (let n = 0; n < 1000; n += 1) events.tell(pod, 'MapReplaced', 'same');
+  for (let n = 0; n < 1000; n += 1) events.record(pod, 'MapReplaced', 'same');
   await events.close(5000);
   const [event, ...rest] = await seen();
   assert.deepEqual(rest, []);
@@ -91,10 +91,10 @@ test('a burst is one event', async () => {
 
 test('an event that is gone is made anew', async () => {
   const events = await start();
-  events.tell(pod, 'MapReplaced', 'same');
+  events.record(pod, 'MapReplaced', 'same');
   await events.close(5000);
   await api.kubectl(['delete', 'events', '--namespace=prod', '--all']);
-  events.tell(pod, 'MapReplaced', 'same');
+  events.record(pod, 'MapReplaced', 'same');
   await events.close(5000);
   assert.equal((await seen())[0]?.series?.count, 2);
   assert.deepEqual(failures, []);
@@ -102,7 +102,7 @@ test('an event that is gone is made anew', async () => {
 
 test('a long note is cut, wherever that is', async () => {
   const events = await start();
-  for (const first of ['', 'a', 'ab', 'abc']) events.tell(pod, 'MapReplaced', first + '🐝'.repeat(300));
+  for (const first of ['', 'a', 'ab', 'abc']) events.record(pod, 'MapReplaced', first + '🐝'.repeat(300));
   await events.close(5000);
   assert.deepEqual(failures, []);
   const notes = (await seen()).map(({ note }) => note);
@@ -113,7 +113,7 @@ test('a long note is cut, wherever that is', async () => {
 test('what cannot be told is lost, and no more than so many wait', async () => {
   const nobody = await api.clientFor('nobody', []);
   const events = await start({ client: nobody, most: 10 });
-  for (let n = 0; n < 100; n += 1) events.tell(pod, 'MapReplaced', `${n}`);
+  for (let n = 0; n < 100; n += 1) events.record(pod, 'MapReplaced', `${n}`);
   await events.close(5000);
   assert(failures.length >= 10 && failures.length <= 11, `${failures.length}`);
   assert.match(
@@ -122,11 +122,11 @@ test('what cannot be told is lost, and no more than so many wait', async () => {
   );
   const away = await start();
   await api.kill();
-  away.tell(pod, 'MapReplaced', 'unheard');
+  away.record(pod, 'MapReplaced', 'unheard');
   await away.close(5000);
   assert.match(failures.join(), /does not answer/);
   await api.start();
-  away.tell(pod, 'MapReplaced', 'unheard');
+  away.record(pod, 'MapReplaced', 'unheard');
   await away.close(5000);
   assert.equal((await seen()).length, 1);
 });

@@ -5,9 +5,9 @@ import { parseAllDocuments } from 'yaml';
 import type { PodIdentity } from '../../src/access/access.ts';
 import { CallError, Code, notFound } from '../../src/errors.ts';
 import { createLogger } from '../../src/logger.ts';
-import type { Authority } from '../../src/node/authority.ts';
-import { openClusterAuthority } from '../../src/node/cluster-authority.ts';
+import { openClusterPolicy } from '../../src/node/cluster-policy.ts';
 import { createNodeMetrics } from '../../src/node/metrics.ts';
+import type { OpenPolicy } from '../../src/node/policy.ts';
 import { publish } from '../../src/node/publish.ts';
 import type { PublishParts } from '../../src/node/publish-parts.ts';
 import { createPublished } from '../../src/node/published.ts';
@@ -26,7 +26,7 @@ const SHARED: VolumeContent = {
 };
 
 let api: ApiServer;
-let authority: Authority;
+let opened: OpenPolicy;
 /** What was published, as type and volume id. */
 const published: string[] = [];
 
@@ -52,11 +52,11 @@ before(async () => {
   });
   const names = { driverName: AUDIENCE, nodeId: NODE, kept: async () => [] };
   const config = { kind: 'cluster' as const, kubeconfig: api.kubeconfig };
-  authority = openClusterAuthority(config, names, createLogger('error'), createNodeMetrics());
-  await authority.synced;
+  opened = openClusterPolicy(config, names, createLogger('error'), createNodeMetrics());
+  await opened.synced;
 });
 after(async () => {
-  await authority?.close();
+  await opened?.close();
   await api?.stop();
 });
 
@@ -75,7 +75,7 @@ const pinner: Partial<Pinner> = {
 };
 
 const publishTo = (request: NodePublishVolumeRequest) => {
-  const parts = { nodeId: NODE, authority, published: createPublished(), pinner, metrics: createNodeMetrics() };
+  const parts = { nodeId: NODE, ...opened, published: createPublished(), pinner, metrics: createNodeMetrics() };
   const call = { signal: AbortSignal.timeout(10_000), deadline: Number.POSITIVE_INFINITY, note() {} };
   return publish(request, request, parts as unknown as PublishParts, call);
 };

@@ -10,7 +10,7 @@ import { createKubernetesClient } from '../../src/kubernetes/client.ts';
 import { kubeconfigConnection } from '../../src/kubernetes/kubeconfig.ts';
 import { createLogger } from '../../src/logger.ts';
 import type { BpfMap } from '../../src/maps/catalog.ts';
-import { openClusterAuthority } from '../../src/node/cluster-authority.ts';
+import { openClusterPolicy } from '../../src/node/cluster-policy.ts';
 import { createNodeMetrics } from '../../src/node/metrics.ts';
 import { publish } from '../../src/node/publish.ts';
 import { createPublished } from '../../src/node/published.ts';
@@ -59,22 +59,23 @@ test('the node plugin may do what it does, and nothing else', async () => {
   const pod = await makePod(api, 'prod', 'collector', 'collector');
   const config = { kind: 'cluster' as const, kubeconfig: await kubeconfigOf(account) };
   const names = { driverName: AUDIENCE, nodeId: NODE, kept: async () => [] };
-  const authority = openClusterAuthority(config, names, createLogger('error'), createNodeMetrics());
-  closing.push(() => authority.close());
-  await authority.synced;
-  authority.requireReady();
-  const { volumes } = authority;
+  const opened = openClusterPolicy(config, names, createLogger('error'), createNodeMetrics());
+  closing.push(() => opened.close());
+  await opened.synced;
+  opened.requireReady();
+  const { policy, events } = opened;
+  const { volumes } = policy;
   assert.equal(await volumes?.get('absent-00000000'), undefined);
 
   const signal = AbortSignal.timeout(10_000);
   const tokens = JSON.stringify({ [AUDIENCE]: { token: await podToken(api, pod) } });
   const secrets = { 'csi.storage.k8s.io/serviceAccount.tokens': tokens };
-  const identity = await authority.identify(pod, { secrets, volumeContext: {} }, signal);
-  assert.equal((await authority.access.check(identity, 'flows', 'read', signal)).allowed, false);
+  const identity = await policy.identify(pod, { secrets, volumeContext: {} }, signal);
+  assert.equal((await policy.access.check(identity, 'flows', 'read', signal)).allowed, false);
   const told = () => api.kubectl(['get', 'events', '--namespace=prod', '--output=name']);
-  authority.tell(pod, 'MapReplaced', 'once');
+  events.record(pod, 'MapReplaced', 'once');
   await eventually('it is told', 5, async () => (await told()) !== '');
-  authority.tell(pod, 'MapReplaced', 'once');
+  events.record(pod, 'MapReplaced', 'once');
 
   // Of resources that are not there, as of bpfman's here, an account without the right is told that it has not.
   for (const [namespace, name] of [
@@ -84,7 +85,7 @@ test('the node plugin may do what it does, and nothing else', async () => {
     const named = { namespace, application: `${name}`, program: 'p', programTag: undefined, map: 'm' };
     const source = { kind: 'bpfman' as const, ...named };
     const map: BpfMap = { name: 'm', fileName: 'm', maxAccess: 'ReadOnly', source };
-    await assert.rejects(async () => authority.resolveSource(map), /is its CustomResourceDefinition installed/);
+    await assert.rejects(async () => policy.resolveSource(map), /is its CustomResourceDefinition installed/);
   }
   assert.deepEqual(await refused(account), []);
   const unseen = ['watch bpfman.io/bpfapplicationstates', 'watch bpfman.io/clusterbpfapplicationstates'];
@@ -121,11 +122,11 @@ test('a volume that is published again asks the API server for nothing that is c
   const config = { kind: 'cluster' as const, kubeconfig: await kubeconfigOf(account) };
   const metrics = createNodeMetrics();
   const names = { driverName: AUDIENCE, nodeId: NODE, kept: async () => [] };
-  const authority = openClusterAuthority(config, names, createLogger('error'), metrics);
-  closing.push(() => authority.close());
-  await authority.synced;
+  const opened = openClusterPolicy(config, names, createLogger('error'), metrics);
+  closing.push(() => opened.close());
+  await opened.synced;
   const pinner = { publishVolume: async () => ({ outcome: Outcome.UNCHANGED, changes: [], refusals: [] }) };
-  const parts = { nodeId: NODE, authority, published: createPublished(), pinner: pinner as unknown as Pinner, metrics };
+  const parts = { nodeId: NODE, ...opened, published: createPublished(), pinner: pinner as unknown as Pinner, metrics };
   const request = publishRequest((r) => {
     r.volumeContext = {
       maps: 'flows',
@@ -151,7 +152,7 @@ test('a volume that is published again asks the API server for nothing that is c
   assert((before.get('create authorization.k8s.io/subjectaccessreviews') ?? 0) > 0);
   for (let again = 0; again < 10; again++) await publish(request, request, parts, call());
   assert.deepEqual(await reviews(), before);
-  authority.observe();
+  opened.updateMetrics();
   const measured = await metrics.render();
   for (const review of ['token', 'access']) {
     assert.match(measured, new RegExp(`bpffs_review_lookups_total\\{review="${review}",result="hit"\\} \\d\\d`));

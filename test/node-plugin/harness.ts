@@ -11,7 +11,7 @@ import {
   type ServiceError,
 } from '@grpc/grpc-js';
 import { createLogger } from '../../src/logger.ts';
-import type { FileAuthorityConfig, NodeConfig } from '../../src/node/config.ts';
+import type { FilePolicyConfig, NodeConfig } from '../../src/node/config.ts';
 import { startNodePlugin } from '../../src/node/node-plugin.ts';
 import {
   IdentityClient,
@@ -70,7 +70,7 @@ export type LogLine = Readonly<Record<string, unknown>>;
 export interface Harness extends AsyncDisposable {
   readonly directory: string;
   readonly config: NodeConfig;
-  readonly files: FileAuthorityConfig;
+  readonly files: FilePolicyConfig;
   readonly identity: IdentityClient;
   readonly node: NodeClient;
   readonly pinner: FakePinner;
@@ -93,7 +93,7 @@ export async function startHarness(
   stack.defer(() => pinner.stop());
   preparePinner(pinner);
   if (!withPinner) await pinner.stop();
-  const files: FileAuthorityConfig = {
+  const files: FilePolicyConfig = {
     kind: 'files',
     catalog: join(directory, 'catalog.yaml'),
     grants: join(directory, 'grants.yaml'),
@@ -106,7 +106,7 @@ export async function startHarness(
     pinnerEndpoint: pinnerSocket,
     registrationSocket: undefined,
     kubeletEndpoint: '/var/lib/kubelet/plugins/csi.bpffs.dev/csi.sock',
-    authority: files,
+    policy: files,
     http: { host: '127.0.0.1', port: 0 },
     maxCalls: 32,
     maxQueuedCalls: 512,

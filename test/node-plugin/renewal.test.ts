@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import type { Verb } from '../../src/access/access.ts';
 import { CallError, Code, notFound, unavailable } from '../../src/errors.ts';
 import type { BpfMap } from '../../src/maps/catalog.ts';
-import type { Authority } from '../../src/node/authority.ts';
 import { createNodeMetrics } from '../../src/node/metrics.ts';
+import type { Policy } from '../../src/node/policy.ts';
 import { publish } from '../../src/node/publish.ts';
 import type { PublishParts } from '../../src/node/publish-parts.ts';
 import { createPublished } from '../../src/node/published.ts';
@@ -96,7 +96,7 @@ function startNode(world: () => World, hasWorkspace: boolean) {
     return new Map(lowered.filter(([, file]) => !isReadOnly(file) || !(carries || hasWorkspace)));
   }
 
-  const authority: Partial<Authority> = {
+  const policy: Partial<Policy> = {
     catalog: {
       find(name) {
         const spec = world().maps[name as Name];
@@ -117,7 +117,6 @@ function startNode(world: () => World, hasWorkspace: boolean) {
     },
     requireTrusted() {},
     identify: async (pod) => pod,
-    tell() {},
   };
   const pinner: Partial<Pinner> = {
     async describeVolume() {
@@ -144,7 +143,8 @@ function startNode(world: () => World, hasWorkspace: boolean) {
   };
   const parts = {
     nodeId: 'node-1',
-    authority,
+    policy,
+    events: { record() {} },
     pinner,
     metrics: createNodeMetrics(),
     published: createPublished(),

@@ -3,10 +3,10 @@ import type { BpfMap, Catalog } from '../maps/catalog.ts';
 import type { NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
 import type { Source } from '../rpc/generated/pinner.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
-import type { EventReason } from './pod-events.ts';
+import type { PodEvents } from './pod-events.ts';
 
-/** Who says which maps there are and who may have them: files on this machine, or a cluster's API server. */
-export interface Authority {
+/** Which maps there are and who may have them, as files on this machine say, or a cluster's API server. */
+export interface Policy {
   readonly catalog: Catalog;
   readonly access: Access;
   readonly resolveSource: ResolveSource;
@@ -21,20 +21,24 @@ export interface Authority {
    * Whether pods have to prove who they are. Otherwise whoever may speak to the socket is believed, also when it says nothing: then
    * there may be volumes without a pod, or without a claim.
    */
-  readonly proves: boolean;
+  readonly provesIdentity: boolean;
   /**
    * The pod, if it is the one that the request says; `pod`: undefined where it says none. Throws UNAUTHENTICATED when it is another,
    * or where it has to be said, and UNAVAILABLE when nobody can tell.
    */
   identify<P extends PodIdentity | undefined>(pod: P, credentials: PodCredentials, signal: AbortSignal): Promise<P>;
-  /** Tells whoever looks at the pod. Returns at once and never throws. */
-  tell(pod: PodIdentity, reason: EventReason, note: string): void;
-  /** Throws, and says why, as long as nothing can be decided. */
-  requireReady(): void;
+}
+
+/** A policy and all that comes with it, for as long as the process runs. */
+export interface OpenPolicy {
+  readonly policy: Policy;
+  readonly events: Pick<PodEvents, 'record'>;
   /** Resolves when all is known that is followed. */
   readonly synced: Promise<void>;
+  /** Throws, and says why, as long as nothing can be decided. */
+  requireReady(): void;
   /** Brings gauges up to date. */
-  observe(): void;
+  updateMetrics(): void;
   close(): Promise<void>;
 }
 

@@ -9,10 +9,10 @@ import type { Logger } from '../logger.ts';
 import { createBpfman } from '../maps/bpfman.ts';
 import { followClusterCatalog } from '../maps/cluster-catalog.ts';
 import { followVolumeObjects } from '../volumes/volume-objects-followed.ts';
-import type { Authority } from './authority.ts';
 import { followCsiDriver } from './csi-driver.ts';
 import type { NodeMetrics } from './metrics.ts';
 import { createPodEvents } from './pod-events.ts';
+import type { OpenPolicy, Policy } from './policy.ts';
 import { createSourceResolver, type SourceResolverParts } from './source-resolver.ts';
 
 /** How long events may still be sent when the process ends. */
@@ -22,12 +22,12 @@ const EVENTS_TIMEOUT_MS = 2000;
  * What the API server says: BpfMap and BpfVolume objects are followed, a pod's token and its grants are reviewed when it asks. Nothing
  * waits for the API server here. Throws BadConfiguration when there is no way to reach one.
  */
-export function openClusterAuthority(
+export function openClusterPolicy(
   config: ClusterConfig,
   { driverName, nodeId, kept }: { readonly driverName: string } & Pick<SourceResolverParts, 'nodeId' | 'kept'>,
   log: Logger,
   metrics: NodeMetrics,
-): Authority {
+): OpenPolicy {
   const client = createKubernetesClient(connect(config));
   const failing =
     (resource: string, stays = `stays in use for ${MOST_STALENESS / 60} minutes`) =>
@@ -67,13 +67,13 @@ export function openClusterAuthority(
   });
   const followed = [catalog, volumes, csiDriver];
 
-  return {
+  const policy: Policy = {
     catalog,
     access,
     resolveSource: createSourceResolver({ nodeId, volumes, kept, bpfman }),
     volumes,
     requireTrusted: csiDriver.requireTrusted,
-    proves: true,
+    provesIdentity: true,
     async identify(pod, credentials, signal) {
       if (pod === undefined) {
         throw unauthenticated(
@@ -83,13 +83,16 @@ export function openClusterAuthority(
       await verifier.verify(pod, podToken(credentials, driverName), signal);
       return pod;
     },
-    tell: events.tell,
+  };
+  return {
+    policy,
+    events,
+    synced: Promise.allSettled(followed.map((one) => one.synced())).then(() => undefined),
     requireReady() {
       csiDriver.requireTrusted();
       catalog.ready();
     },
-    synced: Promise.allSettled(followed.map((one) => one.synced())).then(() => undefined),
-    observe() {
+    updateMetrics() {
       metrics.catalogSeen(catalog.size(), catalog.invalid());
       metrics.csiDriverSeen(csiDriver.problems());
       metrics.watchSeen('bpfmaps', catalog.staleness());

@@ -3,18 +3,18 @@ import type { Logger } from '../logger.ts';
 import { type ReloadedFile, reloadFile } from '../manifest/reloaded-file.ts';
 import { parseCatalog } from '../maps/catalog-file.ts';
 import { readVolumeDirectory } from '../volumes/volume-directory.ts';
-import type { Authority } from './authority.ts';
-import type { FileAuthorityConfig } from './config.ts';
+import type { FilePolicyConfig } from './config.ts';
 import type { NodeMetrics } from './metrics.ts';
+import type { OpenPolicy, Policy } from './policy.ts';
 import { createSourceResolver, type SourceResolverParts } from './source-resolver.ts';
 
 /** What the files say, which are read again when they change. Throws BadConfiguration when one of them cannot be used at the start. */
-export function openFileAuthority(
-  { catalog: catalogFile, grants: grantsFile, volumes: directory }: FileAuthorityConfig,
+export function openFilePolicy(
+  { catalog: catalogFile, grants: grantsFile, volumes: directory }: FilePolicyConfig,
   { nodeId, kept }: Pick<SourceResolverParts, 'nodeId' | 'kept'>,
   log: Logger,
   metrics: NodeMetrics,
-): Authority {
+): OpenPolicy {
   using stack = new DisposableStack();
   const follow = <T>(file: 'catalog' | 'grants', path: string, parse: (text: string, path: string) => T) =>
     stack.adopt(followFile(file, path, parse, log, metrics), (followed) => followed.close());
@@ -22,19 +22,22 @@ export function openFileAuthority(
   const grants = follow('grants', grantsFile, parseGrants);
   const volumes = directory === undefined ? undefined : readVolumeDirectory(directory);
   const opened = stack.move();
-  return {
+  const policy: Policy = {
     catalog: { find: (name) => catalog.current().get(name), names: () => [...catalog.current().keys()] },
     access: createFileAccess(grantsFile, grants.current),
     resolveSource: createSourceResolver({ nodeId, volumes, kept, bpfman: undefined }),
     volumes,
     // Nobody but root speaks to the socket, and what root says of a pod cannot be checked here.
     requireTrusted() {},
-    proves: false,
+    provesIdentity: false,
     identify: async (pod) => pod,
-    tell() {},
-    requireReady() {},
+  };
+  return {
+    policy,
+    events: { record() {} },
     synced: Promise.resolve(),
-    observe: () => metrics.catalogSeen(catalog.current().size, 0),
+    requireReady() {},
+    updateMetrics: () => metrics.catalogSeen(catalog.current().size, 0),
     close: async () => opened.dispose(),
   };
 }

@@ -6,11 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createLogger } from '../logger.ts';
-import { openClusterAuthority } from './cluster-authority.ts';
+import { openClusterPolicy } from './cluster-policy.ts';
 import { createNodeMetrics } from './metrics.ts';
 
 test('for how long it does without the API server is logged', { timeout: 10_000 }, async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'bpffs-authority-'));
+  const directory = mkdtempSync(join(tmpdir(), 'bpffs-policy-'));
   t.after(() => rmSync(directory, { recursive: true }));
   const nobody = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
   t.after(() => nobody.close());
@@ -32,8 +32,8 @@ test('for how long it does without the API server is logged', { timeout: 10_000 
   };
   const names = { driverName: 'csi.bpffs.dev', nodeId: 'node-1', kept: async () => [] };
   const log = createLogger('info', { write });
-  const authority = openClusterAuthority({ kind: 'cluster', kubeconfig }, names, log, createNodeMetrics());
-  t.after(() => authority.close());
+  const policy = openClusterPolicy({ kind: 'cluster', kubeconfig }, names, log, createNodeMetrics());
+  t.after(() => policy.close());
   await all.promise;
   const known = 'the API server is not heard; what is known stays in use';
   assert.deepEqual(Object.fromEntries(said), {
