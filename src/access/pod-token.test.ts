@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CallError, Code } from '../errors.ts';
-import { podToken } from './pod-token.ts';
+import { podTokens } from './pod-token.ts';
 
 const KEY = 'csi.storage.k8s.io/serviceAccount.tokens';
 const tokens = (token: string) => ({
@@ -9,8 +9,8 @@ const tokens = (token: string) => ({
 });
 
 test('secrets go before the context', () => {
-  assert.equal(podToken({ secrets: tokens('s'), volumeContext: tokens('c') }, 'csi.bpffs.dev'), 's');
-  assert.equal(podToken({ secrets: {}, volumeContext: tokens('c') }, 'csi.bpffs.dev'), 'c');
+  assert.equal(podTokens({ secrets: tokens('s'), volumeContext: tokens('c') })('csi.bpffs.dev'), 's');
+  assert.equal(podTokens({ secrets: {}, volumeContext: tokens('c') })('csi.bpffs.dev'), 'c');
 });
 
 const lacking = /; the CSIDriver object needs tokenRequests: \[\{audience: "[a-z._]+"\}\]$/;
@@ -27,7 +27,7 @@ const wrong: readonly (readonly [string, Readonly<Record<string, string>>, strin
 for (const [what, secrets, audience, message] of wrong) {
   test(`${what} is UNAUTHENTICATED`, () => {
     assert.throws(
-      () => podToken({ secrets, volumeContext: {} }, audience),
+      () => podTokens({ secrets, volumeContext: {} })(audience),
       (error) => {
         assert(error instanceof CallError);
         assert.equal(error.code, Code.UNAUTHENTICATED);

@@ -1,5 +1,4 @@
 import { createClusterAccess } from '../access/cluster-access.ts';
-import { podToken } from '../access/pod-token.ts';
 import { createTokenVerifier } from '../access/token-verifier.ts';
 import { unauthenticated } from '../errors.ts';
 import { createKubernetesClient } from '../kubernetes/client.ts';
@@ -74,13 +73,13 @@ export function openClusterPolicy(
     volumes,
     requireTrusted: csiDriver.requireTrusted,
     provesIdentity: true,
-    async identify(pod, credentials, signal) {
+    async identify(pod, tokens, signal) {
       if (pod === undefined) {
         throw unauthenticated(
           'the kubelet did not say whose volume it is; the CSIDriver object needs podInfoOnMount: true',
         );
       }
-      await verifier.verify(pod, podToken(credentials, driverName), signal);
+      await verifier.verify(pod, tokens(driverName), signal);
       return pod;
     },
   };

@@ -1,6 +1,6 @@
 import type { Access, PodIdentity } from '../access/access.ts';
+import type { PodTokens } from '../access/pod-token.ts';
 import type { BpfMap, Catalog } from '../maps/catalog.ts';
-import type { NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
 import type { Source } from '../rpc/generated/pinner.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
 import type { PodEvents } from './pod-events.ts';
@@ -26,7 +26,7 @@ export interface Policy {
    * The pod, if it is the one that the request says; `pod`: undefined where it says none. Throws UNAUTHENTICATED when it is another,
    * or where it has to be said, and UNAVAILABLE when nobody can tell.
    */
-  identify<P extends PodIdentity | undefined>(pod: P, credentials: PodCredentials, signal: AbortSignal): Promise<P>;
+  identify<P extends PodIdentity | undefined>(pod: P, tokens: PodTokens, signal: AbortSignal): Promise<P>;
 }
 
 /** A policy and all that comes with it, for as long as the process runs. */
@@ -47,6 +47,3 @@ export interface OpenPolicy {
  * FAILED_PRECONDITION where somebody has to change something first.
  */
 export type ResolveSource = (map: BpfMap) => Source | Promise<Source>;
-
-/** Where a request has what proves who asks. Never to be logged. */
-export type PodCredentials = Pick<NodePublishVolumeRequest, 'secrets' | 'volumeContext'>;

@@ -1,6 +1,6 @@
+import type { PodTokens } from '../access/pod-token.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { lookAtMaps } from './map-look.ts';
-import type { PodCredentials } from './policy.ts';
 import type { PublishOutcome, PublishParts } from './publish-parts.ts';
 import type { MapsRequest } from './publish-request.ts';
 import { requestText } from './request-text.ts';
@@ -18,13 +18,13 @@ const LONGEST_NOTE = 200;
  */
 export async function publishMaps(
   request: MapsRequest,
-  credentials: PodCredentials,
+  tokens: PodTokens,
   target: Target,
   parts: PublishParts,
   call: Call,
 ): Promise<PublishOutcome> {
   const { policy, pinner, metrics } = parts;
-  const pod = await policy.identify(request.pod, credentials, call.signal);
+  const pod = await policy.identify(request.pod, tokens, call.signal);
   const isNew = async () => !(await target.isRunning());
   const looks = await lookAtMaps(request.maps, pod, policy, call.signal, isNew);
   for (const { denied } of looks) if (denied !== undefined) metrics.denied(denied.verb, denied.reason);

@@ -1,10 +1,10 @@
+import type { PodTokens } from '../access/pod-token.ts';
 import { failedPrecondition, notFound, permissionDenied } from '../errors.ts';
 import { toCreatedMap } from '../maps/created-map.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { Access as MapAccess, type VolumeMap } from '../rpc/generated/pinner.ts';
 import { quote } from '../text.ts';
 import type { NewMap, VolumeSpec } from '../volumes/volume.ts';
-import type { PodCredentials } from './policy.ts';
 import type { PublishOutcome, PublishParts } from './publish-parts.ts';
 import type { PersistentRequest } from './publish-request.ts';
 import { requestText } from './request-text.ts';
@@ -12,11 +12,11 @@ import { requestText } from './request-text.ts';
 /** Publishes what this node keeps of a volume: its maps, or its workspace. */
 export async function publishPersistent(
   request: PersistentRequest,
-  credentials: PodCredentials,
+  tokens: PodTokens,
   parts: PublishParts,
   call: Call,
 ): Promise<PublishOutcome> {
-  await parts.policy.identify(request.pod, credentials, call.signal);
+  await parts.policy.identify(request.pod, tokens, call.signal);
   const { volumeId, targetPath, gid, singleTarget, readOnly } = request;
   const { content, userNamespace } = await findVolume(request, parts);
   if (content.type === 'shared') {

@@ -1,3 +1,4 @@
+import { podTokens } from '../access/pod-token.ts';
 import type { Call } from '../rpc/adapter.ts';
 import type { NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
 import { publishMaps } from './publish-maps.ts';
@@ -26,10 +27,11 @@ export async function publish(
   try {
     parts.policy.requireTrusted();
     const wanted = parsePublishRequest(volume, request);
+    const tokens = podTokens(request);
     const { maps, changes, failure } =
       wanted.type === 'maps'
-        ? await publishMaps(wanted, request, target, parts, call)
-        : await publishPersistent(wanted, request, parts, call);
+        ? await publishMaps(wanted, tokens, target, parts, call)
+        : await publishPersistent(wanted, tokens, parts, call);
     const before = parts.published.originsAt(wanted.targetPath);
     parts.published.add(wanted, maps);
     recordChanges(wanted, toVolumeChanges(wanted, changes, before, maps), parts);

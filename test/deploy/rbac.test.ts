@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { podTokens } from '../../src/access/pod-token.ts';
 import { startController } from '../../src/controller/controller.ts';
 import { keepVolumes } from '../../src/controller/volume-keeper.ts';
 import { createKubernetesClient } from '../../src/kubernetes/client.ts';
@@ -70,7 +71,7 @@ test('the node plugin may do what it does, and nothing else', async () => {
   const signal = AbortSignal.timeout(10_000);
   const tokens = JSON.stringify({ [AUDIENCE]: { token: await podToken(api, pod) } });
   const secrets = { 'csi.storage.k8s.io/serviceAccount.tokens': tokens };
-  const identity = await policy.identify(pod, { secrets, volumeContext: {} }, signal);
+  const identity = await policy.identify(pod, podTokens({ secrets, volumeContext: {} }), signal);
   assert.equal((await policy.access.check(identity, 'flows', 'read', signal)).allowed, false);
   const told = () => api.kubectl(['get', 'events', '--namespace=prod', '--output=name']);
   events.record(pod, 'MapReplaced', 'once');
