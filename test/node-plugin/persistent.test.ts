@@ -368,8 +368,9 @@ test('what is kept of deleted volumes is released, and nothing else', async () =
     for (const { id } of [living, deleted, damaged]) kept.add(id);
   });
   await until('it is released', () => !restarted.pinner.kept.has(deleted.id));
+  const isWarned = ({ volumeId, level }: LogLine) => volumeId === damaged.id && level === 'WARN';
+  await until('the damaged one is looked at', () => restarted.log.some(isWarned));
   assert.deepEqual([...restarted.pinner.kept].sort(), [living.id, damaged.id].sort());
-  assert.ok(restarted.log.some(({ volumeId, level }) => volumeId === damaged.id && level === 'WARN'));
 });
 
 test('a directory of volumes that is not mounted any more says of none that it is deleted', async () => {
