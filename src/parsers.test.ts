@@ -17,7 +17,7 @@ import { parseNewMaps } from './volumes/new-maps.ts';
 import { parseVolume } from './volumes/volume-objects-parse.ts';
 
 /** Bytes of UTF-8; a status has to fit the header that carries it, with all that is said before it. */
-const MOST_TEXT = 4096;
+const MAX_TEXT = 4096;
 
 /** Text with what people mistype, and what attackers try. */
 const anything = fc.oneof(
@@ -58,7 +58,7 @@ function hold(promised: (error: unknown) => boolean, parse: () => unknown): void
     assert.ok(promised(error), `not promised: ${error instanceof Error ? error.stack : error}`);
     const lines = error instanceof BadConfiguration ? error.problems : [(error as Error).message];
     for (const line of lines) {
-      assert.ok(Buffer.byteLength(line) <= MOST_TEXT, `${Buffer.byteLength(line)} bytes: ${line.slice(0, 200)}`);
+      assert.ok(Buffer.byteLength(line) <= MAX_TEXT, `${Buffer.byteLength(line)} bytes: ${line.slice(0, 200)}`);
       assert.doesNotMatch(line, /[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}]/u);
     }
   }

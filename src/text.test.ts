@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { BadConfiguration, CallError, Code, invalidArgument } from './errors.ts';
 import { createLogger } from './logger.ts';
-import { cut, LONGEST_STATUS, MOST_LOGGED, quote, visible } from './text.ts';
+import { cut, MAX_LOGGED_ELEMENTS, MAX_STATUS_BYTES, quote, visible } from './text.ts';
 
 /** Any text of 16-bit units, half characters too. */
 const anyText = fc.oneof(fc.string({ unit: 'binary', maxLength: 4000 }), utf16());
@@ -59,7 +59,7 @@ describe('a text has a bound', () => {
     fc.assert(
       fc.property(anyText, (text) => {
         const { message } = invalidArgument('volumeAttributes.maps', text);
-        assert(encodeURI(message).length <= LONGEST_STATUS);
+        assert(encodeURI(message).length <= MAX_STATUS_BYTES);
       }),
     );
     const { message } = invalidArgument('field', 'ä'.repeat(5000));
@@ -69,7 +69,7 @@ describe('a text has a bound', () => {
   });
 
   test('one that fits is not touched', () => {
-    const longest = 'a'.repeat(LONGEST_STATUS);
+    const longest = 'a'.repeat(MAX_STATUS_BYTES);
     assert.equal(new CallError(Code.INTERNAL, longest).message, longest);
     assert.notEqual(new CallError(Code.INTERNAL, `${longest}a`).message, `${longest}a`);
     assert.equal(cut('🐝'.repeat(256), 1024), '🐝'.repeat(256));
@@ -87,8 +87,8 @@ describe('a text has a bound', () => {
     assert((lines[0]?.length ?? 0) < 8192, `${lines[0]?.length}`);
     assert.match(line.volumeId, /^x+… and \d+ more characters$/);
     assert.match(line.refused[0].error, /^x+… and \d+ more characters$/);
-    assert.equal(line.problems.length, MOST_LOGGED + 1);
-    assert.equal(line.problems.at(-1), `… and ${10_000 - MOST_LOGGED} more`);
+    assert.equal(line.problems.length, MAX_LOGGED_ELEMENTS + 1);
+    assert.equal(line.problems.at(-1), `… and ${10_000 - MAX_LOGGED_ELEMENTS} more`);
     assert.equal(line.durationMs, 1);
   });
 });

@@ -4,16 +4,16 @@
  */
 
 /** Bytes of a status's text as it travels, percent-encoded in an HTTP/2 header: all headers together may have 8 to 16 KiB. */
-export const LONGEST_STATUS = 2048;
+export const MAX_STATUS_BYTES = 2048;
 
 /** Bytes of a text in a line of the log. */
-export const LONGEST_LOGGED = 2048;
+export const MAX_LOGGED_BYTES = 2048;
 
 /** Elements of a list in a line of the log. */
-export const MOST_LOGGED = 32;
+export const MAX_LOGGED_ELEMENTS = 32;
 
 /** Characters of what an error text quotes. */
-const LONGEST_QUOTE = 64;
+const MAX_QUOTE_LENGTH = 64;
 
 /** Control characters, spaces that are not " ", what is drawn as nothing or turns the direction around, and half characters. */
 const INVISIBLE = /(?! )[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/gu;
@@ -29,7 +29,7 @@ export function visible(text: string): string {
 
 /** User input for an error text: quoted, and cut where it is too long to help. */
 export function quote(text: string): string {
-  const cut = text.length > LONGEST_QUOTE ? `${text.slice(0, LONGEST_QUOTE)}…` : text;
+  const cut = text.length > MAX_QUOTE_LENGTH ? `${text.slice(0, MAX_QUOTE_LENGTH)}…` : text;
   return visible(JSON.stringify(cut));
 }
 
@@ -56,15 +56,15 @@ const ENOUGH = '%E2%80%A6%20and%201234567890%20more%20characters';
 
 /** A status's text. */
 export function statusText(text: string): string {
-  return cut(text, LONGEST_STATUS, (character) => encodeURI(character).length);
+  return cut(text, MAX_STATUS_BYTES, (character) => encodeURI(character).length);
 }
 
 /** What a line of the log says of one thing: texts and lists are cut, however deep they lie. */
 export function logged(value: unknown): unknown {
-  if (typeof value === 'string') return cut(value, LONGEST_LOGGED);
+  if (typeof value === 'string') return cut(value, MAX_LOGGED_BYTES);
   if (Array.isArray(value)) {
-    const all = value.slice(0, MOST_LOGGED).map(logged);
-    return value.length > MOST_LOGGED ? [...all, `… and ${value.length - MOST_LOGGED} more`] : all;
+    const all = value.slice(0, MAX_LOGGED_ELEMENTS).map(logged);
+    return value.length > MAX_LOGGED_ELEMENTS ? [...all, `… and ${value.length - MAX_LOGGED_ELEMENTS} more`] : all;
   }
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, of]) => [key, logged(of)]));

@@ -27,7 +27,7 @@ export interface DeniedMap extends WantedMap, Objection {}
 export type Verdict = 'granted' | DeniedMap | undefined;
 
 /** A status travels in an HTTP/2 header and ends in an event of at most 1,024 bytes: the first refusals must do. */
-const MOST_LISTED = 4;
+const MAX_LISTED = 4;
 
 /** Questions of one pod that are asked at a time: it has up to 256 maps, and others ask too. */
 const FAN_OUT = 8;
@@ -52,7 +52,7 @@ export async function authorize(
       const objection = await objectionTo(one, pod, access, signal);
       verdicts[index] = objection === undefined ? 'granted' : { ...one, ...objection };
       if (objection !== undefined) refused += 1;
-      if (!isOver && refused > MOST_LISTED && (await isEnough())) isOver = true;
+      if (!isOver && refused > MAX_LISTED && (await isEnough())) isOver = true;
       if (isOver) return;
     }
   };
@@ -82,7 +82,7 @@ async function objectionTo(
  * unasked.
  */
 export function denial(pod: PodIdentity, denied: readonly DeniedMap[], isAll = true): CallError {
-  const listed = denied.slice(0, MOST_LISTED).map(({ map, verb, why }) => `${verb} map "${map.name}" (${why})`);
+  const listed = denied.slice(0, MAX_LISTED).map(({ map, verb, why }) => `${verb} map "${map.name}" (${why})`);
   const others = denied.length - listed.length;
   const more = isAll ? (others > 0 ? `, and ${others} more` : '') : `, and at least ${others} more`;
   return permissionDenied(`${userName(pod)} may not ${listed.join(', ')}${more}`);

@@ -26,7 +26,7 @@ const reviewSchema = z.object({
   }),
 });
 
-const MOST = 4096;
+const MAX_ANSWERS = 4096;
 /** With the kubelet's one to one and a half minutes between two looks: what is withdrawn is gone within two minutes. */
 const ALLOW_MS = 30_000;
 /** Whoever was refused has probably asked for the grant. */
@@ -40,7 +40,7 @@ const DENY_MS = 10_000;
 export function createClusterAccess(options: ClusterAccessOptions): Access {
   const { client, allowMs = ALLOW_MS, denyMs = DENY_MS } = options;
   const cache = createAnswerCache<Decision>({
-    most: options.most ?? MOST,
+    most: options.most ?? MAX_ANSWERS,
     awaited: 'the API server to say what the pod may do',
     lookedUp: options.lookedUp,
   });

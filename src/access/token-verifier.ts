@@ -51,9 +51,9 @@ interface Reviewed {
 }
 
 /** A node has some hundreds of pods at most. */
-const MOST = 2048;
+const MAX_ANSWERS = 2048;
 /** Of a token that does not say when it expires. */
-const LEAST_MS = 60_000;
+const MIN_MS = 60_000;
 
 /**
  * By TokenReview. A good token is remembered, by its SHA-256, until it expires, so that a pod is asked about once an hour or so and
@@ -63,7 +63,7 @@ const LEAST_MS = 60_000;
 export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifier {
   const { client, audience, nodeName } = options;
   const cache = createAnswerCache<Reviewed>({
-    most: options.most ?? MOST,
+    most: options.most ?? MAX_ANSWERS,
     awaited: 'the API server to say who the pod is',
     lookedUp: options.lookedUp,
   });
@@ -134,5 +134,5 @@ function lifeOf(token: string): number {
   } catch {
     // No JSON web token.
   }
-  return LEAST_MS;
+  return MIN_MS;
 }

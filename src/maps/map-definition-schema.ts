@@ -11,7 +11,7 @@ import {
 } from './map-type-rules.ts';
 
 /** Bytes of one map: 64 GiB. What a node gives for all of them together is its pinner's to say (--created-memory-max). */
-const MOST_MEMORY = 2 ** 36;
+const MAX_MEMORY_BYTES = 2 ** 36;
 
 const types = Object.keys(MAP_TYPE_RULES) as MapType[];
 const innerTypes = types.filter((type) => !rulesOf(type).ofMaps);
@@ -79,7 +79,7 @@ function problemsOf(definition: MapDefinition): Problem[] {
   if (problems.length === 0 && elementSize !== undefined && keySize + valueSize > elementSize) {
     problems.push([['valueSize'], `keySize and valueSize together must be at most ${elementSize} for type ${type}`]);
   }
-  if (problems.length === 0 && mapMemoryBytes(definition) > MOST_MEMORY) {
+  if (problems.length === 0 && mapMemoryBytes(definition) > MAX_MEMORY_BYTES) {
     problems.push([
       ['maxEntries'],
       `${maxEntries} elements would take more than the 64 GiB that the driver makes a map of`,

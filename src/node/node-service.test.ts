@@ -12,7 +12,7 @@ import { createNodeService } from './node-service.ts';
 import type { Policy } from './policy.ts';
 import { createPublished } from './published.ts';
 
-const MOST = 4;
+const MAX_CALLS = 4;
 const nobodyWaits = new AbortController();
 const call: Call = { signal: nobodyWaits.signal, deadline: Number.POSITIVE_INFINITY, note() {} };
 
@@ -67,8 +67,8 @@ function startService(isAway: boolean) {
     policy: policy as Policy,
     events: { record() {} },
     published: createPublished(),
-    pinner: limitPinner(pinner as Pinner, MOST),
-    calls: createLimiter(4 * MOST, 0),
+    pinner: limitPinner(pinner as Pinner, MAX_CALLS),
+    calls: createLimiter(4 * MAX_CALLS, 0),
     lock: createLock(),
     metrics: createNodeMetrics(),
   });
@@ -85,13 +85,13 @@ for (const [what, isAway] of [
   test(`pods end while others wait for ${what}`, async () => {
     const { service, at, unpublish } = startService(isAway);
     const late = new AbortController();
-    const waiting = Array.from({ length: 3 * MOST }, async (_, pod) =>
+    const waiting = Array.from({ length: 3 * MAX_CALLS }, async (_, pod) =>
       service.nodePublishVolume(request(pod), { ...call, signal: late.signal }),
     );
-    while (at.identify < 3 * MOST) await tick();
-    for (let pod = 100; pod < 100 + 4 * MOST; pod++) assert.deepEqual(await unpublish(pod), {});
+    while (at.identify < 3 * MAX_CALLS) await tick();
+    for (let pod = 100; pod < 100 + 4 * MAX_CALLS; pod++) assert.deepEqual(await unpublish(pod), {});
     // Who waits for another takes none of the pinner's places.
-    assert(at.publish <= MOST);
+    assert(at.publish <= MAX_CALLS);
     if (isAway) {
       const stats = { volumeId: 'a', volumePath: '/a', stagingTargetPath: '' };
       await assert.rejects(async () => service.nodeGetVolumeStats(stats, call), { code: Code.NOT_FOUND });
@@ -105,11 +105,11 @@ test('beyond so many calls a further one is RESOURCE_EXHAUSTED, and pods end all
   const { service, at, unpublish } = startService(true);
   const late = new AbortController();
   const publish = async (pod: number) => service.nodePublishVolume(request(pod), { ...call, signal: late.signal });
-  const waiting = Array.from({ length: 4 * MOST }, (_, pod) => publish(pod));
-  while (at.identify < 4 * MOST) await tick();
+  const waiting = Array.from({ length: 4 * MAX_CALLS }, (_, pod) => publish(pod));
+  while (at.identify < 4 * MAX_CALLS) await tick();
   await assert.rejects(publish(99), {
     code: Code.RESOURCE_EXHAUSTED,
-    message: `busy: ${4 * MOST} calls are in work; try again`,
+    message: `busy: ${4 * MAX_CALLS} calls are in work; try again`,
   });
   assert.deepEqual(await unpublish(100), {});
   late.abort(new CallError(Code.CANCELLED, 'the caller went away'));

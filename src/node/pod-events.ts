@@ -37,10 +37,10 @@ export interface PodEventsOptions {
 
 const EVENTS = { group: 'events.k8s.io', version: 'v1', plural: 'events' };
 const SAME_WITHIN_MS = 600_000;
-const MOST = 256;
+const MAX_EVENTS = 256;
 const TIMEOUT_MS = 5000;
 /** Bytes of an event's note. */
-const LONGEST_NOTE = 1024;
+const MAX_NOTE_BYTES = 1024;
 
 interface Told {
   readonly pod: PodIdentity;
@@ -57,7 +57,7 @@ interface Told {
 
 /** As events.k8s.io/v1: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/ */
 export function createPodEvents(options: PodEventsOptions): PodEvents {
-  const { client, failed, sameWithinMs = SAME_WITHIN_MS, most = MOST } = options;
+  const { client, failed, sameWithinMs = SAME_WITHIN_MS, most = MAX_EVENTS } = options;
   const recent = new Map<string, Told>();
   const queue: Told[] = [];
   let working: Promise<void> | undefined;
@@ -138,7 +138,7 @@ function toEvent({ pod, reason, note, last }: Told, { driverName, nodeName }: Po
     type: TYPES[reason],
     reason,
     regarding: { apiVersion: 'v1', kind: 'Pod', namespace, name: podName, uid: podUid },
-    note: cut(note, LONGEST_NOTE),
+    note: cut(note, MAX_NOTE_BYTES),
   };
 }
 

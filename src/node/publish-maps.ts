@@ -8,9 +8,9 @@ import type { Target } from './target.ts';
 import { fromPinner, planVolume, type Refusal } from './volume-plan.ts';
 
 /** Refusals that a line of the log names; the others are counted. */
-const MOST_NOTED = 8;
+const MAX_NOTED = 8;
 /** Characters of what it says of each. */
-const LONGEST_NOTE = 200;
+const MAX_NOTE_LENGTH = 200;
 
 /**
  * Publishes maps of the catalog, each if the pod may have it. For a new pod that is all or nothing, and the first refusal is thrown.
@@ -61,7 +61,7 @@ export async function publishMaps(
 function note(refusals: readonly Refusal[], call: Call): void {
   if (refusals.length === 0) return;
   const refused = refusals
-    .slice(0, MOST_NOTED)
-    .map(({ map, reason, error }) => ({ map, reason, error: error.message.slice(0, LONGEST_NOTE) }));
-  call.note({ refused, ...(refusals.length > MOST_NOTED && { refusedMore: refusals.length - MOST_NOTED }) });
+    .slice(0, MAX_NOTED)
+    .map(({ map, reason, error }) => ({ map, reason, error: error.message.slice(0, MAX_NOTE_LENGTH) }));
+  call.note({ refused, ...(refusals.length > MAX_NOTED && { refusedMore: refusals.length - MAX_NOTED }) });
 }

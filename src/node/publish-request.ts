@@ -38,10 +38,10 @@ interface Mount extends VolumeReference {
 type Context = Readonly<Record<string, string>>;
 
 /** Bytes of what is said of a volume, all together. */
-const MOST_CONTEXT = 128 << 10;
+const MAX_CONTEXT_BYTES = 128 << 10;
 
 /** Characters of the name of an object of Kubernetes. */
-const LONGEST_NAME = 253;
+const MAX_NAME_LENGTH = 253;
 
 /** What a pod's author may write under volumeAttributes. */
 const INLINE_ATTRIBUTES = ['maps', 'hostUsers'];
@@ -82,7 +82,8 @@ export function parsePublishRequest(
 function requireShort(context: Context): void {
   let bytes = 0;
   for (const key in context) bytes += Buffer.byteLength(key) + Buffer.byteLength(context[key] ?? '');
-  if (bytes > MOST_CONTEXT) throw invalidArgument('volumeAttributes', `${bytes} bytes; at most ${MOST_CONTEXT}`);
+  if (bytes > MAX_CONTEXT_BYTES)
+    throw invalidArgument('volumeAttributes', `${bytes} bytes; at most ${MAX_CONTEXT_BYTES}`);
 }
 
 /** The kubelet says so, where the CSIDriver object has podInfoOnMount; the ids that it makes for inline volumes say so too. */
@@ -145,7 +146,8 @@ function parsePod(context: Context): PodIdentity {
 
 function podField(context: Context, key: string): string {
   const value = context[key];
-  if (value && value.length > LONGEST_NAME) throw invalidArgument(key, `has more than ${LONGEST_NAME} characters`);
+  if (value && value.length > MAX_NAME_LENGTH)
+    throw invalidArgument(key, `has more than ${MAX_NAME_LENGTH} characters`);
   if (value) return value;
   throw invalidArgument(key, 'the kubelet did not send it; the CSIDriver object needs podInfoOnMount: true');
 }

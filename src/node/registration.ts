@@ -23,8 +23,8 @@ export interface RegistrationParts {
 }
 
 /** The pause before the socket is made anew; it doubles. */
-const LEAST_BACKOFF_MS = 1000;
-const MOST_BACKOFF_MS = 60_000;
+const MIN_BACKOFF_MS = 1000;
+const MAX_BACKOFF_MS = 60_000;
 
 /**
  * Serves what the kubelet asks a plugin whose socket appears in its plugins_registry directory, and where it says whether it took it:
@@ -35,7 +35,7 @@ const MOST_BACKOFF_MS = 60_000;
 export async function startRegistration(parts: RegistrationParts): Promise<Registration> {
   const { driverName, endpoint, socket, log, metrics } = parts;
   let problem: string | undefined = 'the kubelet has not registered the driver yet';
-  let backoffMs = LEAST_BACKOFF_MS;
+  let backoffMs = MIN_BACKOFF_MS;
   let retry: NodeJS.Timeout | undefined;
 
   const become = (now: string | undefined) => {
@@ -45,7 +45,7 @@ export async function startRegistration(parts: RegistrationParts): Promise<Regis
   };
   const again = () => {
     retry = setTimeout(() => server.renew().catch(() => undefined), backoffMs).unref();
-    backoffMs = Math.min(2 * backoffMs, MOST_BACKOFF_MS);
+    backoffMs = Math.min(2 * backoffMs, MAX_BACKOFF_MS);
   };
   const handlers: Handlers<RegistrationService> = {
     getInfo: () => ({ type: 'CSIPlugin', name: driverName, endpoint, supportedVersions: ['1.0.0'] }),
@@ -53,7 +53,7 @@ export async function startRegistration(parts: RegistrationParts): Promise<Regis
     notifyRegistrationStatus({ pluginRegistered, error }) {
       if (pluginRegistered) {
         become(undefined);
-        backoffMs = LEAST_BACKOFF_MS;
+        backoffMs = MIN_BACKOFF_MS;
         log.info({ driverName }, 'the kubelet registered the driver');
       } else {
         become(`the kubelet did not register the driver: ${error}`);

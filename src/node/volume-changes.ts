@@ -15,7 +15,7 @@ export interface VolumeChange {
 }
 
 /** Files that a note names; the others are counted. */
-const MOST_NAMED = 8;
+const MAX_NAMED = 8;
 
 const SEEN =
   'Containers with mountPropagation: HostToContainer see it now; others keep what they had, also for writing, until they restart. What a process has open stays open.';
@@ -107,7 +107,7 @@ function volumeName(targetPath: string): string {
 }
 
 function list(about: readonly string[]): string {
-  const named = about.slice(0, MOST_NAMED);
-  if (about.length > MOST_NAMED) named.push(`${about.length - MOST_NAMED} more`);
+  const named = about.slice(0, MAX_NAMED);
+  if (about.length > MAX_NAMED) named.push(`${about.length - MAX_NAMED} more`);
   return named.join(', ');
 }

@@ -9,7 +9,7 @@ export interface VolumeReference {
 }
 
 /** Bytes of an id, as CSI has it. */
-const LONGEST_ID = 128;
+const MAX_ID_BYTES = 128;
 
 const CONTROL = /\p{Cc}/u;
 
@@ -32,7 +32,10 @@ export function parseVolumeReference({ volumeId, targetPath }: VolumeReference):
  */
 export function requireVolumeId(volumeId: string): void {
   if (volumeId === '') throw invalidArgument('volume_id', 'required');
-  if (Buffer.byteLength(volumeId) > LONGEST_ID || CONTROL.test(volumeId)) {
-    throw invalidArgument('volume_id', `${quote(volumeId)} is not 1 to ${LONGEST_ID} bytes without control characters`);
+  if (Buffer.byteLength(volumeId) > MAX_ID_BYTES || CONTROL.test(volumeId)) {
+    throw invalidArgument(
+      'volume_id',
+      `${quote(volumeId)} is not 1 to ${MAX_ID_BYTES} bytes without control characters`,
+    );
   }
 }

@@ -3,7 +3,7 @@ import type { Pinner } from './pinner.ts';
 import type { CallLimits } from './unary-client.ts';
 
 /** More than a node has volumes, so that it bounds nobody but an intruder. */
-const MOST_TO_UNPUBLISH = 4096;
+const MAX_QUEUED = 4096;
 
 /**
  * The pinner, with at most `most` calls in work on behalf of the kubelet. Whatever else a call of the kubelet waits for, it takes no
@@ -12,7 +12,7 @@ const MOST_TO_UNPUBLISH = 4096;
  */
 export function limitPinner(pinner: Pinner, most: number): Pinner {
   const working = createLimiter(most);
-  const unpublishing = createLimiter(Math.ceil(most / 2), MOST_TO_UNPUBLISH);
+  const unpublishing = createLimiter(Math.ceil(most / 2), MAX_QUEUED);
   return {
     ...pinner,
     publishVolume: limited(working, pinner.publishVolume),

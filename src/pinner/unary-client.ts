@@ -34,7 +34,7 @@ export interface UnaryClient {
 }
 
 /** Nobody waits for ever, whatever the caller said. */
-const LONGEST_CALL_MS = 60_000;
+const MAX_CALL_MS = 60_000;
 /** What gRPC's own clients take at most. */
 const MAX_ANSWER_BYTES = 4 << 20;
 /** A flag for compression and the length of the message, before each message. */
@@ -78,7 +78,7 @@ export function createUnaryClient(server: string, socket: string): UnaryClient {
     call(method, request, { deadline, signal }) {
       return new Promise((resolve, reject) => {
         signal?.throwIfAborted();
-        const remaining = Math.min(deadline - Date.now(), LONGEST_CALL_MS);
+        const remaining = Math.min(deadline - Date.now(), MAX_CALL_MS);
         // Whatever may throw does so before there is a stream, which would stay open.
         const message = frame(method.requestSerialize(request));
         const stream = open(method.path, remaining);

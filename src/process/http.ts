@@ -29,7 +29,7 @@ export interface HttpParts {
 }
 
 /** Any pod may reach the port: more connections than this are closed at once, and one that asks nothing after this time. */
-const MOST_CONNECTIONS = 256;
+const MAX_CONNECTIONS = 256;
 const ASK_WITHIN_MS = 5000;
 
 /**
@@ -71,7 +71,7 @@ export async function serveHttp(
     if (route === undefined) return answer(response, 404, `only ${Object.keys(routes).join(', ')}\n`);
     void route(response);
   });
-  server.maxConnections = MOST_CONNECTIONS;
+  server.maxConnections = MAX_CONNECTIONS;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) =>
       reject(new BadConfiguration([`cannot listen on ${host}:${port}: ${error.message}`])),

@@ -12,7 +12,7 @@ export interface MapRequest {
 /** Where a list of maps is written: in a pod, or in a StorageClass. */
 export type MapListField = 'volumeAttributes.maps' | 'parameters.maps';
 
-const MOST = 256;
+const MAX_MAPS = 256;
 
 /**
  * Parses `flows, limits:rw`: BpfMap names, read-only unless `:rw`, in the order written. Throws INVALID_ARGUMENT naming
@@ -21,7 +21,7 @@ const MOST = 256;
 export function parseMapList(text: string, field: MapListField): readonly MapRequest[] {
   if (text.trim() === '') throw invalidArgument(field, 'names no map; write for example "flows, limits:rw"');
   const items = text.split(',');
-  if (items.length > MOST) throw invalidArgument(field, `${items.length} maps; a volume has at most ${MOST}`);
+  if (items.length > MAX_MAPS) throw invalidArgument(field, `${items.length} maps; a volume has at most ${MAX_MAPS}`);
   const seen = new Set<string>();
   return items.map((untrimmed) => {
     const item = untrimmed.trim();

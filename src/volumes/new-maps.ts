@@ -6,11 +6,11 @@ import { FILE_NAME, FILE_NAME_RULE } from '../maps/names.ts';
 import type { NewMap } from './volume.ts';
 
 /** Of a volume. */
-const MOST_MAPS = 256;
+const MAX_MAPS = 256;
 /** Bytes: several times what as many definitions need. */
-const MOST_TEXT = 64 << 10;
+const MAX_TEXT_BYTES = 64 << 10;
 /** Problems that an error spells out. */
-const MOST_PROBLEMS = 4;
+const MAX_PROBLEMS = 4;
 
 const name = z.string().check(z.regex(FILE_NAME, FILE_NAME_RULE));
 
@@ -19,8 +19,8 @@ const newMapSchema = z.pipe(
   z.transform(({ name, ...definition }, payload): NewMap => ({ name, ...completeDefinition(definition, payload) })),
 );
 
-const count = `must have 1 to ${MOST_MAPS} maps`;
-const newMapsSchema = z.array(newMapSchema).check(z.minLength(1, count), z.maxLength(MOST_MAPS, count));
+const count = `must have 1 to ${MAX_MAPS} maps`;
+const newMapsSchema = z.array(newMapSchema).check(z.minLength(1, count), z.maxLength(MAX_MAPS, count));
 
 /**
  * The StorageClass parameter newMaps: a YAML list of map definitions, each with the name of its file. Throws INVALID_ARGUMENT,
@@ -28,8 +28,8 @@ const newMapsSchema = z.array(newMapSchema).check(z.minLength(1, count), z.maxLe
  */
 export function parseNewMaps(text: string): readonly NewMap[] {
   const size = Buffer.byteLength(text);
-  if (size > MOST_TEXT)
-    throw invalidArgument('parameters.newMaps', `must have at most ${MOST_TEXT} bytes, has ${size}`);
+  if (size > MAX_TEXT_BYTES)
+    throw invalidArgument('parameters.newMaps', `must have at most ${MAX_TEXT_BYTES} bytes, has ${size}`);
   const { manifests, problems: faults } = parseDocuments(text, '', newMapsSchema, { aliases: false });
   const [list, second] = manifests;
   const problems = [...faults];
@@ -50,8 +50,8 @@ export function parseNewMaps(text: string): readonly NewMap[] {
 }
 
 function inShort(problems: readonly string[]): string {
-  const rest = problems.length - MOST_PROBLEMS;
+  const rest = problems.length - MAX_PROBLEMS;
   const cut = (problem: string) => (problem.length > 256 ? `${problem.slice(0, 256)}…` : problem);
-  const text = problems.slice(0, MOST_PROBLEMS).map(cut).join('; ');
+  const text = problems.slice(0, MAX_PROBLEMS).map(cut).join('; ');
   return rest > 0 ? `${text}; and ${rest} more` : text;
 }

@@ -19,12 +19,12 @@ const MINUTES = Number(process.env.SOAK_MINUTES ?? 10);
 const SEED = Number(process.env.SOAK_SEED ?? Date.now() % 2 ** 32);
 const CALLS_A_ROUND = 600;
 /** As many samples as it takes to tell a leak from caches that fill. */
-const LEAST_ROUNDS = 9;
+const MIN_ROUNDS = 9;
 /** From this share of the time on processes are killed, and their memory says nothing any more. */
 const CALM = 0.75;
 /** A process that grows by more than this between two thirds of the calm rounds leaks. */
-const MOST_GROWTH = 1.1;
-const PINNER_MOST_KIBIBYTES = 8 * 1024;
+const MAX_GROWTH = 1.1;
+const MAX_PINNER_KIBIBYTES = 8 * 1024;
 
 /** The maps that are made with the first volume that has them, and stay. */
 const MADE_ONCE = ['limits', 'counts', 'agent'];
@@ -108,8 +108,8 @@ test(`${MINUTES} minutes of everything at once leave nothing, and let nothing gr
     const spent = () => (performance.now() - started) / (MINUTES * 60_000);
     const samples: Sample[] = [];
     let rounds = 0;
-    for (; rounds < LEAST_ROUNDS || spent() < 1; rounds++) {
-      const isKilling = rounds >= LEAST_ROUNDS && spent() > CALM;
+    for (; rounds < MIN_ROUNDS || spent() < 1; rounds++) {
+      const isKilling = rounds >= MIN_ROUNDS && spent() > CALM;
       await round(node, actors, random, isKilling);
       await atRest(node, before);
       if (!isKilling) samples.push(await sample(node, (rounds + 1) * CALLS_A_ROUND));
@@ -123,11 +123,11 @@ test(`${MINUTES} minutes of everything at once leave nothing, and let nothing gr
       process.stdout.write(
         `${name}: ${values[0]} to ${values.at(-1)} KiB, ${perThousand.toFixed(1)} KiB for each 1,000 calls\n`,
       );
-      assert.ok(growth(values) <= MOST_GROWTH, `the ${name} grows: ${values.join(', ')} KiB`);
+      assert.ok(growth(values) <= MAX_GROWTH, `the ${name} grows: ${values.join(', ')} KiB`);
     }
     // How much of what an attack took is still with the allocator at the end of a round is chance.
     const usual = median(samples.map(({ pinnerKibibytes }) => pinnerKibibytes));
-    assert.ok(usual <= PINNER_MOST_KIBIBYTES, `the pinner takes ${usual} KiB`);
+    assert.ok(usual <= MAX_PINNER_KIBIBYTES, `the pinner takes ${usual} KiB`);
     process.stdout.write(
       `${rounds} rounds, ${rounds * CALLS_A_ROUND} calls, of them ${samples.length} rounds without kills\n`,
     );

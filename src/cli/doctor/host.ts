@@ -42,9 +42,9 @@ function unprivilegedBpf(value: string | undefined): Check {
 function mountMax(value: string | undefined): Check {
   const what = 'fs.mount-max';
   // A volume takes one mount, one for each writable map and two where the kernel has debug files, in its pod once more.
-  const LEAST = 10_000;
-  const isEnough = value === undefined || Number(value) >= LEAST;
-  const found = `${value ?? 'not there'} mounts in a namespace${isEnough ? '' : `; raise it to ${LEAST} or more`}`;
+  const MIN = 10_000;
+  const isEnough = value === undefined || Number(value) >= MIN;
+  const found = `${value ?? 'not there'} mounts in a namespace${isEnough ? '' : `; raise it to ${MIN} or more`}`;
   return { state: isEnough ? 'ok' : 'warn', what, found };
 }
 
