@@ -141,6 +141,8 @@ fn half_sent_requests_take_little_and_end_no_other_call() {
     assert!(closed >= 20 - CONNECTIONS, "{closed} connections were closed");
     assert!(refused > 0, "no call was refused");
     assert!(node.memory("VmHWM") < MEMORY, "{} KiB", node.memory("VmHWM"));
+    // It sees a moment later that the connections are closed.
+    eventually(|| node.node().is_ok());
     assert_eq!(node.publish(&wanted).unwrap(), Outcome::Unchanged);
     let lines = || fs::read_to_string(node.log()).unwrap();
     eventually(|| lines().contains("\"code\":\"RESOURCE_EXHAUSTED\"") && lines().contains("refused a connection"));
@@ -321,7 +323,8 @@ fn answers_that_nobody_reads_take_little() {
         assert!(held < MEMORY, "{held} KiB for {CALLS} answers");
         drop(kept);
     });
-    node.node().unwrap();
+    // It sees a moment later that the connection is closed.
+    eventually(|| node.node().is_ok());
 }
 
 /// Neither does it spin when the kernel has no descriptor for a connection, nor does it end.
