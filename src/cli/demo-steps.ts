@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { CallError, Code } from '../errors.ts';
 import type { Volume } from '../rpc/generated/csi.ts';
-import type { Pod } from '../simulator/kubelet.ts';
-import type { LocalNode } from '../simulator/local-node.ts';
+import type { Pod } from './kubelet.ts';
+import type { LocalNode } from './local-node.ts';
 
 /** What a step came to: whether it was let through, and what it said. */
 export interface Outcome {

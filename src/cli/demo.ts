@@ -2,8 +2,8 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { NODE_NAME, startLocalNode } from '../simulator/local-node.ts';
 import { inlineSteps, type Outcome, sharedSteps } from './demo-steps.ts';
+import { NODE_NAME, startLocalNode } from './local-node.ts';
 
 const CATALOG = `\
 apiVersion: bpffs.dev/v1alpha1

@@ -7,7 +7,7 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { type LocalNode, startLocalNode } from '../../src/simulator/local-node.ts';
+import { type LocalNode, startLocalNode } from '../../src/cli/local-node.ts';
 import { catalog, GRANTS } from './catalog.ts';
 import { measureMemory, measureStart } from './process.ts';
 import { type Row, table } from './table.ts';

@@ -1,9 +1,9 @@
 import type { ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { createKubelet } from '../../src/cli/kubelet.ts';
+import { end, type LocalNode } from '../../src/cli/local-node.ts';
 import { createPinner } from '../../src/pinner/pinner.ts';
-import { createKubelet } from '../../src/simulator/kubelet.ts';
-import { end, type LocalNode } from '../../src/simulator/local-node.ts';
 import type { Row } from './table.ts';
 
 /** Resident memory of a process in MiB. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
+import { end } from '../../src/cli/local-node.ts';
 import { CallError, Code } from '../../src/errors.ts';
-import { end } from '../../src/simulator/local-node.ts';
 
 /**
  * What a kubelet or a provisioner repeats; any other answer to a valid request is a defect. RESOURCE_EXHAUSTED: what deleted claims

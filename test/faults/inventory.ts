@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import type { LocalNode } from '../../src/simulator/local-node.ts';
+import type { LocalNode } from '../../src/cli/local-node.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { mapProgram } from '../integration/node.ts';
 

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { execa } from 'execa';
-import type { LocalNode } from '../../src/simulator/local-node.ts';
+import type { LocalNode } from '../../src/cli/local-node.ts';
 import { claim, claimant, mapProgram, withNode } from '../integration/node.ts';
 import { insist, keepKilling, pause } from './insist.ts';
 

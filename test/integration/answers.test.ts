@@ -4,10 +4,10 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { execa } from 'execa';
+import type { Pod } from '../../src/cli/kubelet.ts';
+import { end } from '../../src/cli/local-node.ts';
 import { CallError, Code } from '../../src/errors.ts';
 import type { NodePublishVolumeRequest } from '../../src/rpc/generated/csi.ts';
-import type { Pod } from '../../src/simulator/kubelet.ts';
-import { end } from '../../src/simulator/local-node.ts';
 import { mapProgram, pod, withNode } from './node.ts';
 
 interface Answer {

@@ -3,7 +3,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { execa } from 'execa';
-import type { Pod } from '../../src/simulator/kubelet.ts';
+import type { Pod } from '../../src/cli/kubelet.ts';
 import { asPod, claim, claimant, withNode } from './node.ts';
 
 // The well-known example of map pinning (test/clients/example): two programs that know nothing but a directory.

@@ -6,13 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { end } from '../../src/cli/local-node.ts';
 import { toCreatedMap } from '../../src/maps/created-map.ts';
 import type { MapDefinition } from '../../src/maps/map-definition.ts';
 import { mapMemoryBytes } from '../../src/maps/map-memory.ts';
 import { MAP_TYPE_RULES, type MapFlag, type MapType } from '../../src/maps/map-type-rules.ts';
 import { createPinner } from '../../src/pinner/pinner.ts';
 import { Access } from '../../src/rpc/generated/pinner.ts';
-import { end } from '../../src/simulator/local-node.ts';
 
 // The pinner has the same rule of its own. One that may make nothing says of each definition what it would take.
 

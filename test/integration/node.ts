@@ -2,9 +2,9 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import type { Pod } from '../../src/cli/kubelet.ts';
+import { type LocalNode, NODE_NAME, startLocalNode } from '../../src/cli/local-node.ts';
 import type { Volume } from '../../src/rpc/generated/csi.ts';
-import type { Pod } from '../../src/simulator/kubelet.ts';
-import { type LocalNode, NODE_NAME, startLocalNode } from '../../src/simulator/local-node.ts';
 
 const root = process.cwd();
 

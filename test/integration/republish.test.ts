@@ -3,8 +3,8 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { execa } from 'execa';
-import type { Pod } from '../../src/simulator/kubelet.ts';
-import { end, type LocalNode } from '../../src/simulator/local-node.ts';
+import type { Pod } from '../../src/cli/kubelet.ts';
+import { end, type LocalNode } from '../../src/cli/local-node.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { asPod, claim, claimant, mapProgram, pod, withNode } from './node.ts';
 

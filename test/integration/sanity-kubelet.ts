@@ -9,8 +9,8 @@ import {
   type sendUnaryData,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
+import { volumeData, volumeDataOf } from '../../src/cli/kubelet.ts';
 import { IdentityService, NodeService } from '../../src/rpc/generated/csi.ts';
-import { volumeData, volumeDataOf } from '../../src/simulator/kubelet.ts';
 
 /** A request of csi-sanity, as far as it names a place. */
 interface Placed {

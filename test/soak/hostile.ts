@@ -1,9 +1,9 @@
 import { connect, type Socket } from 'node:net';
 import { execa } from 'execa';
+import type { LocalNode } from '../../src/cli/local-node.ts';
 import { CallError, Code } from '../../src/errors.ts';
 import { createPinner } from '../../src/pinner/pinner.ts';
 import { Access } from '../../src/rpc/generated/pinner.ts';
-import type { LocalNode } from '../../src/simulator/local-node.ts';
 import { mapProgram } from '../integration/node.ts';
 import type { Actor } from './pods.ts';
 import type { Random } from './random.ts';

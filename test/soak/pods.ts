@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import type { Pod } from '../../src/cli/kubelet.ts';
+import type { LocalNode } from '../../src/cli/local-node.ts';
 import { CallError, Code } from '../../src/errors.ts';
-import type { Pod } from '../../src/simulator/kubelet.ts';
-import type { LocalNode } from '../../src/simulator/local-node.ts';
 import { claim, claimant, mapProgram, pod } from '../integration/node.ts';
 import type { Random } from './random.ts';
 

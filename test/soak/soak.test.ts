@@ -7,7 +7,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { execa } from 'execa';
-import { end as endProcess, type LocalNode } from '../../src/simulator/local-node.ts';
+import { end as endProcess, type LocalNode } from '../../src/cli/local-node.ts';
 import { type Inventory, settledInventory } from '../faults/inventory.ts';
 import { mapProgram, withNode } from '../integration/node.ts';
 import { growth, median, type Sample, slope } from './flat.ts';

@@ -2,7 +2,7 @@ import { lstat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { CallError, Code } from '../../errors.ts';
 import { createPinner } from '../../pinner/pinner.ts';
-import { createKubelet } from '../../simulator/kubelet.ts';
+import { createKubelet } from '../kubelet.ts';
 import type { Check, DoctorConfig } from './check.ts';
 
 const ANSWER_TIMEOUT_MS = 2000;
