@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { PluginCapability_Service_Type as Capability } from '../../src/rpc/generated/csi.ts';
+import { eventually } from '../cluster/eventually.ts';
 import { call, createRequest, makeVolume, startHarness } from './harness.ts';
 
 const main = join(import.meta.dirname, '../../src/main.ts');
@@ -63,15 +64,16 @@ test('says who it is, that it is ready, and what it does, in one line a call', a
     [Capability.CONTROLLER_SERVICE, Capability.VOLUME_ACCESSIBILITY_CONSTRAINTS],
   );
   assert.deepEqual((await call(identity, identity.probe, {})).response, { ready: true });
+  // Its line may come after its answer.
+  await eventually('the probe is logged', 10, async () => log.some(({ method }) => method === 'Probe'));
+  const before = log.length;
   const secrets = { token: 'very-secret' };
   const { volumeId } = await makeVolume(harness, 'pvc-logged', { secrets });
   await call(controller, controller.createVolume, createRequest('pvc-bad', { secrets, parameters: { type: 'x' } }));
   await call(controller, controller.deleteVolume, { volumeId, secrets });
   await harness.end('SIGTERM');
   assert.deepEqual(
-    log
-      .slice(log.findIndex(({ method }) => method === 'CreateVolume'))
-      .map(({ timestamp: _, durationMs: __, ...rest }) => rest),
+    log.slice(before).map(({ timestamp: _, durationMs: __, ...rest }) => rest),
     [
       { level: 'INFO', method: 'CreateVolume', code: 'OK', volumeName: 'pvc-logged', message: 'call' },
       {

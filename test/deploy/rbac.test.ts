@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { podTokens } from '../../src/access/pod-token.ts';
+import { podTokens } from '../../src/access/pod-tokens.ts';
 import { startController } from '../../src/controller/controller.ts';
 import { keepVolumes } from '../../src/controller/volume-keeper.ts';
 import { createKubernetesClient } from '../../src/kubernetes/client.ts';
@@ -212,6 +212,8 @@ test('probes and scrapes of the controller ask the API server for nothing', asyn
     drainTimeoutMs: 0,
   });
   const log = createLogger('error');
+  const watches = async () => (await audited(account)).filter(({ request }) => request.startsWith('watch ')).length;
+  const watchesBefore = await watches();
   const controller = await startController(config(await kubeconfigOf(account)), log);
   closing.push(() => controller.stop());
   const get = async (path: string, { httpAddress } = controller) => {
@@ -219,6 +221,7 @@ test('probes and scrapes of the controller ask the API server for nothing', asyn
     return [response.status, await response.text()] as const;
   };
   await eventually('it is ready', 10, async () => (await get('/readyz'))[0] === 200);
+  await eventually('its two watches have begun', 10, async () => (await watches()) === watchesBefore + 2);
   const before = (await audited(account)).length;
   for (let again = 0; again < 50; again++) {
     assert.deepEqual(await get('/readyz'), [200, 'ok\n']);
@@ -228,9 +231,7 @@ test('probes and scrapes of the controller ask the API server for nothing', asyn
     for (const resource of ['bpfvolumes', 'persistentvolumes'])
       assert.match(metrics, new RegExp(`^bpffs_watch_staleness_seconds\\{resource="${resource}"\\} \\d`, 'm'));
   }
-  // Its watches may begin a moment after it is ready; what asked would have asked a hundred times.
-  const more = (await audited(account)).length - before;
-  assert(more < 10, `${more} requests`);
+  assert.equal((await audited(account)).length, before);
   await controller.stop();
 
   const nowhere = join(scratch, 'nowhere.kubeconfig');
