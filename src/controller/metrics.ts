@@ -1,10 +1,9 @@
 import { Gauge, Registry } from 'prom-client';
-import { createProcessMetrics, type MetricsPage, type WatchMetrics } from '../process/metrics.ts';
-import type { CallMetrics } from '../rpc/adapter.ts';
+import { createProcessMetrics, type ProcessMetrics } from '../process/metrics.ts';
 import type { VolumeListing } from '../volumes/volume-store.ts';
 
 /** What the controller counts. */
-export interface ControllerMetrics extends CallMetrics, WatchMetrics, MetricsPage {
+export interface ControllerMetrics extends ProcessMetrics {
   /** Undefined: the store cannot be read. */
   volumesSeen(listing: VolumeListing | undefined): void;
 }

@@ -1,11 +1,10 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { createProcessMetrics, type MetricsPage, setOrRemove, type WatchMetrics } from '../process/metrics.ts';
-import type { CallMetrics } from '../rpc/adapter.ts';
+import { createProcessMetrics, type ProcessMetrics, setOrRemove } from '../process/metrics.ts';
 import type { GetBudgetResponse, GetNodeResponse, Share } from '../rpc/generated/pinner.ts';
 import type { CsiDriverProblems } from './csi-driver.ts';
 
 /** What the node plugin counts, named for what happened. */
-export interface NodeMetrics extends CallMetrics, WatchMetrics, MetricsPage {
+export interface NodeMetrics extends ProcessMetrics {
   denied(verb: 'read' | 'write', reason: 'grant' | 'maxAccess'): void;
   /** A map that a pod asked for is not in its volume as it asked, for a reason of src/node/volume-plan.ts. */
   refused(reason: string, pod: 'new' | 'running'): void;

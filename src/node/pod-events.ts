@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import type { PodIdentity } from '../access/access.ts';
 import { CallError } from '../errors.ts';
 import { isAbsent } from '../kubernetes/api-error.ts';
@@ -50,32 +51,24 @@ interface Told {
   name: string | undefined;
   count: number;
   last: Date;
-  /** The same on a clock that nobody sets. */
-  lastMs: number;
   waiting: boolean;
 }
 
 /** As events.k8s.io/v1: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/ */
 export function createPodEvents(options: PodEventsOptions): PodEvents {
   const { client, failed, sameWithinMs = SAME_WITHIN_MS, most = MAX_EVENTS } = options;
-  const recent = new Map<string, Told>();
+  // Of each, until nobody has recorded the same for so long.
+  const recent = new LRUCache<string, Told>({ max: most, ttl: sameWithinMs });
   const queue: Told[] = [];
   let working: Promise<void> | undefined;
 
   function find(pod: PodIdentity, reason: EventReason, note: string): Told {
     const key = JSON.stringify([pod.podUid, reason, note]);
     const now = new Date();
-    const known = recent.get(key);
-    recent.delete(key);
-    const lastMs = performance.now();
-    const isSame = known !== undefined && lastMs - known.lastMs < sameWithinMs;
-    const told = isSame ? known : { pod, reason, note, name: undefined, count: 0, last: now, lastMs, waiting: false };
+    const told = recent.get(key) ?? { pod, reason, note, name: undefined, count: 0, last: now, waiting: false };
     told.count += 1;
     told.last = now;
-    told.lastMs = lastMs;
     recent.set(key, told);
-    const [oldest] = recent.keys();
-    if (recent.size > most && oldest !== undefined) recent.delete(oldest);
     return told;
   }
 

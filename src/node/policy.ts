@@ -1,5 +1,5 @@
 import type { Access, PodIdentity } from '../access/access.ts';
-import type { PodTokens } from '../access/pod-token.ts';
+import type { PodTokens } from '../access/pod-tokens.ts';
 import type { BpfMap, Catalog } from '../maps/catalog.ts';
 import type { Source } from '../rpc/generated/pinner.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';

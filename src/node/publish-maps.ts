@@ -1,4 +1,4 @@
-import type { PodTokens } from '../access/pod-token.ts';
+import type { PodTokens } from '../access/pod-tokens.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { lookAtMaps } from './map-look.ts';
 import type { PublishOutcome, PublishParts } from './publish-parts.ts';

@@ -2,15 +2,12 @@ import type { CallError } from '../errors.ts';
 import type { Pinner } from '../pinner/pinner.ts';
 import type { FileChange } from '../rpc/generated/pinner.ts';
 import type { NodeMetrics } from './metrics.ts';
-import type { PodEvents } from './pod-events.ts';
-import type { Policy } from './policy.ts';
+import type { OpenPolicy } from './policy.ts';
 import type { BpfMaps, Published } from './published.ts';
 
 /** What publishing stands on. */
-export interface PublishParts {
+export interface PublishParts extends Pick<OpenPolicy, 'policy' | 'events'> {
   readonly nodeId: string;
-  readonly policy: Policy;
-  readonly events: Pick<PodEvents, 'record'>;
   readonly published: Published;
   readonly pinner: Pinner;
   readonly metrics: NodeMetrics;

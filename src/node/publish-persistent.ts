@@ -1,4 +1,4 @@
-import type { PodTokens } from '../access/pod-token.ts';
+import type { PodTokens } from '../access/pod-tokens.ts';
 import { failedPrecondition, notFound, permissionDenied } from '../errors.ts';
 import { toCreatedMap } from '../maps/created-map.ts';
 import type { Call } from '../rpc/adapter.ts';

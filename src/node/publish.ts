@@ -1,4 +1,4 @@
-import { podTokens } from '../access/pod-token.ts';
+import { podTokens } from '../access/pod-tokens.ts';
 import type { Call } from '../rpc/adapter.ts';
 import type { NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
 import { publishMaps } from './publish-maps.ts';

@@ -8,14 +8,14 @@ export interface MetricsPage {
   readonly contentType: string;
 }
 
-/** What is measured of copies of the API server's objects. */
-export interface WatchMetrics {
-  /** Seconds since the API server was last heard of; Infinity: never. */
+/** What every process counts. */
+export interface ProcessMetrics extends CallMetrics, MetricsPage {
+  /** Seconds since the API server was last heard of, of one kind of object that is followed; Infinity: never. */
   watchSeen(resource: string, stalenessSeconds: number): void;
 }
 
-/** What every process counts, for `registry` with all else that is in it. */
-export function createProcessMetrics(registry: Registry): CallMetrics & WatchMetrics & MetricsPage {
+/** In `registry`, with all else that is in it. */
+export function createProcessMetrics(registry: Registry): ProcessMetrics {
   const registers = [registry];
   const duration = new Histogram({
     name: 'bpffs_csi_call_duration_seconds',

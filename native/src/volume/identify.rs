@@ -1,5 +1,5 @@
-//! Which volume a mount is, if it is one: the one place that decides. Nothing here asks the mounted filesystem, which may be another driver's and its
-//! server gone.
+//! Which volume a mount is, if it is one: the one place that decides. Nothing here asks the mounted filesystem, which may be
+//! another driver's and its server gone.
 
 use crate::sys::Result;
 use crate::sys::mountinfo::{Device, Kind, Mount};

@@ -1,7 +1,6 @@
 //! The volumes of this node, from the whole mount table. Not for the way of a publish: its cost grows with the table.
 
-use super::identify::Layout;
-use super::identify::identify;
+use super::identify::{Layout, identify};
 use crate::kubelet::{Kubelet, Target};
 use crate::store::Store;
 use crate::sys::Result;

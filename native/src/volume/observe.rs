@@ -105,7 +105,7 @@ fn by_mark(root: &OwnedFd, id: &str) -> Result<Option<Identity>> {
     Ok(Some(Identity { layout, id: Some(id.to_owned()) }))
 }
 
-/// Whose a mount is by what the kernel says of it; else, in words, where it comes from.
+/// The volume that a mount is by what the kernel says of it; else, in words, where it comes from.
 fn by_kernel(root: &OwnedFd, is_closed: bool, store: &Store) -> Result<std::result::Result<Identity, String>> {
     let Some(mount) = Mounts::find(root.as_fd())?.1 else { return Ok(Err(String::new())) };
     let identity = identify(&mount, || store.workspaces())?;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CallError, Code } from '../errors.ts';
-import { podTokens } from './pod-token.ts';
+import { podTokens } from './pod-tokens.ts';
 
 const KEY = 'csi.storage.k8s.io/serviceAccount.tokens';
 const tokens = (token: string) => ({
