@@ -38,7 +38,7 @@ doctor: build ## Check what this node can do
 test: lint test-unit test-kernel test-conformance test-integration ## Run all tests but the long ones
 
 .PHONY: lint
-lint: $(NODE) src/rpc/generated/csi.ts
+lint: $(NODE) src/rpc/generated/csi.json
 	$(call say,Checking style and types)
 	npx --no-install biome check --error-on-warnings .
 	npx --no-install tsc --noEmit -p .
@@ -77,7 +77,7 @@ cluster: $(NODE)
 	test/cluster/build.sh
 
 .PHONY: test-apiserver
-test-apiserver: cluster src/rpc/generated/csi.ts ## Test what speaks to the API server, against a real one
+test-apiserver: cluster src/rpc/generated/csi.json ## Test what speaks to the API server, against a real one
 	$(call say,Testing against an API server)
 	$(ISOLATED) $(NODE) --test --test-timeout=600000 'test/apiserver/**/*.test.ts'
 
@@ -179,12 +179,12 @@ $(NODE): package.json package-lock.json
 	npm ci --ignore-scripts --no-fund --no-audit --loglevel=error
 	@touch $@
 
-src/rpc/generated/csi.ts: $(NODE) $(PROTO) buf.gen.yaml
-	$(call say,Generating TypeScript from proto/)
-	npx --no-install buf generate
+src/rpc/generated/csi.json: $(NODE) $(PROTO) scripts/generate.ts src/rpc/proto-options.ts
+	$(call say,Generating descriptors and types from proto/)
+	rm -rf $(@D) && $(NODE) scripts/generate.ts
 	@touch $@
 
-dist/csi-driver-bpffs.cjs: src/rpc/generated/csi.ts $(SRC) scripts/build.ts scripts/warm.ts bin/csi-driver-bpffs
+dist/csi-driver-bpffs.cjs: src/rpc/generated/csi.json $(SRC) scripts/build.ts scripts/warm.ts bin/csi-driver-bpffs
 	$(call say,Bundling the node plugin)
 	$(NODE) scripts/build.ts
 	rm -rf dist/compile-cache && $(NODE) scripts/warm.ts && chmod -R a+rX dist/compile-cache

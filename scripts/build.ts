@@ -9,11 +9,9 @@ await build({
   platform: 'node',
   format: 'cjs',
   target: 'node26',
-  // Only gRPC's channelz and ORCA services, which are not served, would load it; it is a seventh of the bundle.
-  external: ['@grpc/proto-loader'],
   minifySyntax: true,
   minifyWhitespace: true,
   sourcemap: 'external',
-  legalComments: 'linked',
+  legalComments: 'eof',
   logLevel: 'warning',
 });

@@ -12,7 +12,7 @@ import { parseBpfMap } from './maps/cluster-bpf-map.ts';
 import { parsePublishRequest } from './node/publish-request.ts';
 import { parseVolumeReference } from './node/volume-reference.ts';
 import { formatMapList, parseMapList } from './request/map-list.ts';
-import { CreateVolumeRequest, NodePublishVolumeRequest, type VolumeCapability } from './rpc/generated/csi.ts';
+import { ControllerService, NodeService, type VolumeCapability } from './rpc/csi.ts';
 import { parseNewMaps } from './volumes/new-maps.ts';
 import { parseVolume } from './volumes/volume-objects-parse.ts';
 
@@ -130,25 +130,21 @@ test('objects of the API server', () => {
 });
 
 /** A message in which no field is set. */
-const NOTHING = new Uint8Array();
+const NOTHING = Buffer.alloc(0);
 
-const capability = fc.record({
-  accessMode: fc.option(fc.record({ mode: fc.integer({ min: -1, max: 9 }) }), { nil: undefined }),
-  accessType: fc.option(
-    fc.oneof(
-      fc.constant({ $case: 'block' as const, value: {} }),
-      fc.record({
-        $case: fc.constant('mount' as const),
-        value: fc.record({
-          fsType: fc.oneof(fc.constant(''), anything),
-          mountFlags: fc.array(anything, { maxLength: 2 }),
-          volumeMountGroup: fc.oneof(fc.constant(''), fc.constant('2000'), anything),
-        }),
-      }),
-    ),
-    { nil: undefined },
-  ),
+const { NodePublishVolume } = await NodeService.definition();
+const { CreateVolume } = await ControllerService.definition();
+
+const mount = fc.record({
+  fsType: fc.oneof(fc.constant(''), anything),
+  mountFlags: fc.array(anything, { maxLength: 2 }),
+  volumeMountGroup: fc.oneof(fc.constant(''), fc.constant('2000'), anything),
 });
+const accessMode = fc.record({ mode: fc.integer({ min: -1, max: 9 }) });
+const capability = fc.record(
+  { accessMode: fc.option(accessMode), block: fc.constant({}), mount },
+  { requiredKeys: ['accessMode'] },
+);
 
 const attributes = fc.dictionary(
   fc.oneof(
@@ -175,7 +171,7 @@ test('a request to publish', () => {
   const reference = fc.record({ volumeId: anything, targetPath: anything });
   const property = fc.property(reference, request, (volume, { ...given }) => {
     hold(codes(Code.INVALID_ARGUMENT), () => parseVolumeReference(volume));
-    const asked = { ...NodePublishVolumeRequest.decode(NOTHING), ...volume, ...given };
+    const asked = { ...NodePublishVolume.requestDeserialize(NOTHING), ...volume, ...given };
     hold(codes(Code.INVALID_ARGUMENT), () => parsePublishRequest(volume, asked));
   });
   fc.assert(property);
@@ -189,7 +185,7 @@ test('a request to create, and one for a page', () => {
     capacityRange: fc.record({ requiredBytes: fc.maxSafeInteger(), limitBytes: fc.maxSafeInteger() }),
   });
   const property = fc.property(request, (given) => {
-    const asked = { ...CreateVolumeRequest.decode(NOTHING), ...given };
+    const asked = { ...CreateVolume.requestDeserialize(NOTHING), ...given };
     hold(codes(Code.INVALID_ARGUMENT, Code.OUT_OF_RANGE), () => parseCreateRequest(asked));
   });
   fc.assert(property);

@@ -13,7 +13,7 @@ function wantedMaps(name: (index: number) => string): readonly WantedMap[] {
       name: name(index),
       fileName: `${index}`,
       maxAccess: 'ReadOnly',
-      source: { kind: 'node', source: { from: undefined } },
+      source: { kind: 'node', source: {} },
     };
     return { map, verb: 'read' as const };
   });

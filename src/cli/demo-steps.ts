@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { CallError, Code } from '../errors.ts';
-import type { Volume } from '../rpc/generated/csi.ts';
+import type { Volume } from '../rpc/csi.ts';
 import type { Pod } from './kubelet.ts';
 import type { LocalNode } from './local-node.ts';
 

@@ -2,15 +2,14 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { IdentityClient, NodeClient } from '../rpc/client.ts';
 import {
-  IdentityClient,
   VolumeCapability_AccessMode_Mode as Mode,
-  NodeClient,
   type NodeGetVolumeHealthResponse,
   type NodeGetVolumeStatsResponse,
   type NodePublishVolumeRequest,
   type Volume,
-} from '../rpc/generated/csi.ts';
+} from '../rpc/csi.ts';
 import { call, createCsiClient } from './csi-client.ts';
 
 /** A pod that wants a volume: the few lines of its spec, and who it is. */
@@ -96,10 +95,7 @@ export function createKubelet(socket: string, directory: string): Kubelet {
         targetPath,
         volumeCapability: {
           accessMode: { mode: Mode.SINGLE_NODE_MULTI_WRITER },
-          accessType: {
-            $case: 'mount',
-            value: { fsType: '', mountFlags: [], volumeMountGroup: pod.fsGroup?.toString() ?? '' },
-          },
+          mount: { fsType: '', mountFlags: [], volumeMountGroup: pod.fsGroup?.toString() ?? '' },
         },
         readonly: pod.readOnly ?? false,
         secrets: {},
@@ -138,7 +134,7 @@ export function createKubelet(socket: string, directory: string): Kubelet {
         stagingTargetPath: '',
       }),
     async probe() {
-      return (await call(identity, identity.probe, {})).ready !== false;
+      return (await call(identity, identity.probe, {})).ready?.value !== false;
     },
     close() {
       identity.close();

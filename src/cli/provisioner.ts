@@ -1,12 +1,7 @@
 import type { Claim } from '../kubernetes/claim.ts';
 import { onNode } from '../request/topology.ts';
-import {
-  ControllerClient,
-  type CreateVolumeRequest,
-  IdentityClient,
-  VolumeCapability_AccessMode_Mode as Mode,
-  type Volume,
-} from '../rpc/generated/csi.ts';
+import { ControllerClient, IdentityClient } from '../rpc/client.ts';
+import { type CreateVolumeRequest, VolumeCapability_AccessMode_Mode as Mode, type Volume } from '../rpc/csi.ts';
 import { call, createCsiClient } from './csi-client.ts';
 
 /** A PersistentVolumeClaim, with what its StorageClass says. */
@@ -41,7 +36,7 @@ export function createProvisioner(socket: string): Provisioner {
         volumeCapabilities: [
           {
             accessMode: { mode: Mode.SINGLE_NODE_MULTI_WRITER },
-            accessType: { $case: 'mount', value: { fsType: '', mountFlags: [], volumeMountGroup: '' } },
+            mount: { fsType: '', mountFlags: [], volumeMountGroup: '' },
           },
         ],
         parameters: {
@@ -51,20 +46,20 @@ export function createProvisioner(socket: string): Provisioner {
           'csi.storage.k8s.io/pv/name': `pvc-${namespace}-${name}`,
         },
         secrets: {},
-        volumeContentSource: undefined,
+        volumeContentSource: null,
         accessibilityRequirements: { requisite: [onNode(nodeName)], preferred: [onNode(nodeName)] },
         mutableParameters: {},
       };
       change?.(request);
       const { volume } = await call(controller, controller.createVolume, request);
-      if (volume === undefined) throw new TypeError('CreateVolume answered without a volume');
+      if (volume === null) throw new TypeError('CreateVolume answered without a volume');
       return volume;
     },
     async deleteVolume({ volumeId }) {
       await call(controller, controller.deleteVolume, { volumeId, secrets: {} });
     },
     async probe() {
-      return (await call(identity, identity.probe, {})).ready !== false;
+      return (await call(identity, identity.probe, {})).ready?.value !== false;
     },
     close() {
       identity.close();

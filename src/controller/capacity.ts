@@ -1,6 +1,6 @@
 import { invalidArgument, outOfRange } from '../errors.ts';
 import { mapMemoryBytes } from '../maps/map-memory.ts';
-import type { CapacityRange } from '../rpc/generated/csi.ts';
+import type { CapacityRange } from '../rpc/csi.ts';
 import type { VolumeContent } from '../volumes/volume.ts';
 
 /** Bytes; undefined: not said. */
@@ -14,7 +14,7 @@ interface Range {
  * nothing is known. Throws OUT_OF_RANGE when the maps of a shared volume take more than was asked for or is allowed, so that a
  * claim's request, which quotas count, is no less than the memory. The other types take no memory of their own.
  */
-export function chooseCapacity(asked: CapacityRange | undefined, content: VolumeContent): number {
+export function chooseCapacity(asked: CapacityRange | null, content: VolumeContent): number {
   const { required, limit } = parseRange(asked);
   if (content.type !== 'shared') return required ?? limit ?? 0;
   const needed = content.newMaps.reduce((sum, map) => sum + mapMemoryBytes(map), 0);
@@ -26,19 +26,26 @@ export function chooseCapacity(asked: CapacityRange | undefined, content: Volume
 }
 
 /** Whether a volume of that size is one that is asked for. */
-export function isWithin(asked: CapacityRange | undefined, capacityBytes: number): boolean {
+export function isWithin(asked: CapacityRange | null, capacityBytes: number): boolean {
   const { required = 0, limit = Number.POSITIVE_INFINITY } = parseRange(asked);
   return capacityBytes >= required && capacityBytes <= limit;
 }
 
-function parseRange(asked: CapacityRange | undefined): Range {
+function parseRange(asked: CapacityRange | null): Range {
   const { requiredBytes, limitBytes } = asked ?? { requiredBytes: 0, limitBytes: 0 };
+  requireExact('resources.requests.storage', requiredBytes);
+  requireExact('resources.limits.storage', limitBytes);
   if (requiredBytes < 0) throw invalidArgument('resources.requests.storage', `${requiredBytes} is negative`);
   if (limitBytes < 0) throw invalidArgument('resources.limits.storage', `${limitBytes} is negative`);
   if (limitBytes > 0 && requiredBytes > limitBytes) {
     throw invalidArgument('resources.requests.storage', `${requiredBytes} is more than the limit, ${limitBytes}`);
   }
   return { required: requiredBytes || undefined, limit: limitBytes || undefined };
+}
+
+/** A number of 64 bits that JavaScript has no exact number for is rounded when it arrives. */
+function requireExact(field: string, bytes: number): void {
+  if (!Number.isSafeInteger(bytes)) throw invalidArgument(field, `${bytes} is more than any memory has`);
 }
 
 /** The next size up that people write: 3Mi. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CallError, Code } from '../errors.ts';
 import type { Call } from '../rpc/adapter.ts';
-import { type CreateVolumeRequest, VolumeCapability_AccessMode_Mode as Mode } from '../rpc/generated/csi.ts';
+import { type CreateVolumeRequest, VolumeCapability_AccessMode_Mode as Mode } from '../rpc/csi.ts';
 import { createLock } from '../rpc/lock.ts';
 import type { Volume } from '../volumes/volume.ts';
 import type { VolumeStore } from '../volumes/volume-store.ts';
@@ -13,17 +13,17 @@ const CALL: Call = { signal: new AbortController().signal, deadline: Number.POSI
 /** For a workspace, which lives in one node. */
 const REQUEST: CreateVolumeRequest = {
   name: 'pvc',
-  capacityRange: undefined,
+  capacityRange: null,
   volumeCapabilities: [
     {
       accessMode: { mode: Mode.SINGLE_NODE_WRITER },
-      accessType: { $case: 'mount', value: { fsType: '', mountFlags: [], volumeMountGroup: '' } },
+      mount: { fsType: '', mountFlags: [], volumeMountGroup: '' },
     },
   ],
   parameters: { type: 'workspace' },
   secrets: {},
-  volumeContentSource: undefined,
-  accessibilityRequirements: undefined,
+  volumeContentSource: null,
+  accessibilityRequirements: null,
   mutableParameters: {},
 };
 

@@ -1,6 +1,6 @@
 import { invalidArgument, notFound, resourceExhausted } from '../errors.ts';
 import type { Handlers } from '../rpc/adapter.ts';
-import { ControllerServiceCapability_RPC_Type as Capability, type ControllerService } from '../rpc/generated/csi.ts';
+import { ControllerServiceCapability_RPC_Type as Capability, type ControllerDefinition } from '../rpc/csi.ts';
 import type { Lock } from '../rpc/lock.ts';
 import { quote } from '../text.ts';
 import type { Volume } from '../volumes/volume.ts';
@@ -39,7 +39,7 @@ async function removeUnused(volume: Volume, volumes: VolumeStore): Promise<void>
  * A volume exists when its object does; its node makes what belongs to it at first use, and gives it up when the object is
  * gone.
  */
-export function createControllerService(parts: ControllerServiceParts): Handlers<ControllerService> {
+export function createControllerService(parts: ControllerServiceParts): Handlers<ControllerDefinition> {
   const { volumes, lock, defaultNode } = parts;
   return {
     createVolume(request) {
@@ -74,7 +74,7 @@ export function createControllerService(parts: ControllerServiceParts): Handlers
     listVolumes: async (request) => toPage(await volumes.list(), request),
 
     controllerGetCapabilities: () => ({
-      capabilities: CAPABILITIES.map((type) => ({ type: { $case: 'rpc', value: { type } } })),
+      capabilities: CAPABILITIES.map((type) => ({ rpc: { type } })),
     }),
   };
 }

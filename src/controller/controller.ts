@@ -5,9 +5,10 @@ import { serveHttp } from '../process/http.ts';
 import { PROBE_TIMEOUT_MS, type Readiness } from '../process/readiness.ts';
 import { runService, type Service } from '../process/service.ts';
 import { adapt } from '../rpc/adapter.ts';
-import { ControllerService, IdentityService } from '../rpc/generated/csi.ts';
+import { ControllerService, IdentityService } from '../rpc/csi.ts';
 import { createLock } from '../rpc/lock.ts';
 import { listen } from '../rpc/server.ts';
+import { prepare } from '../rpc/service.ts';
 import { version } from '../version.ts';
 import type { VolumeListing, VolumeStore } from '../volumes/volume-store.ts';
 import type { ControllerConfig } from './config.ts';
@@ -65,6 +66,7 @@ export async function startController(config: ControllerConfig, log: Logger): Pr
     },
     'serving',
   );
+  prepare(IdentityService, ControllerService);
   const started = stack.move();
   return { httpAddress: http?.address, stop: () => started.disposeAsync() };
 }

@@ -1,15 +1,15 @@
 import { invalidArgument } from '../errors.ts';
 import { chooseNode } from '../request/topology.ts';
 import { parseVolumeCapability } from '../request/volume-capability.ts';
-import type { CapacityRange, CreateVolumeRequest, TopologyRequirement } from '../rpc/generated/csi.ts';
+import type { CapacityRange, CreateVolumeRequest, TopologyRequirement } from '../rpc/csi.ts';
 import type { VolumeContent, VolumeSpec } from '../volumes/volume.ts';
 import { chooseCapacity } from './capacity.ts';
 import { type Parameters, parseParameters } from './parameters.ts';
 
 /** A volume that is asked for, checked as far as the request alone can tell. */
 export interface CreateRequest extends Parameters, Pick<VolumeSpec, 'volumeName' | 'accessModes' | 'capacityBytes'> {
-  readonly capacity: CapacityRange | undefined;
-  readonly topology: TopologyRequirement | undefined;
+  readonly capacity: CapacityRange | null;
+  readonly topology: TopologyRequirement | null;
 }
 
 /** CSI: strings have at most 128 bytes. */
@@ -21,7 +21,7 @@ export function parseCreateRequest(request: CreateVolumeRequest): CreateRequest 
   if (volumeName === '') throw invalidArgument('name', 'required');
   if (Buffer.byteLength(volumeName) > MAX_NAME_BYTES)
     throw invalidArgument('name', `has more than ${MAX_NAME_BYTES} bytes`);
-  if (request.volumeContentSource !== undefined)
+  if (request.volumeContentSource !== null)
     throw invalidArgument('dataSource', 'a volume cannot be made from a snapshot or another volume');
   if (Object.keys(request.mutableParameters).length > 0)
     throw invalidArgument('volumeAttributesClassName', 'a volume has no attributes that can be changed');

@@ -1,5 +1,5 @@
 import { onNode } from '../request/topology.ts';
-import type { Volume as CsiVolume } from '../rpc/generated/csi.ts';
+import type { Volume as CsiVolume } from '../rpc/csi.ts';
 import type { Volume } from '../volumes/volume.ts';
 
 /** A volume as CSI describes it, each time the same. */
@@ -13,7 +13,7 @@ export function toCsiVolume({ id, spec: { content, userNamespace, capacityBytes,
       ...(content.type === 'maps' && { maps: content.maps }),
       ...(userNamespace && { hostUsers: 'false' }),
     },
-    contentSource: undefined,
+    contentSource: null,
     accessibleTopology: nodeName === undefined ? [] : [onNode(nodeName)],
   };
 }

@@ -1,5 +1,5 @@
 import { aborted, internal, invalidArgument } from '../errors.ts';
-import type { ListVolumesRequest, ListVolumesResponse } from '../rpc/generated/csi.ts';
+import type { ListVolumesRequest, ListVolumesResponse } from '../rpc/csi.ts';
 import { quote } from '../text.ts';
 import { nameInVolumeId } from '../volumes/volume-id.ts';
 import type { VolumeListing } from '../volumes/volume-store.ts';
@@ -21,7 +21,7 @@ export function toPage({ volumes, damaged }: VolumeListing, request: ListVolumes
   const rest = volumes.filter(({ id }) => id > after);
   const page = maxEntries === 0 ? rest : rest.slice(0, maxEntries);
   return {
-    entries: page.map((volume) => ({ volume: toCsiVolume(volume), status: undefined })),
+    entries: page.map((volume) => ({ volume: toCsiVolume(volume), status: null })),
     nextToken: page.length < rest.length ? (page.at(-1)?.id ?? '') : '',
   };
 }

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { CallError, Code, invalidArgument } from '../errors.ts';
 import { parseVolumeCapability } from '../request/volume-capability.ts';
-import type { ValidateVolumeCapabilitiesRequest, ValidateVolumeCapabilitiesResponse } from '../rpc/generated/csi.ts';
+import type { ValidateVolumeCapabilitiesRequest, ValidateVolumeCapabilitiesResponse } from '../rpc/csi.ts';
 import type { Volume } from '../volumes/volume.ts';
 import { differingParameter } from './compatibility.ts';
 import { reachOf } from './create-request.ts';
@@ -26,7 +26,7 @@ export function validate(
       throw invalidArgument('volumeAttributesClassName', 'a volume has no attributes that can be changed');
   } catch (error) {
     if (!(error instanceof CallError) || error.code !== Code.INVALID_ARGUMENT) throw error;
-    return { confirmed: undefined, message: error.message };
+    return { confirmed: null, message: error.message };
   }
   return { confirmed: { volumeContext, volumeCapabilities, parameters, mutableParameters }, message: '' };
 }

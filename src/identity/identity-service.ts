@@ -1,6 +1,6 @@
 import { PROBE_TIMEOUT_MS, type Readiness } from '../process/readiness.ts';
 import type { Handlers } from '../rpc/adapter.ts';
-import { PluginCapability_Service_Type as Capability, type IdentityService } from '../rpc/generated/csi.ts';
+import { PluginCapability_Service_Type as Capability, type IdentityDefinition } from '../rpc/csi.ts';
 import { version } from '../version.ts';
 
 /** Said by node plugin and controller alike: it is the driver that has them. */
@@ -10,20 +10,20 @@ const CAPABILITIES = [Capability.CONTROLLER_SERVICE, Capability.VOLUME_ACCESSIBI
  * CSI's Identity service: https://github.com/container-storage-interface/spec/blob/v1.13.0/spec.md#identity-service-rpc
  * Probe says ready: false as long as `readiness` throws.
  */
-export function createIdentityService(driverName: string, readiness: Readiness): Handlers<IdentityService> {
+export function createIdentityService(driverName: string, readiness: Readiness): Handlers<IdentityDefinition> {
   return {
     getPluginInfo: () => ({ name: driverName, vendorVersion: version, manifest: {} }),
 
     getPluginCapabilities: () => ({
-      capabilities: CAPABILITIES.map((type) => ({ type: { $case: 'service', value: { type } } })),
+      capabilities: CAPABILITIES.map((type) => ({ service: { type } })),
     }),
 
     async probe(_, { signal, deadline }) {
       try {
         await readiness({ signal, deadline: Math.min(deadline, Date.now() + PROBE_TIMEOUT_MS) });
-        return { ready: true };
+        return { ready: { value: true } };
       } catch {
-        return { ready: false };
+        return { ready: { value: false } };
       }
     },
   };

@@ -1,4 +1,4 @@
-import type { Source } from '../rpc/generated/pinner.ts';
+import type { Source } from '../rpc/pinner.ts';
 import type { BpfMapObject } from './bpf-map-schema.ts';
 import type { BpfMap, MapSource } from './catalog.ts';
 import { nameInStore, toCreatedMap } from './created-map.ts';
@@ -17,13 +17,13 @@ function toSource({ metadata, spec: { source } }: BpfMapObject): MapSource {
     return { kind: 'workspace', claim: { namespace, name: claim }, path };
   }
   if (bpfman !== undefined) return { kind: 'bpfman', namespace: undefined, programTag: undefined, ...bpfman };
-  const onNode = (from: Source['from']): MapSource => ({ kind: 'node', source: { from } });
-  if (pinned !== undefined) return onNode({ $case: 'pinned', value: pinned });
+  const onNode = (source: Source): MapSource => ({ kind: 'node', source });
+  if (pinned !== undefined) return onNode({ pinned });
   if (loaded !== undefined) {
     const { map, program = '', programTag = '' } = loaded;
-    return onNode({ $case: 'loaded', value: { map, program, programTag, programId: 0 } });
+    return onNode({ loaded: { map, program, programTag, programId: 0 } });
   }
   if (created === undefined) throw new TypeError('the schema lets no empty source through');
   // "_" is in no object's name, so that two names cannot meet in the store.
-  return onNode({ $case: 'created', value: toCreatedMap(created, nameInStore(metadata.name), '') });
+  return onNode({ created: toCreatedMap(created, nameInStore(metadata.name), '') });
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BadConfiguration } from '../errors.ts';
-import type { Source } from '../rpc/generated/pinner.ts';
+import type { Source } from '../rpc/pinner.ts';
 import { parseCatalog } from './catalog-file.ts';
 
 const entry = (name: string, spec: string) => `apiVersion: bpffs.dev/v1alpha1
@@ -11,7 +11,7 @@ spec:
   ${spec}
 `;
 const pinned = 'source: { pinned: { path: /sys/fs/bpf/a } }';
-const onNode = (from: Source['from']) => ({ kind: 'node', source: { from } });
+const onNode = (source: Source) => ({ kind: 'node', source });
 const created = 'source: { created: { type: hash, keySize: 4, valueSize: 8, maxEntries: 16 } }';
 
 test('fills in the sizes that a created map leaves no choice about', () => {
@@ -24,7 +24,7 @@ test('fills in the sizes that a created map leaves no choice about', () => {
     ...{ name: 'a', type: 'array_of_maps', keySize: 4, valueSize: 4, maxEntries: 8, flags: [], volumeId: '' },
     inner: { type: 'ringbuf', keySize: 0, valueSize: 0, maxEntries: 4096, flags: [] },
   };
-  assert.deepEqual(maps.get('a')?.source, onNode({ $case: 'created', value }));
+  assert.deepEqual(maps.get('a')?.source, onNode({ created: value }));
 });
 
 test('reads a source that is a pin in a workspace', () => {
@@ -62,15 +62,14 @@ test('reads the other sources', () => {
         name: 'a',
         fileName: 'a',
         maxAccess: 'ReadOnly',
-        source: onNode({ $case: 'pinned', value: { path: '/sys/fs/bpf/a' } }),
+        source: onNode({ pinned: { path: '/sys/fs/bpf/a' } }),
       },
       {
         name: 'b',
         fileName: 'B_1',
         maxAccess: 'ReadWrite',
         source: onNode({
-          $case: 'loaded',
-          value: { map: 'flows', program: '', programTag: '0123456789abcdef', programId: 0 },
+          loaded: { map: 'flows', program: '', programTag: '0123456789abcdef', programId: 0 },
         }),
       },
       {
@@ -78,8 +77,7 @@ test('reads the other sources', () => {
         fileName: 'c',
         maxAccess: 'ReadOnly',
         source: onNode({
-          $case: 'created',
-          value: {
+          created: {
             name: 'c_d',
             type: 'hash',
             keySize: 4,
@@ -87,7 +85,7 @@ test('reads the other sources', () => {
             maxEntries: 16,
             flags: ['BPF_F_NO_PREALLOC'],
             volumeId: '',
-            inner: undefined,
+            inner: null,
           },
         }),
       },

@@ -1,5 +1,5 @@
 import type { Claim } from '../kubernetes/claim.ts';
-import type { Source } from '../rpc/generated/pinner.ts';
+import type { Source } from '../rpc/pinner.ts';
 
 /** A BpfMap object: names a map of the node's kernel and says where it comes from. */
 export interface BpfMap {

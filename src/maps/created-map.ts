@@ -1,4 +1,4 @@
-import type { CreatedMap } from '../rpc/generated/pinner.ts';
+import type { CreatedMap } from '../rpc/pinner.ts';
 import type { MapDefinition } from './map-definition.ts';
 
 /** What the pinner calls a map that it makes for a BpfMap: a bpf filesystem takes no dot, and a BpfMap no "_". */
@@ -14,6 +14,6 @@ export function toCreatedMap(definition: MapDefinition, name: string, volumeId: 
     name,
     volumeId,
     flags: [...definition.flags],
-    inner: inner === undefined ? undefined : { ...inner, flags: [...inner.flags] },
+    inner: inner === undefined ? null : { ...inner, flags: [...inner.flags] },
   };
 }

@@ -125,5 +125,5 @@ test('a definition becomes what the pinner takes', () => {
   };
   assert.deepEqual(toCreatedMap(definition, 'flows', 'pvc-1'), { ...definition, name: 'flows', volumeId: 'pvc-1' });
   const { inner: _, ...plain } = definition;
-  assert.deepEqual(toCreatedMap(plain, 'flows', ''), { ...plain, name: 'flows', volumeId: '', inner: undefined });
+  assert.deepEqual(toCreatedMap(plain, 'flows', ''), { ...plain, name: 'flows', volumeId: '', inner: null });
 });

@@ -3,7 +3,7 @@ import { authorize, type DeniedMap, type WantedMap } from '../access/authorize.t
 import { CallError } from '../errors.ts';
 import type { BpfMap } from '../maps/catalog.ts';
 import type { MapRequest } from '../request/map-list.ts';
-import type { Source } from '../rpc/generated/pinner.ts';
+import type { Source } from '../rpc/pinner.ts';
 import type { Policy } from './policy.ts';
 
 /** What is known at one moment of a map that a pod asks for. */

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { createProcessMetrics, type ProcessMetrics, setOrRemove } from '../process/metrics.ts';
-import type { GetBudgetResponse, GetNodeResponse, Share } from '../rpc/generated/pinner.ts';
+import type { GetBudgetResponse, GetNodeResponse, Share } from '../rpc/pinner.ts';
 import type { CsiDriverProblems } from './csi-driver.ts';
 
 /** What the node plugin counts, named for what happened. */
@@ -43,8 +43,8 @@ export function createNodeMetrics(): NodeMetrics {
     ),
     workspaces: createBudget('bpffs_workspaces', '', 'Workspaces that are kept on this node'),
   };
-  /** What is used and what may be, as two gauges; undefined: not known. */
-  function createBudget(name: string, unit: string, what: string): (share: Share | undefined) => void {
+  /** What is used and what may be, as two gauges; nothing: not known. */
+  function createBudget(name: string, unit: string, what: string): (share: Share | null | undefined) => void {
     const used = new Gauge({ name: `${name}${unit}`, help: `${what}.`, registers });
     const limit = new Gauge({ name: `${name}_limit${unit}`, help: `${what}, at most.`, registers });
     return (share) => {

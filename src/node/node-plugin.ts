@@ -9,9 +9,12 @@ import { createLimiter } from '../process/limiter.ts';
 import { PROBE_TIMEOUT_MS, type Readiness } from '../process/readiness.ts';
 import { runService, type Service } from '../process/service.ts';
 import { adapt } from '../rpc/adapter.ts';
-import { IdentityService, NodeService } from '../rpc/generated/csi.ts';
+import { IdentityService, NodeService } from '../rpc/csi.ts';
 import { createLock } from '../rpc/lock.ts';
+import { PinnerService } from '../rpc/pinner.ts';
+import { RegistrationService } from '../rpc/registration.ts';
 import { listen, type RpcServer } from '../rpc/server.ts';
+import { prepare } from '../rpc/service.ts';
 import { version } from '../version.ts';
 import type { NodeConfig } from './config.ts';
 import { createNodeMetrics, type NodeMetrics } from './metrics.ts';
@@ -128,6 +131,7 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
     },
     'serving',
   );
+  prepare(IdentityService, NodeService, PinnerService, RegistrationService);
   const started = stack.move();
   return { httpAddress: http?.address, stop: () => started.disposeAsync() };
 }

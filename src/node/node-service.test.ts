@@ -5,7 +5,7 @@ import { limitPinner } from '../pinner/limited-pinner.ts';
 import type { Pinner } from '../pinner/pinner.ts';
 import { createLimiter } from '../process/limiter.ts';
 import type { Call } from '../rpc/adapter.ts';
-import { VolumeCapability_AccessMode_Mode as Mode, type NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
+import { VolumeCapability_AccessMode_Mode as Mode, type NodePublishVolumeRequest } from '../rpc/csi.ts';
 import { createLock } from '../rpc/lock.ts';
 import { createNodeMetrics } from './metrics.ts';
 import { createNodeService } from './node-service.ts';
@@ -23,7 +23,7 @@ const request = (pod: number): NodePublishVolumeRequest => ({
   stagingTargetPath: '',
   volumeCapability: {
     accessMode: { mode: Mode.SINGLE_NODE_WRITER },
-    accessType: { $case: 'mount', value: { fsType: '', mountFlags: [], volumeMountGroup: '' } },
+    mount: { fsType: '', mountFlags: [], volumeMountGroup: '' },
   },
   readonly: false,
   secrets: {},

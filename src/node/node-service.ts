@@ -5,9 +5,9 @@ import { onNode } from '../request/topology.ts';
 import type { Handlers } from '../rpc/adapter.ts';
 import {
   NodeServiceCapability_RPC_Type as Capability,
-  type NodeService,
+  type NodeDefinition,
   VolumeUsage_Unit as Unit,
-} from '../rpc/generated/csi.ts';
+} from '../rpc/csi.ts';
 import type { Lock } from '../rpc/lock.ts';
 import { quote } from '../text.ts';
 import { publish } from './publish.ts';
@@ -35,7 +35,7 @@ const CAPABILITIES = [
  * CSI's Node service: https://github.com/container-storage-interface/spec/blob/v1.13.0/spec.md#node-service-rpc
  * Decides what a volume holds, and leaves the making to the pinner: the node's mounts are the state.
  */
-export function createNodeService(parts: NodeServiceParts): Handlers<NodeService> {
+export function createNodeService(parts: NodeServiceParts): Handlers<NodeDefinition> {
   const { nodeId, pinner, published, calls, lock } = parts;
 
   // By target: the pods of a claim come and go at the same time.
@@ -86,7 +86,7 @@ export function createNodeService(parts: NodeServiceParts): Handlers<NodeService
     },
 
     nodeGetCapabilities: () => ({
-      capabilities: CAPABILITIES.map((type) => ({ type: { $case: 'rpc', value: { type } } })),
+      capabilities: CAPABILITIES.map((type) => ({ rpc: { type } })),
     }),
 
     nodeGetInfo: () => ({ nodeId, maxVolumesPerNode: 0, accessibleTopology: onNode(nodeId) }),

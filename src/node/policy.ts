@@ -1,7 +1,7 @@
 import type { Access, PodIdentity } from '../access/access.ts';
 import type { PodTokens } from '../access/pod-tokens.ts';
 import type { BpfMap, Catalog } from '../maps/catalog.ts';
-import type { Source } from '../rpc/generated/pinner.ts';
+import type { Source } from '../rpc/pinner.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
 import type { PodEvents } from './pod-events.ts';
 

@@ -41,7 +41,7 @@ export async function publishMaps(
   const volume = {
     volumeId,
     targetPath,
-    gid,
+    ...(gid !== undefined && { gid }),
     userNamespace,
     singleTarget,
     request: requestText(request),

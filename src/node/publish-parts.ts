@@ -1,6 +1,6 @@
 import type { CallError } from '../errors.ts';
 import type { Pinner } from '../pinner/pinner.ts';
-import type { FileChange } from '../rpc/generated/pinner.ts';
+import type { FileChange } from '../rpc/pinner.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { OpenPolicy } from './policy.ts';
 import type { BpfMaps, Published } from './published.ts';

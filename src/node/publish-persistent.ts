@@ -2,7 +2,7 @@ import type { PodTokens } from '../access/pod-tokens.ts';
 import { failedPrecondition, notFound, permissionDenied } from '../errors.ts';
 import { toCreatedMap } from '../maps/created-map.ts';
 import type { Call } from '../rpc/adapter.ts';
-import { Access as MapAccess, type VolumeMap } from '../rpc/generated/pinner.ts';
+import { Access as MapAccess, type VolumeMap } from '../rpc/pinner.ts';
 import { quote } from '../text.ts';
 import type { NewMap, VolumeSpec } from '../volumes/volume.ts';
 import type { PublishOutcome, PublishParts } from './publish-parts.ts';
@@ -25,7 +25,7 @@ export async function publishPersistent(
       volumeId,
       targetPath,
       maps,
-      gid,
+      ...(gid !== undefined && { gid }),
       userNamespace,
       singleTarget,
       renew: false,
@@ -33,7 +33,7 @@ export async function publishPersistent(
     };
     return { maps: new Map(), ...(await parts.pinner.publishVolume(volume, call)) };
   }
-  const workspace = { volumeId, targetPath, gid, readOnly, singleTarget };
+  const workspace = { volumeId, targetPath, ...(gid !== undefined && { gid }), readOnly, singleTarget };
   return { maps: new Map(), ...(await parts.pinner.publishWorkspace(workspace, call)) };
 }
 
@@ -43,7 +43,7 @@ export function toSharedMaps(volumeId: string, newMaps: readonly NewMap[], acces
     name,
     fileName: name,
     access,
-    source: { from: { $case: 'created', value: toCreatedMap(definition, name, volumeId) } },
+    source: { created: toCreatedMap(definition, name, volumeId) },
   }));
 }
 

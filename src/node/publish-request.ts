@@ -4,7 +4,7 @@ import { didYouMean } from '../maps/nearest.ts';
 import { parseHostUsers } from '../request/host-users.ts';
 import { type MapRequest, parseMapList } from '../request/map-list.ts';
 import { isReaderOnly, isSingleTarget, parseVolumeCapability } from '../request/volume-capability.ts';
-import type { NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
+import type { NodePublishVolumeRequest } from '../rpc/csi.ts';
 import { quote } from '../text.ts';
 import type { VolumeReference } from './volume-reference.ts';
 

@@ -5,8 +5,8 @@ import { CallError, Code, failedPrecondition, faultIn, notFound, unauthenticated
 import { parseBpfMap } from '../maps/cluster-bpf-map.ts';
 import type { Pinner } from '../pinner/pinner.ts';
 import type { Call } from '../rpc/adapter.ts';
-import { VolumeCapability_AccessMode_Mode as Mode, type NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
-import { PublishVolumeResponse_Outcome as Outcome, type VolumeMap } from '../rpc/generated/pinner.ts';
+import { VolumeCapability_AccessMode_Mode as Mode, type NodePublishVolumeRequest } from '../rpc/csi.ts';
+import { PublishVolumeResponse_Outcome as Outcome, type VolumeMap } from '../rpc/pinner.ts';
 import type { Volume, VolumeSpec } from '../volumes/volume.ts';
 import { createNodeMetrics } from './metrics.ts';
 import type { Policy, ResolveSource } from './policy.ts';
@@ -24,7 +24,7 @@ const request: NodePublishVolumeRequest = {
   stagingTargetPath: '',
   volumeCapability: {
     accessMode: { mode: Mode.SINGLE_NODE_WRITER },
-    accessType: { $case: 'mount', value: { fsType: '', mountFlags: [], volumeMountGroup: '' } },
+    mount: { fsType: '', mountFlags: [], volumeMountGroup: '' },
   },
   readonly: false,
   secrets: {},
@@ -124,7 +124,7 @@ function startNode(state: NodeState) {
 
 /** As the pinner was asked: "flows" with a source, "flows?" without. */
 const shown = (maps: readonly VolumeMap[] | undefined) =>
-  maps?.map(({ fileName, source }) => `${fileName}${source === undefined ? '?' : ''}`);
+  maps?.map(({ fileName, source }) => `${fileName}${source === null ? '?' : ''}`);
 
 const refusal = (code: Code, message: RegExp) => (error: unknown) => {
   assert(error instanceof CallError);
@@ -228,7 +228,7 @@ test('a fault of the driver is no refusal: it is told, and holds up nothing that
   const fault = new TypeError('undefined is not a function');
   const resolveSource: ResolveSource = ({ name }) => {
     if (name === 'limits') throw fault;
-    return { from: undefined };
+    return {};
   };
   const isFault = (code: Code) => (error: unknown) => {
     assert(refusal(code, /^unexpected: undefined is not a function$/)(error));

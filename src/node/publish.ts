@@ -1,6 +1,6 @@
 import { podTokens } from '../access/pod-tokens.ts';
 import type { Call } from '../rpc/adapter.ts';
-import type { NodePublishVolumeRequest } from '../rpc/generated/csi.ts';
+import type { NodePublishVolumeRequest } from '../rpc/csi.ts';
 import { publishMaps } from './publish-maps.ts';
 import type { PublishParts } from './publish-parts.ts';
 import { publishPersistent } from './publish-persistent.ts';

@@ -1,7 +1,7 @@
 import { unavailable } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { adapt, type Handlers } from '../rpc/adapter.ts';
-import { RegistrationService } from '../rpc/generated/registration.ts';
+import { type RegistrationDefinition, RegistrationService } from '../rpc/registration.ts';
 import { listen, type RpcServer } from '../rpc/server.ts';
 import type { NodeMetrics } from './metrics.ts';
 
@@ -47,7 +47,7 @@ export async function startRegistration(parts: RegistrationParts): Promise<Regis
     retry = setTimeout(() => server.renew().catch(() => undefined), backoffMs).unref();
     backoffMs = Math.min(2 * backoffMs, MAX_BACKOFF_MS);
   };
-  const handlers: Handlers<RegistrationService> = {
+  const handlers: Handlers<RegistrationDefinition> = {
     getInfo: () => ({ type: 'CSIPlugin', name: driverName, endpoint, supportedVersions: ['1.0.0'] }),
 
     notifyRegistrationStatus({ pluginRegistered, error }) {

@@ -3,7 +3,7 @@ import { failedPrecondition, unavailable } from '../errors.ts';
 import type { Claim } from '../kubernetes/claim.ts';
 import type { Bpfman } from '../maps/bpfman.ts';
 import type { BpfMap, BpfmanSource, WorkspaceSource } from '../maps/catalog.ts';
-import type { Source } from '../rpc/generated/pinner.ts';
+import type { Source } from '../rpc/pinner.ts';
 import { claimOf, type Volume } from '../volumes/volume.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
 import type { ResolveSource } from './policy.ts';
@@ -38,7 +38,7 @@ export function createSourceResolver(parts: SourceResolverParts): ResolveSource 
 
 async function bpfmanMap({ name }: BpfMap, source: BpfmanSource, { bpfman }: SourceResolverParts): Promise<Source> {
   if (bpfman === undefined) throw failedPrecondition(`map "${name}": source.bpfman is for clusters (--cluster)`);
-  return { from: { $case: 'loaded', value: await bpfman.resolve(source) } };
+  return { loaded: await bpfman.resolve(source) };
 }
 
 async function workspaceMap(
@@ -60,7 +60,7 @@ async function workspaceMap(
   if (spec.content.type !== 'workspace')
     throw unusable(`the volume of ${shown} has type ${spec.content.type}, not workspace`);
   if (spec.nodeName !== nodeId) throw absent(`the workspace of ${shown} is on node ${spec.nodeName}, not on ${nodeId}`);
-  return { from: { $case: 'workspace', value: { volumeId: id, path } } };
+  return { workspace: { volumeId: id, path } };
 }
 
 /**

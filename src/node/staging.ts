@@ -1,6 +1,6 @@
 import { invalidArgument } from '../errors.ts';
 import type { Handlers } from '../rpc/adapter.ts';
-import type { NodeService } from '../rpc/generated/csi.ts';
+import type { NodeDefinition } from '../rpc/csi.ts';
 
 /**
  * Staging, which is nothing: a volume is made where its pod sees it. It is offered because the kubelet makes a directory for each
@@ -8,10 +8,10 @@ import type { NodeService } from '../rpc/generated/csi.ts';
  * staged something in.
  * https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/volume/csi/csi_attacher.go (MountDevice, UnmountDevice)
  */
-export const staging: Pick<Handlers<NodeService>, 'nodeStageVolume' | 'nodeUnstageVolume'> = {
+export const staging: Pick<Handlers<NodeDefinition>, 'nodeStageVolume' | 'nodeUnstageVolume'> = {
   nodeStageVolume({ volumeId, stagingTargetPath, volumeCapability }) {
     requireStaging(volumeId, stagingTargetPath);
-    if (volumeCapability === undefined) throw invalidArgument('volume_capability', 'required');
+    if (volumeCapability === null) throw invalidArgument('volume_capability', 'required');
     return {};
   },
 

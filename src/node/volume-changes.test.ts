@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BpfMap } from '../maps/catalog.ts';
-import { type FileChange, FileChange_Kind as Kind } from '../rpc/generated/pinner.ts';
+import { type FileChange, FileChange_Kind as Kind } from '../rpc/pinner.ts';
 import type { BpfMaps } from './published.ts';
 import { toVolumeChanges } from './volume-changes.ts';
 
@@ -16,7 +16,7 @@ function bpfMaps(...maps: readonly string[]): BpfMaps {
   return new Map(
     maps.map((text) => {
       const [name = '', fileName = name, path = name] = text.split(/[=@]/);
-      const source: BpfMap['source'] = { kind: 'node', source: { from: { $case: 'pinned', value: { path } } } };
+      const source: BpfMap['source'] = { kind: 'node', source: { pinned: { path } } };
       return [name, { name, fileName, maxAccess: 'ReadWrite', source }];
     }),
   );

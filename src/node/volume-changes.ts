@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type FileChange, FileChange_Kind as Kind } from '../rpc/generated/pinner.ts';
+import { type FileChange, FileChange_Kind as Kind } from '../rpc/pinner.ts';
 import { quote } from '../text.ts';
 import type { EventReason } from './pod-events.ts';
 import type { PublishRequest } from './publish-request.ts';

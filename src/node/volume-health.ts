@@ -2,8 +2,8 @@ import { exceedsMaxAccess } from '../access/authorize.ts';
 import { CallError, Code, notFound } from '../errors.ts';
 import type { BpfMap } from '../maps/catalog.ts';
 import type { Call } from '../rpc/adapter.ts';
-import { VolumeHealthErrorType as Status, type VolumeHealth } from '../rpc/generated/csi.ts';
-import { type DescribeVolumeResponse, Access as MapAccess, type Source } from '../rpc/generated/pinner.ts';
+import { VolumeHealthErrorType as Status, type VolumeHealth } from '../rpc/csi.ts';
+import { type DescribeVolumeResponse, Access as MapAccess, type Source } from '../rpc/pinner.ts';
 import { quote, statusText } from '../text.ts';
 import type { PublishParts } from './publish-parts.ts';
 import { toSharedMaps } from './publish-persistent.ts';
@@ -117,7 +117,7 @@ async function inspectSource(
 }
 
 async function inspectFile(
-  { name, fileName, source }: { readonly name: string; readonly fileName: string; readonly source: Source | undefined },
+  { name, fileName, source }: { readonly name: string; readonly fileName: string; readonly source: Source | null },
   { files }: DescribeVolumeResponse,
   { pinner }: PublishParts,
   call: Call,

@@ -2,7 +2,7 @@ import type { PodIdentity } from '../access/access.ts';
 import { denial } from '../access/authorize.ts';
 import { CallError, Code, faultIn, invalidArgument, notFound } from '../errors.ts';
 import { didYouMean } from '../maps/nearest.ts';
-import { Access, type MapRefusal, type VolumeMap } from '../rpc/generated/pinner.ts';
+import { Access, type MapRefusal, type VolumeMap } from '../rpc/pinner.ts';
 import type { MapLook } from './map-look.ts';
 
 /** What a volume shall hold, as far as that can be told without its node's kernel. */
@@ -50,7 +50,8 @@ export function planVolume(looks: readonly MapLook[], pod: PodIdentity, names: (
     const { name, uid, fileName } = map;
     const access = verb === 'write' ? Access.READ_WRITE : Access.READ_ONLY;
     if (source instanceof CallError) unsourced.push({ map: name, reason: reasonOf(source), error: source });
-    files.push({ name, uid, fileName, access, source: source instanceof CallError ? undefined : source });
+    const found = source === undefined || source instanceof CallError ? null : source;
+    files.push({ name, ...(uid !== undefined && { uid }), fileName, access, source: found });
   }
   const claims = Map.groupBy(files, ({ fileName }) => fileName);
   const contested = [...claims.values()].flatMap(([first, ...others]) =>
@@ -62,7 +63,7 @@ export function planVolume(looks: readonly MapLook[], pod: PodIdentity, names: (
   const isContested = ({ fileName }: VolumeMap) => (claims.get(fileName)?.length ?? 0) > 1;
   // Of a file that several want, whichever has it keeps it, and none gets it.
   const planned =
-    contested.length === 0 ? files : files.map((file) => (isContested(file) ? { ...file, source: undefined } : file));
+    contested.length === 0 ? files : files.map((file) => (isContested(file) ? { ...file, source: null } : file));
   return { files: planned, refusals: [...absent, ...denials, ...contested, ...unsourced] };
 }
 

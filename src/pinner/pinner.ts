@@ -9,6 +9,7 @@ import {
   type GetVolumeStatsResponse,
   type ListKeptVolumesResponse,
   type ListVolumesResponse,
+  type PinnerDefinition,
   PinnerService,
   type PublishVolumeRequest,
   type PublishVolumeResponse,
@@ -16,8 +17,9 @@ import {
   type ReleaseMapRequest,
   type ReleaseVolumeRequest,
   type UnpublishVolumeRequest,
-} from '../rpc/generated/pinner.ts';
-import { type CallLimits, createUnaryClient } from './unary-client.ts';
+} from '../rpc/pinner.ts';
+import type { MethodName, Request, Response } from '../rpc/service.ts';
+import { type CallLimits, createUnaryClient, type Method } from './unary-client.ts';
 
 /**
  * The pinner, over one kept connection. Its own statuses come through unchanged as CallErrors; when it is away every call
@@ -39,28 +41,41 @@ export interface Pinner {
   close(): void;
 }
 
+/** Its methods, each with the messages that are its own. */
+type Methods = {
+  readonly [M in MethodName<PinnerDefinition>]: Method<Request<PinnerDefinition[M]>, Response<PinnerDefinition[M]>>;
+};
+
 /** `socket`: the pinner's unix socket, an absolute path. Nothing is dialled before the first call. */
 export function createPinner(socket: string): Pinner {
   const client = createUnaryClient('pinner', socket);
+  const call = async <M extends MethodName<PinnerDefinition>>(
+    method: M,
+    request: Request<PinnerDefinition[M]>,
+    limits: CallLimits,
+  ): Promise<Response<PinnerDefinition[M]>> => {
+    const definition: Methods = await PinnerService.definition();
+    return client.call(definition[method], request, limits);
+  };
   return {
-    publishVolume: (request, limits) => client.call(PinnerService.publishVolume, request, limits),
-    publishWorkspace: (request, limits) => client.call(PinnerService.publishWorkspace, request, limits),
+    publishVolume: (request, limits) => call('PublishVolume', request, limits),
+    publishWorkspace: (request, limits) => call('PublishWorkspace', request, limits),
     async unpublishVolume(request, limits) {
-      await client.call(PinnerService.unpublishVolume, request, limits);
+      await call('UnpublishVolume', request, limits);
     },
-    getVolumeStats: (request, limits) => client.call(PinnerService.getVolumeStats, request, limits),
-    describeVolume: (request, limits) => client.call(PinnerService.describeVolume, request, limits),
-    listVolumes: (limits) => client.call(PinnerService.listVolumes, {}, limits),
-    listKeptVolumes: (limits) => client.call(PinnerService.listKeptVolumes, {}, limits),
+    getVolumeStats: (request, limits) => call('GetVolumeStats', request, limits),
+    describeVolume: (request, limits) => call('DescribeVolume', request, limits),
+    listVolumes: (limits) => call('ListVolumes', {}, limits),
+    listKeptVolumes: (limits) => call('ListKeptVolumes', {}, limits),
     async releaseVolume(request, limits) {
-      await client.call(PinnerService.releaseVolume, request, limits);
+      await call('ReleaseVolume', request, limits);
     },
     async releaseMap(request, limits) {
-      await client.call(PinnerService.releaseMap, request, limits);
+      await call('ReleaseMap', request, limits);
     },
-    describeMap: (request, limits) => client.call(PinnerService.describeMap, request, limits),
-    getBudget: (limits) => client.call(PinnerService.getBudget, {}, limits),
-    getNode: (limits) => client.call(PinnerService.getNode, {}, limits),
+    describeMap: (request, limits) => call('DescribeMap', request, limits),
+    getBudget: (limits) => call('GetBudget', {}, limits),
+    getNode: (limits) => call('GetNode', {}, limits),
     close: client.close,
   };
 }

@@ -1,5 +1,5 @@
 import { resourceExhausted } from '../errors.ts';
-import type { Topology, TopologyRequirement } from '../rpc/generated/csi.ts';
+import type { Topology, TopologyRequirement } from '../rpc/csi.ts';
 
 /** The label by which Kubernetes knows where a volume is: its value is the node's name. */
 export const TOPOLOGY_KEY = 'topology.csi.bpffs.dev/node';
@@ -13,7 +13,7 @@ export function onNode(nodeName: string): Topology {
  * The node for a volume that lives in one node's memory: the first that is preferred, or else allowed. `fallback` is for a
  * caller without any requirement. Throws RESOURCE_EXHAUSTED, upon which the scheduler looks for another node.
  */
-export function chooseNode(requirement: TopologyRequirement | undefined, fallback: string | undefined): string {
+export function chooseNode(requirement: TopologyRequirement | null, fallback: string | undefined): string {
   const { preferred, requisite } = requirement ?? { preferred: [], requisite: [] };
   if (preferred.length + requisite.length === 0) {
     if (fallback !== undefined) return fallback;
@@ -29,7 +29,7 @@ export function chooseNode(requirement: TopologyRequirement | undefined, fallbac
 }
 
 /** Whether a volume on the node called `nodeName` is where it has to be. */
-export function allowsNode(requirement: TopologyRequirement | undefined, nodeName: string): boolean {
+export function allowsNode(requirement: TopologyRequirement | null, nodeName: string): boolean {
   const requisite = requirement?.requisite ?? [];
   return requisite.length === 0 || nodes(requisite).includes(nodeName);
 }

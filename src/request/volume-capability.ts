@@ -1,5 +1,5 @@
 import { invalidArgument } from '../errors.ts';
-import { VolumeCapability_AccessMode_Mode as Mode, type VolumeCapability } from '../rpc/generated/csi.ts';
+import { VolumeCapability_AccessMode_Mode as Mode, type VolumeCapability } from '../rpc/csi.ts';
 import { quote } from '../text.ts';
 
 /** A CSI access mode that is supported: https://github.com/container-storage-interface/spec/blob/v1.13.0/spec.md#createvolume */
@@ -32,13 +32,13 @@ const IN_CLAIMS: Readonly<Partial<Record<AccessMode, string>>> = {
  * `reach`: a volume of the catalog's maps is usable everywhere, because each node has its own maps of these names; any other
  * is in one node's memory. Throws INVALID_ARGUMENT naming the field of the claim or the pod that asks for more.
  */
-export function parseVolumeCapability(capability: VolumeCapability | undefined, reach: 'everywhere' | 'node'): Usage {
-  if (capability === undefined) throw invalidArgument('volume_capability', 'required');
-  const { accessType } = capability;
-  if (accessType?.$case === 'block') throw invalidArgument('volumeMode', 'Block is not supported; use Filesystem');
-  if (accessType === undefined) throw invalidArgument('volume_capability', 'an access type is required: mount');
-  const mode = parseMode(capability.accessMode?.mode ?? Mode.UNKNOWN, reach);
-  const { fsType, mountFlags, volumeMountGroup } = accessType.value;
+export function parseVolumeCapability(capability: VolumeCapability | null, reach: 'everywhere' | 'node'): Usage {
+  if (capability === null) throw invalidArgument('volume_capability', 'required');
+  const { block, mount, accessMode } = capability;
+  if (block) throw invalidArgument('volumeMode', 'Block is not supported; use Filesystem');
+  if (!mount) throw invalidArgument('volume_capability', 'an access type is required: mount');
+  const mode = parseMode(accessMode?.mode ?? Mode.UNKNOWN, reach);
+  const { fsType, mountFlags, volumeMountGroup } = mount;
   if (fsType !== '' && fsType !== 'bpf')
     throw invalidArgument('fsType', `${quote(fsType)} is not supported; leave it out, or write "bpf"`);
   if (mountFlags.length > 0)

@@ -1,6 +1,7 @@
 import type { MethodDefinition, ServerUnaryCall, sendUnaryData, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { CallError, Code, faultIn, resourceExhausted } from '../errors.ts';
 import type { Logger } from '../logger.ts';
+import { type InCode, inCode, type MethodName, type Request, type Response, type Service } from './service.ts';
 
 /** What a handler knows of its call beside the request. */
 export interface Call {
@@ -12,10 +13,8 @@ export interface Call {
   note(fields: Readonly<Record<string, unknown>>): void;
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: what a generated service definition looks like, whatever its messages
-type Methods = Readonly<Record<string, MethodDefinition<any, any>>>;
-type Request<M> = M extends { readonly requestDeserialize: (bytes: Buffer) => infer Req } ? Req : never;
-type Response<M> = M extends { readonly responseDeserialize: (bytes: Buffer) => infer Res } ? Res : never;
+/** A method whose messages are any. */
+type Method = MethodDefinition<unknown, unknown>;
 
 interface CallContext extends Call {
   /** All that was noted. */
@@ -25,8 +24,11 @@ interface CallContext extends Call {
 }
 
 /** The handlers of a service. What they throw becomes the call's status by CallError.from. */
-export type Handlers<S extends Methods> = {
-  readonly [M in keyof S]: (request: Request<S[M]>, call: Call) => Response<S[M]> | Promise<Response<S[M]>>;
+export type Handlers<D> = {
+  readonly [M in MethodName<D> as InCode<M>]: (
+    request: Request<D[M]>,
+    call: Call,
+  ) => Response<D[M]> | Promise<Response<D[M]>>;
 };
 
 /** What is counted of calls. */
@@ -40,7 +42,7 @@ export interface CallMetrics {
 
 /** A service and its handlers in the shape that grpc-js takes. */
 export interface AdaptedService {
-  readonly definition: Methods;
+  readonly definition: Readonly<Record<string, Method>>;
   readonly implementation: UntypedServiceImplementation;
 }
 
@@ -48,30 +50,39 @@ export interface AdaptedService {
  * The one place where grpc-js's callbacks meet promises. A call is decoded, handled, answered, counted and logged in one
  * line here, whatever becomes of it; bytes that are no message of the right type are INVALID_ARGUMENT.
  */
-export function adapt<S extends Methods>(
-  service: S,
-  handlers: Handlers<S>,
+export function adapt<D extends object>(
+  service: Service<D>,
+  handlers: Handlers<D>,
   log: Logger,
   metrics: CallMetrics,
 ): AdaptedService {
-  const definition: Record<string, Methods[string]> = {};
+  const definition: Record<string, Method> = {};
   const implementation: UntypedServiceImplementation = {};
-  for (const [key, method] of Object.entries(service)) {
-    // Bytes stay bytes but in `serve`, so that a message that is malformed, or cannot be sent, is logged and counted as well.
-    const asBytes = (bytes: Buffer) => bytes;
-    definition[key] = { ...method, requestDeserialize: asBytes, responseSerialize: asBytes };
-    const name = method.path.slice(method.path.lastIndexOf('/') + 1);
-    const handle = handlers[key] as (request: unknown, call: Call) => unknown;
-    implementation[key] = (call: ServerUnaryCall<Buffer, unknown>, reply: sendUnaryData<unknown>) => {
-      void serve(name, method, handle, call, reply, log, metrics);
+  for (const name of service.methods) {
+    const path = `/${service.name}/${name}`;
+    definition[name] = { path, requestStream: false, responseStream: false, ...AS_BYTES };
+    const codec = async () => (await service.definition())[name] as Method;
+    const handle = handlers[inCode(name) as keyof Handlers<D>] as (request: unknown, call: Call) => unknown;
+    implementation[name] = (call: ServerUnaryCall<Buffer, unknown>, reply: sendUnaryData<unknown>) => {
+      void serve(name, codec, handle, call, reply, log, metrics);
     };
   }
   return { definition, implementation };
 }
 
+const asIs = (bytes: unknown) => bytes as Buffer;
+
+/** Bytes stay bytes but in `serve`, so that a message that is malformed, or cannot be sent, is logged and counted as well. */
+const AS_BYTES = {
+  requestSerialize: asIs,
+  requestDeserialize: asIs,
+  responseSerialize: asIs,
+  responseDeserialize: asIs,
+};
+
 async function serve(
   name: string,
-  method: Methods[string],
+  codec: () => Promise<Method>,
   handle: (request: unknown, call: Call) => unknown,
   call: ServerUnaryCall<Buffer, unknown>,
   reply: sendUnaryData<unknown>,
@@ -84,6 +95,7 @@ async function serve(
   let failure: CallError | undefined;
   const current = context(call);
   try {
+    const method = await codec();
     request = decode(method, call.request);
     reply(null, encode(method, await handle(request, current)));
   } catch (error) {
@@ -114,7 +126,7 @@ async function serve(
 /** gRPC's own clients take no more, and say less. */
 const MAX_ANSWER_BYTES = 4 << 20;
 
-function encode(method: Methods[string], answer: unknown): Buffer {
+function encode(method: Method, answer: unknown): Buffer {
   const bytes = method.responseSerialize(answer);
   if (bytes.length <= MAX_ANSWER_BYTES) return bytes;
   throw resourceExhausted(`the answer has ${bytes.length} bytes, and at most ${MAX_ANSWER_BYTES} can be sent`);
@@ -124,7 +136,7 @@ function linesOf({ stack = '' }: Error): readonly string[] {
   return stack.split('\n').map((line) => line.trim());
 }
 
-function decode(method: Methods[string], bytes: Buffer): unknown {
+function decode(method: Method, bytes: Buffer): unknown {
   try {
     return method.requestDeserialize(bytes);
   } catch (error) {

@@ -76,7 +76,7 @@ test('maps come, change and go', async () => {
     name: 'flows',
     fileName: 'flows',
     maxAccess: 'ReadOnly',
-    source: { kind: 'node', source: { from: { $case: 'pinned', value: { path: '/sys/fs/bpf/flows' } } } },
+    source: { kind: 'node', source: { pinned: { path: '/sys/fs/bpf/flows' } } },
   });
   assert.equal(catalog.find('limits')?.fileName, 'l');
   assert.equal(catalog.find('limits')?.maxAccess, 'ReadWrite');

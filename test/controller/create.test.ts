@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { mapMemoryBytes } from '../../src/maps/map-memory.ts';
-import { type CreateVolumeRequest, VolumeCapability_AccessMode_Mode as Mode } from '../../src/rpc/generated/csi.ts';
+import { type CreateVolumeRequest, VolumeCapability_AccessMode_Mode as Mode } from '../../src/rpc/csi.ts';
 import { parseNewMaps } from '../../src/volumes/new-maps.ts';
 import {
   call,
@@ -41,7 +41,7 @@ describe('makes', () => {
     assert.deepEqual(rest, {
       capacityBytes: 1 << 20,
       volumeContext: { type: 'shared' },
-      contentSource: undefined,
+      contentSource: null,
       accessibleTopology: topology('node-2'),
     });
     const { metadata, ...object } = JSON.parse(readFileSync(join(harness.volumes, 'pvc-shared.json'), 'utf8'));
@@ -95,10 +95,10 @@ describe('makes', () => {
 describe('capacity', () => {
   const cases: readonly (readonly [what: string, change: Partial<CreateVolumeRequest>, bytes: number])[] = [
     ['as asked for', {}, 1 << 20],
-    ['what the maps take', { capacityRange: undefined }, NEEDED],
+    ['what the maps take', { capacityRange: null }, NEEDED],
     ['what the maps take, below a limit', { capacityRange: { requiredBytes: 0, limitBytes: 1 << 30 } }, NEEDED],
     ['the limit', { parameters: { type: 'workspace' }, capacityRange: { requiredBytes: 0, limitBytes: 5000 } }, 5000],
-    ['unknown', { parameters: { maps: 'flows' }, capacityRange: undefined }, 0],
+    ['unknown', { parameters: { maps: 'flows' }, capacityRange: null }, 0],
   ];
   for (const [index, [what, change, bytes]] of cases.entries()) {
     test(what, async () => {
@@ -119,13 +119,13 @@ describe('refuses', () => {
     ['no capability', { volumeCapabilities: [] }, 'INVALID_ARGUMENT', /^volume_capabilities: required$/],
     [
       'a block volume',
-      { volumeCapabilities: [{ ...capability(), accessType: { $case: 'block', value: {} } }] },
+      { volumeCapabilities: [{ accessMode: capability().accessMode, block: {} }] },
       'INVALID_ARGUMENT',
       /^volumeMode: Block is not supported; use Filesystem$/,
     ],
     [
       'a second capability that is none',
-      { volumeCapabilities: [capability(), { accessMode: undefined, accessType: undefined }] },
+      { volumeCapabilities: [capability(), { accessMode: null }] },
       'INVALID_ARGUMENT',
       /^volume_capability: an access type is required/,
     ],
@@ -135,7 +135,7 @@ describe('refuses', () => {
         volumeCapabilities: [
           {
             ...capability(),
-            accessType: { $case: 'mount', value: { fsType: 'ext4', mountFlags: [], volumeMountGroup: '' } },
+            mount: { fsType: 'ext4', mountFlags: [], volumeMountGroup: '' },
           },
         ],
       },
@@ -148,7 +148,7 @@ describe('refuses', () => {
         volumeCapabilities: [
           {
             ...capability(),
-            accessType: { $case: 'mount', value: { fsType: '', mountFlags: ['noexec'], volumeMountGroup: '' } },
+            mount: { fsType: '', mountFlags: ['noexec'], volumeMountGroup: '' },
           },
         ],
       },
@@ -167,12 +167,7 @@ describe('refuses', () => {
       'INVALID_ARGUMENT',
       /^accessModes: MULTI_NODE_SINGLE_WRITER is not supported/,
     ],
-    [
-      'a snapshot',
-      { volumeContentSource: { type: { $case: 'snapshot', value: { snapshotId: 's' } } } },
-      'INVALID_ARGUMENT',
-      /^dataSource: /,
-    ],
+    ['a snapshot', { volumeContentSource: { snapshot: { snapshotId: 's' } } }, 'INVALID_ARGUMENT', /^dataSource: /],
     [
       'mutable parameters',
       { mutableParameters: { size: 'large' } },
@@ -244,7 +239,7 @@ describe('refuses', () => {
     ],
     [
       'no topology',
-      { accessibilityRequirements: undefined },
+      { accessibilityRequirements: null },
       'RESOURCE_EXHAUSTED',
       /the StorageClass needs volumeBindingMode: WaitForFirstConsumer$/,
     ],
@@ -271,7 +266,7 @@ describe('refuses', () => {
 
 test('a node that the administrator named, for a caller without topology', async () => {
   await using harness = await startHarness(['--default-node', 'only-one']);
-  const volume = await makeVolume(harness, 'pvc', { accessibilityRequirements: undefined });
+  const volume = await makeVolume(harness, 'pvc', { accessibilityRequirements: null });
   assert.deepEqual(volume.accessibleTopology, topology('only-one'));
 });
 
@@ -289,7 +284,7 @@ describe('the same name again', () => {
     'the same maps, written otherwise': {
       parameters: shared('# as before\n- name: events\n  type: ringbuf\n  maxEntries: 4096\n  flags: []\n'),
     },
-    'no capacity': { capacityRange: undefined },
+    'no capacity': { capacityRange: null },
     'a capacity that it has': { capacityRange: { requiredBytes: 1 << 19, limitBytes: 1 << 20 } },
     'one mode of two': { volumeCapabilities: [capability(Mode.SINGLE_NODE_WRITER)] },
     'more nodes': {

@@ -8,7 +8,7 @@ import { parseCreateRequest } from '../../src/controller/create-request.ts';
 import { parseCatalog } from '../../src/maps/catalog-file.ts';
 import { parsePublishRequest } from '../../src/node/publish-request.ts';
 import { type MapRequest, parseMapList } from '../../src/request/map-list.ts';
-import { VolumeCapability_AccessMode_Mode as Mode } from '../../src/rpc/generated/csi.ts';
+import { VolumeCapability_AccessMode_Mode as Mode } from '../../src/rpc/csi.ts';
 import { publishRequest } from '../node-plugin/harness.ts';
 import { capability, createRequest } from './harness.ts';
 

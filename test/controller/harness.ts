@@ -4,13 +4,12 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Client, status as Code, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { ControllerClient, IdentityClient } from '../../src/rpc/client.ts';
 import {
-  ControllerClient,
   type CreateVolumeRequest,
-  IdentityClient,
   VolumeCapability_AccessMode_Mode as Mode,
   type VolumeCapability,
-} from '../../src/rpc/generated/csi.ts';
+} from '../../src/rpc/csi.ts';
 
 const main = join(import.meta.dirname, '../../src/main.ts');
 
@@ -118,7 +117,7 @@ export function topology(...nodes: readonly string[]) {
 export function capability(mode: Mode = Mode.SINGLE_NODE_MULTI_WRITER): VolumeCapability {
   return {
     accessMode: { mode },
-    accessType: { $case: 'mount', value: { fsType: '', mountFlags: [], volumeMountGroup: '' } },
+    mount: { fsType: '', mountFlags: [], volumeMountGroup: '' },
   };
 }
 
@@ -141,7 +140,7 @@ export function createRequest(name: string, change: Partial<CreateVolumeRequest>
     volumeCapabilities: [capability()],
     parameters: shared(NEW_MAPS),
     secrets: {},
-    volumeContentSource: undefined,
+    volumeContentSource: null,
     accessibilityRequirements: { requisite: topology('node-1'), preferred: topology('node-1') },
     mutableParameters: {},
     ...change,
@@ -183,6 +182,6 @@ export function call<Req, Res>(client: Client, method: Method<Req, Res>, request
 /** Makes a volume that has to come about. */
 export async function makeVolume({ controller }: Harness, name: string, change: Partial<CreateVolumeRequest> = {}) {
   const { code, message, response } = await call(controller, controller.createVolume, createRequest(name, change));
-  if (response?.volume === undefined) throw new Error(`CreateVolume: ${code}: ${message}`);
+  if (!response?.volume) throw new Error(`CreateVolume: ${code}: ${message}`);
   return response.volume;
 }

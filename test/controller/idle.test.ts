@@ -10,11 +10,12 @@ import { mock, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { startController } from '../../src/controller/controller.ts';
 import { createLogger } from '../../src/logger.ts';
-import { GetPluginInfoResponse, IdentityService } from '../../src/rpc/generated/csi.ts';
+import { IdentityService } from '../../src/rpc/csi.ts';
 
 const DAY_MS = 24 * 3600_000;
 
 test('a connection that is idle for a day is the same afterwards', async () => {
+  const { GetPluginInfo } = await IdentityService.definition();
   await using stack = new AsyncDisposableStack();
   const directory = mkdtempSync(join(tmpdir(), 'bpffs-controller-'));
   stack.defer(() => rmSync(directory, { recursive: true }));
@@ -57,13 +58,13 @@ test('a connection that is idle for a day is the same afterwards', async () => {
     assert.equal(lost, undefined);
     const stream = session.request({
       ':method': 'POST',
-      ':path': IdentityService.getPluginInfo.path,
+      ':path': GetPluginInfo.path,
       'content-type': 'application/grpc',
       te: 'trailers',
     });
     // An empty message: not compressed, no bytes.
     stream.end(Buffer.alloc(5));
     const answer = await buffer(stream);
-    assert.equal(GetPluginInfoResponse.decode(answer.subarray(5)).name, 'csi.bpffs.dev');
+    assert.equal(GetPluginInfo.responseDeserialize(answer.subarray(5)).name, 'csi.bpffs.dev');
   }
 });

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { PluginCapability_Service_Type as Capability } from '../../src/rpc/generated/csi.ts';
+import { PluginCapability_Service_Type as Capability } from '../../src/rpc/csi.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { call, createRequest, makeVolume, startHarness } from './harness.ts';
 
@@ -60,10 +60,10 @@ test('says who it is, that it is ready, and what it does, in one line a call', a
   assert.equal((await call(identity, identity.getPluginInfo, {})).response?.name, 'csi.bpffs.dev');
   const { response } = await call(identity, identity.getPluginCapabilities, {});
   assert.deepEqual(
-    response?.capabilities.map(({ type }) => type?.value.type),
+    response?.capabilities.map(({ service }) => service?.type),
     [Capability.CONTROLLER_SERVICE, Capability.VOLUME_ACCESSIBILITY_CONSTRAINTS],
   );
-  assert.deepEqual((await call(identity, identity.probe, {})).response, { ready: true });
+  assert.deepEqual((await call(identity, identity.probe, {})).response, { ready: { value: true } });
   // Its line may come after its answer.
   await eventually('the probe is logged', 10, async () => log.some(({ method }) => method === 'Probe'));
   const before = log.length;
@@ -135,7 +135,7 @@ test('without its directory it is not ready, and says of no volume that it is go
     assert.equal(code, 'UNAVAILABLE', message);
     assert.match(message, /^cannot read the volumes: ENOENT/);
   }
-  assert.deepEqual((await call(identity, identity.probe, {})).response, { ready: false });
+  assert.deepEqual((await call(identity, identity.probe, {})).response, { ready: { value: false } });
   assert.equal((await fetch(`${harness.http()}/readyz`)).status, 503);
   assert.equal((await fetch(`${harness.http()}/healthz`)).status, 200);
   assert.match(await (await fetch(`${harness.http()}/metrics`)).text(), /^bpffs_volume_store_up 0$/m);
@@ -144,7 +144,7 @@ test('without its directory it is not ready, and says of no volume that it is go
     (await call(controller, controller.createVolume, createRequest('pvc'))).response?.volume?.volumeId,
     volumeId,
   );
-  assert.deepEqual((await call(identity, identity.probe, {})).response, { ready: true });
+  assert.deepEqual((await call(identity, identity.probe, {})).response, { ready: { value: true } });
 });
 
 for (const signal of ['SIGTERM', 'SIGKILL'] as const) {

@@ -6,7 +6,7 @@ import {
   ControllerServiceCapability_RPC_Type as Capability,
   VolumeCapability_AccessMode_Mode as Mode,
   type ValidateVolumeCapabilitiesRequest,
-} from '../../src/rpc/generated/csi.ts';
+} from '../../src/rpc/csi.ts';
 import { call, capability, type Harness, makeVolume, NEW_MAPS, shared, startHarness } from './harness.ts';
 
 let harness: Harness;
@@ -23,7 +23,7 @@ const list = (maxEntries = 0, startingToken = '') =>
 test('ControllerGetCapabilities', async () => {
   const { response } = await call(harness.controller, harness.controller.controllerGetCapabilities, {});
   assert.deepEqual(
-    response?.capabilities.map(({ type }) => type?.value.type),
+    response?.capabilities.map(({ rpc }) => rpc?.type),
     [Capability.CREATE_DELETE_VOLUME, Capability.LIST_VOLUMES, Capability.SINGLE_NODE_MULTI_WRITER],
   );
 });
@@ -109,7 +109,7 @@ describe('ValidateVolumeCapabilities', () => {
   for (const [what, [change, message]] of Object.entries(denials)) {
     test(`does not confirm ${what}, and says why`, async () => {
       const { response } = await validate({ ...good, ...change });
-      assert.equal(response?.confirmed, undefined);
+      assert.equal(response?.confirmed, null);
       assert.match(response?.message ?? '', message);
     });
   }
@@ -158,7 +158,7 @@ describe('ListVolumes', () => {
     assert.deepEqual(ids.map((id) => id.slice(0, -9)).toSorted(), names);
     const { response } = await list(1);
     const [name = ''] = [response?.entries[0]?.volume?.volumeId.slice(0, -9)];
-    assert.deepEqual(response?.entries, [{ volume: await makeVolume(harness, name), status: undefined }]);
+    assert.deepEqual(response?.entries, [{ volume: await makeVolume(harness, name), status: null }]);
   });
 
   for (const size of [1, 2, 4, 5, 6]) {

@@ -16,7 +16,7 @@ import { createNodeMetrics } from '../../src/node/metrics.ts';
 import { publish } from '../../src/node/publish.ts';
 import { createPublished } from '../../src/node/published.ts';
 import type { Pinner } from '../../src/pinner/pinner.ts';
-import { PublishVolumeResponse_Outcome as Outcome } from '../../src/rpc/generated/pinner.ts';
+import { PublishVolumeResponse_Outcome as Outcome } from '../../src/rpc/pinner.ts';
 import type { VolumeSpec } from '../../src/volumes/volume.ts';
 import { createVolumeObjects, setBinding } from '../../src/volumes/volume-objects.ts';
 import { type ApiServer, end, startApiServer } from '../apiserver/api-server.ts';

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import type { PodIdentity } from '../../src/access/access.ts';
 import { call, createCsiClient } from '../../src/cli/csi-client.ts';
 import { volumeData, volumeDataOf } from '../../src/cli/kubelet.ts';
-import { NodeClient } from '../../src/rpc/generated/csi.ts';
+import { NodeClient } from '../../src/rpc/client.ts';
 import { publishRequest } from '../node-plugin/harness.ts';
 import { targets } from './node-state.ts';
 import { cluster } from './running.ts';

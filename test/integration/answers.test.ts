@@ -7,7 +7,7 @@ import { execa } from 'execa';
 import type { Pod } from '../../src/cli/kubelet.ts';
 import { end } from '../../src/cli/local-node.ts';
 import { CallError, Code } from '../../src/errors.ts';
-import type { NodePublishVolumeRequest } from '../../src/rpc/generated/csi.ts';
+import type { NodePublishVolumeRequest } from '../../src/rpc/csi.ts';
 import { mapProgram, pod, withNode } from './node.ts';
 
 interface Answer {
@@ -67,14 +67,14 @@ const ANSWERS: readonly Answer[] = [
   {
     what: 'no capability',
     pod: pod('flows'),
-    change: (request) => Object.assign(request, { volumeCapability: undefined }),
+    change: (request) => Object.assign(request, { volumeCapability: null }),
     code: Code.INVALID_ARGUMENT,
     message: /^volume_capability: /,
   },
   {
     what: 'a block volume',
     pod: pod('flows'),
-    change: capability({ accessType: { $case: 'block', value: {} } }),
+    change: capability({ mount: null, block: {} }),
     code: Code.INVALID_ARGUMENT,
     message: /^volumeMode: Block/,
   },

@@ -12,7 +12,7 @@ import type { MapDefinition } from '../../src/maps/map-definition.ts';
 import { mapMemoryBytes } from '../../src/maps/map-memory.ts';
 import { MAP_TYPE_RULES, type MapFlag, type MapType } from '../../src/maps/map-type-rules.ts';
 import { createPinner } from '../../src/pinner/pinner.ts';
-import { Access } from '../../src/rpc/generated/pinner.ts';
+import { Access } from '../../src/rpc/pinner.ts';
 
 // The pinner has the same rule of its own. One that may make nothing says of each definition what it would take.
 
@@ -65,13 +65,12 @@ test('the pinner estimates memory as the node plugin does', async () => {
     assert.ok(definitions.length > 1000);
     // As far as a number in TypeScript is exact.
     for (const definition of definitions.filter((one) => Number.isSafeInteger(mapMemoryBytes(one, cpus)))) {
-      const source = { from: { $case: 'created', value: toCreatedMap(definition, 'map', '') } } as const;
+      const source = { created: toCreatedMap(definition, 'map', '') } as const;
       const map = { name: 'map', fileName: 'map', access: Access.READ_ONLY, source };
       const request = {
         volumeId: 'volume',
         targetPath: join(volume, 'mount'),
         maps: [map],
-        gid: undefined,
         request: '',
       };
       const refused = pinner.publishVolume(

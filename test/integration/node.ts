@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import type { Pod } from '../../src/cli/kubelet.ts';
 import { type LocalNode, NODE_NAME, startLocalNode } from '../../src/cli/local-node.ts';
-import type { Volume } from '../../src/rpc/generated/csi.ts';
+import type { Volume } from '../../src/rpc/csi.ts';
 
 const root = process.cwd();
 

@@ -8,7 +8,7 @@ import { Code } from '../../src/errors.ts';
 import {
   VolumeCapability_AccessMode_Mode as Mode,
   VolumeHealthErrorType as Status,
-} from '../../src/rpc/generated/csi.ts';
+} from '../../src/rpc/csi.ts';
 import { asPod, claim, claimant, mapProgram, pod, withNode } from './node.ts';
 
 const SHARED = { type: 'shared', newMaps: '- { name: counts, type: hash, keySize: 4, valueSize: 8, maxEntries: 64 }' };

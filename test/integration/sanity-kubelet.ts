@@ -10,7 +10,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { volumeData, volumeDataOf } from '../../src/cli/kubelet.ts';
-import { IdentityService, NodeService } from '../../src/rpc/generated/csi.ts';
+import { IdentityService, NodeService } from '../../src/rpc/csi.ts';
 
 /** A request of csi-sanity, as far as it names a place. */
 interface Placed {
@@ -38,7 +38,7 @@ export async function serveAsKubelet(socket: string, csiSocket: string, kubeletD
       const path = request[field];
       if (path) request[field] = placed(path);
     }
-    if (name === 'nodePublishVolume' && request.targetPath !== asked) {
+    if (name === 'NodePublishVolume' && request.targetPath !== asked) {
       mkdirSync(dirname(request.targetPath ?? ''), { recursive: true });
       writeFileSync(volumeData(request.targetPath ?? ''), volumeDataOf(request.volumeId, true));
     }
@@ -50,7 +50,7 @@ export async function serveAsKubelet(socket: string, csiSocket: string, kubeletD
     if (existsSync(target)) symlinkSync(target, asked);
   }
 
-  for (const service of [IdentityService, NodeService]) {
+  for (const service of [await IdentityService.definition(), await NodeService.definition()]) {
     const implementation: UntypedServiceImplementation = {};
     for (const [name, method] of Object.entries(service)) {
       implementation[name] = (call: ServerUnaryCall<Placed, unknown>, reply: sendUnaryData<unknown>) => {

@@ -4,12 +4,12 @@ import {
   type FileChange,
   type MapDescription,
   PublishVolumeResponse_Outcome as Outcome,
-  type PinnerServer,
+  type PinnerHandlers,
   PinnerService,
   type PublishVolumeRequest,
   type PublishWorkspaceRequest,
   type Source,
-} from '../../src/rpc/generated/pinner.ts';
+} from '../../src/rpc/pinner.ts';
 import { changesBetween, type FindMap, publishFiles, type VolumeFiles } from './volume-files.ts';
 
 /** A pinner as pinner.proto describes it, but for the kernel: volumes are entries of a map. Real gRPC, on a real socket. */
@@ -93,8 +93,8 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
       }
     };
 
-  const implementation: PinnerServer = {
-    publishVolume: handle('PublishVolume', async (request) => {
+  const implementation: PinnerHandlers = {
+    PublishVolume: handle('PublishVolume', async (request) => {
       await pinner.hold;
       const { targetPath, renew } = request;
       const [before, there] = [volumes.get(targetPath), files.get(targetPath)];
@@ -109,8 +109,7 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
       }
       const { files: now, refusals } = publishFiles(there, request, findMap);
       for (const { source } of request.maps) {
-        if (source?.from?.$case === 'created' && source.from.value.volumeId !== '')
-          kept.add(source.from.value.volumeId);
+        if (source?.created?.volumeId) kept.add(source.created.volumeId);
       }
       volumes.set(targetPath, request);
       files.set(targetPath, now);
@@ -118,12 +117,12 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
       const changes = renew ? changesBetween(there, now) : [];
       return { outcome: changes.length > 0 ? Outcome.REPLACED : Outcome.UNCHANGED, changes, refusals };
     }),
-    publishWorkspace: handle('PublishWorkspace', (request) => {
+    PublishWorkspace: handle('PublishWorkspace', (request) => {
       workspaces.set(request.targetPath, request);
       kept.add(request.volumeId);
       return { outcome: Outcome.CREATED, changes: pinner.workspaceChanges, refusals: [] };
     }),
-    unpublishVolume: handle('UnpublishVolume', ({ volumeId, targetPath }) => {
+    UnpublishVolume: handle('UnpublishVolume', ({ volumeId, targetPath }) => {
       const there = volumes.get(targetPath);
       if (there !== undefined && there.volumeId !== volumeId) {
         throw {
@@ -136,12 +135,12 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
       workspaces.delete(targetPath);
       return {};
     }),
-    getVolumeStats: handle('GetVolumeStats', ({ targetPath }) => {
+    GetVolumeStats: handle('GetVolumeStats', ({ targetPath }) => {
       const there = files.get(targetPath);
       if (there === undefined) throw { code: Code.NOT_FOUND, details: `no volume at ${targetPath}` };
       return { maps: there.size, memoryBytes: there.size * MAP_BYTES };
     }),
-    describeVolume: handle('DescribeVolume', ({ volumeId, targetPath }) => {
+    DescribeVolume: handle('DescribeVolume', ({ volumeId, targetPath }) => {
       const there = volumes.get(targetPath);
       if (there?.volumeId !== volumeId) throw { code: Code.NOT_FOUND, details: `no volume at ${targetPath}` };
       const shown = [...(files.get(targetPath) ?? [])].map(([path, { mapId, access }]) => ({
@@ -156,31 +155,31 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
         leftOut: 0,
       };
     }),
-    listKeptVolumes: handle('ListKeptVolumes', () => ({ volumeIds: [...kept] })),
-    releaseVolume: handle('ReleaseVolume', ({ volumeId }) => {
+    ListKeptVolumes: handle('ListKeptVolumes', () => ({ volumeIds: [...kept] })),
+    ReleaseVolume: handle('ReleaseVolume', ({ volumeId }) => {
       kept.delete(volumeId);
       return {};
     }),
-    releaseMap: handle('ReleaseMap', () => ({})),
-    listVolumes: handle('ListVolumes', () => ({
+    ReleaseMap: handle('ReleaseMap', () => ({})),
+    ListVolumes: handle('ListVolumes', () => ({
       volumes: [...volumes.values(), ...workspaces.values()].map(({ volumeId, targetPath }) => ({
         volumeId,
         targetPath,
       })),
     })),
-    describeMap: handle('DescribeMap', ({ source }) => {
-      const id = source && findMap(source);
+    DescribeMap: handle('DescribeMap', ({ source }) => {
+      const id = source === null ? undefined : findMap(source);
       if (id === undefined) throw { code: Code.UNAVAILABLE, details: 'nothing is pinned there yet' };
       return { map: description(id) };
     }),
-    getBudget: handle('GetBudget', () => ({
+    GetBudget: handle('GetBudget', () => ({
       createdMaps: { used: 1, limit: 1024 },
       createdMemoryBytes: { used: MAP_BYTES, limit: 2 ** 30 },
       workspaces: { used: workspaces.size, limit: 256 },
     })),
-    getNode: handle('GetNode', () => ({ kernelRelease: '6.12.0', version: '0.1.0', features: [], droppedLogLines: 3 })),
+    GetNode: handle('GetNode', () => ({ kernelRelease: '6.12.0', version: '0.1.0', features: [], droppedLogLines: 3 })),
   };
-  server.addService(PinnerService, implementation);
+  server.addService(await PinnerService.definition(), implementation);
   await new Promise<void>((resolve, reject) => {
     server.bindAsync(`unix://${socket}`, ServerCredentials.createInsecure(), (error) =>
       error ? reject(error) : resolve(),
@@ -196,8 +195,7 @@ function description(id: number): MapDescription {
 
 /** The last element of a pin's path, or the name of a created map. */
 function sourceName(source: Source | undefined): string {
-  if (source?.from?.$case === 'pinned') return source.from.value.path.split('/').at(-1) ?? '';
-  return source?.from?.$case === 'created' ? source.from.value.name : '';
+  return source?.pinned?.path.split('/').at(-1) ?? source?.created?.name ?? '';
 }
 
 /** What never changes while a volume is there. */

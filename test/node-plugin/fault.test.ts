@@ -8,18 +8,19 @@ import { CallError, unavailable } from '../../src/errors.ts';
 import { createLogger } from '../../src/logger.ts';
 import { createNodeMetrics } from '../../src/node/metrics.ts';
 import { adapt, type Handlers } from '../../src/rpc/adapter.ts';
-import { NodeClient, NodeService } from '../../src/rpc/generated/csi.ts';
+import { NodeClient } from '../../src/rpc/client.ts';
+import { type NodeDefinition, NodeService } from '../../src/rpc/csi.ts';
 import { listen } from '../../src/rpc/server.ts';
 import { call, type LogLine, publishRequest } from './harness.ts';
 
 /** A node service that answers so, its client and its log. */
-async function serve(t: TestContext, handlers: Partial<Handlers<NodeService>>) {
+async function serve(t: TestContext, handlers: Partial<Handlers<NodeDefinition>>) {
   const directory = mkdtempSync(join(tmpdir(), 'bpffs-'));
   const log: LogLine[] = [];
   const metrics = createNodeMetrics();
   const socket = join(directory, 'csi.sock');
   const logger = createLogger('info', { write: (line) => void log.push(JSON.parse(line)) });
-  const services = [adapt(NodeService, handlers as Handlers<NodeService>, logger, metrics)];
+  const services = [adapt(NodeService, handlers as Handlers<NodeDefinition>, logger, metrics)];
   const server = await listen(socket, services, { log: logger });
   const node = new NodeClient(`unix://${socket}`, credentials.createInsecure());
   t.after(async () => {
@@ -65,7 +66,7 @@ test('a fault of the driver is logged as an error with its stack, and counted, a
 
 test('an answer that cannot be sent is an error, in the log as for the caller', async (t) => {
   const { node, log } = await serve(t, {
-    nodeGetInfo: () => ({ nodeId: 'x'.repeat(5 << 20), maxVolumesPerNode: 0, accessibleTopology: undefined }),
+    nodeGetInfo: () => ({ nodeId: 'x'.repeat(5 << 20), maxVolumesPerNode: 0, accessibleTopology: null }),
     nodeGetVolumeStats: () => ({ usage: [null as never] }),
   });
   assert.equal((await call(node, node.nodeGetVolumeStats, stats)).code, 'INTERNAL');

@@ -13,12 +13,8 @@ import {
 import { createLogger } from '../../src/logger.ts';
 import type { FilePolicyConfig, NodeConfig } from '../../src/node/config.ts';
 import { startNodePlugin } from '../../src/node/node-plugin.ts';
-import {
-  IdentityClient,
-  VolumeCapability_AccessMode_Mode as Mode,
-  NodeClient,
-  type NodePublishVolumeRequest,
-} from '../../src/rpc/generated/csi.ts';
+import { IdentityClient, NodeClient } from '../../src/rpc/client.ts';
+import { VolumeCapability_AccessMode_Mode as Mode, type NodePublishVolumeRequest } from '../../src/rpc/csi.ts';
 import { type FakePinner, startFakePinner } from './fake-pinner.ts';
 
 export const CATALOG = `
@@ -151,7 +147,7 @@ export function publishRequest(
     stagingTargetPath: '',
     targetPath: '/var/lib/kubelet/pods/1/volumes/kubernetes.io~csi/maps/mount',
     volumeCapability: {
-      accessType: { $case: 'mount', value: { fsType: '', mountFlags: [], volumeMountGroup: '' } },
+      mount: { fsType: '', mountFlags: [], volumeMountGroup: '' },
       accessMode: { mode: Mode.SINGLE_NODE_WRITER },
     },
     readonly: false,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { VolumeHealthErrorType as Status } from '../../src/rpc/generated/csi.ts';
+import { VolumeHealthErrorType as Status } from '../../src/rpc/csi.ts';
 import { CATALOG, call, GRANTS, type Harness, publishRequest, startHarness, until } from './harness.ts';
 
 let harness: Harness;

@@ -4,7 +4,7 @@ import {
   NodeServiceCapability_RPC_Type as Capability,
   PluginCapability_Service_Type as Service,
   VolumeUsage_Unit as Unit,
-} from '../../src/rpc/generated/csi.ts';
+} from '../../src/rpc/csi.ts';
 import { version } from '../../src/version.ts';
 import { MAP_BYTES } from './fake-pinner.ts';
 import { call, type Harness, publishRequest, startHarness } from './harness.ts';
@@ -113,12 +113,12 @@ test('says who and what it is', async () => {
   assert.deepEqual(info.response, { name: 'csi.bpffs.dev', vendorVersion: version, manifest: {} });
   const plugin = await call(identity, identity.getPluginCapabilities, {});
   assert.deepEqual(
-    plugin.response?.capabilities.map(({ type }) => type?.value.type),
+    plugin.response?.capabilities.map(({ service }) => service?.type),
     [Service.CONTROLLER_SERVICE, Service.VOLUME_ACCESSIBILITY_CONSTRAINTS],
   );
   const able = await call(node, node.nodeGetCapabilities, {});
   assert.deepEqual(
-    able.response?.capabilities.map(({ type }) => type?.value.type),
+    able.response?.capabilities.map(({ rpc }) => rpc?.type),
     [
       Capability.STAGE_UNSTAGE_VOLUME,
       Capability.VOLUME_MOUNT_GROUP,
@@ -150,7 +150,7 @@ test('staging is offered, and is nothing', async () => {
   for (const [outcome, message] of [
     [await call(node, node.nodeStageVolume, { ...stage, volumeId: '' }), 'volume_id: required'],
     [await call(node, node.nodeStageVolume, { ...stage, stagingTargetPath: '' }), 'staging_target_path: required'],
-    [await call(node, node.nodeStageVolume, { ...stage, volumeCapability: undefined }), 'volume_capability: required'],
+    [await call(node, node.nodeStageVolume, { ...stage, volumeCapability: null }), 'volume_capability: required'],
     [await call(node, node.nodeUnstageVolume, { volumeId: '', stagingTargetPath }), 'volume_id: required'],
     [await call(node, node.nodeUnstageVolume, { volumeId, stagingTargetPath: '' }), 'staging_target_path: required'],
   ] as const) {

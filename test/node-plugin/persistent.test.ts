@@ -3,11 +3,8 @@ import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import {
-  VolumeCapability_AccessMode_Mode as Mode,
-  type NodePublishVolumeRequest,
-} from '../../src/rpc/generated/csi.ts';
-import { Access } from '../../src/rpc/generated/pinner.ts';
+import { VolumeCapability_AccessMode_Mode as Mode, type NodePublishVolumeRequest } from '../../src/rpc/csi.ts';
+import { Access } from '../../src/rpc/pinner.ts';
 import type { Volume, VolumeContent, VolumeSpec } from '../../src/volumes/volume.ts';
 import { openVolumeDirectory } from '../../src/volumes/volume-directory.ts';
 import type { VolumeStore } from '../../src/volumes/volume-store.ts';
@@ -79,9 +76,8 @@ describe('a shared volume', () => {
         ['counts', Access.READ_WRITE],
       ],
     );
-    assert.deepEqual(made?.maps[1]?.source?.from, {
-      $case: 'created',
-      value: {
+    assert.deepEqual(made?.maps[1]?.source, {
+      created: {
         name: 'counts',
         type: 'array',
         keySize: 4,
@@ -89,7 +85,7 @@ describe('a shared volume', () => {
         maxEntries: 16,
         flags: [],
         volumeId: volume.id,
-        inner: undefined,
+        inner: null,
       },
     });
     assert.equal(made?.userNamespace, true);
@@ -112,8 +108,8 @@ describe('a workspace', () => {
   test('is writable, and the pod has its group', async () => {
     const volume = await makeVolume({ type: 'workspace' });
     const request = claimRequest(volume, ({ volumeCapability }) => {
-      assert(volumeCapability?.accessType?.$case === 'mount');
-      volumeCapability.accessType.value.volumeMountGroup = '2000';
+      assert(volumeCapability?.mount);
+      volumeCapability.mount.volumeMountGroup = '2000';
     });
     assert.equal((await publish(request)).code, 'OK');
     const { targetPath } = request;
@@ -342,9 +338,8 @@ describe('a BpfMap with source workspace', () => {
     const request = inline();
     const isOf = async (id: string) => {
       assert.equal((await publish(request)).code, 'OK');
-      assert.deepEqual(harness.pinner.volumes.get(request.targetPath)?.maps[0]?.source?.from, {
-        $case: 'workspace',
-        value: { volumeId: id, path: 'maps/agent' },
+      assert.deepEqual(harness.pinner.volumes.get(request.targetPath)?.maps[0]?.source, {
+        workspace: { volumeId: id, path: 'maps/agent' },
       });
     };
     await isOf(used.id);

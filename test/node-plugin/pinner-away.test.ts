@@ -4,7 +4,8 @@ import { status as Code } from '@grpc/grpc-js';
 import { startFakePinner } from './fake-pinner.ts';
 import { call, type Harness, publishRequest, startHarness, until } from './harness.ts';
 
-const ready = async ({ identity }: Harness) => (await call(identity, identity.probe, {})).response?.ready === true;
+const ready = async ({ identity }: Harness) =>
+  (await call(identity, identity.probe, {})).response?.ready?.value === true;
 
 test('without a pinner: publish is UNAVAILABLE and says why, Probe and /readyz say no, /healthz says yes', async () => {
   await using harness = await startHarness({}, false);

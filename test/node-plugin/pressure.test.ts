@@ -48,7 +48,7 @@ test('beyond the queue a call is RESOURCE_EXHAUSTED; those in the queue are serv
   const fifth = await publish(harness, 5);
   assert.equal(fifth.code, 'RESOURCE_EXHAUSTED');
   assert.equal(fifth.message, 'busy: 4 calls are in work; try again');
-  assert.equal((await call(harness.identity, harness.identity.probe, {})).response?.ready, true);
+  assert.equal((await call(harness.identity, harness.identity.probe, {})).response?.ready?.value, true);
   release();
   assert.deepEqual(
     (await Promise.all(calls)).map(({ code }) => code),

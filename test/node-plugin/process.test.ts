@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { credentials } from '@grpc/grpc-js';
-import { NodeClient } from '../../src/rpc/generated/csi.ts';
+import { NodeClient } from '../../src/rpc/client.ts';
 import { startFakePinner } from './fake-pinner.ts';
 import { CATALOG, call, GRANTS, publishRequest, until } from './harness.ts';
 

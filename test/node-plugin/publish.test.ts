@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import {
-  VolumeCapability_AccessMode_Mode as Mode,
-  type NodePublishVolumeRequest,
-} from '../../src/rpc/generated/csi.ts';
-import { Access } from '../../src/rpc/generated/pinner.ts';
+import { VolumeCapability_AccessMode_Mode as Mode, type NodePublishVolumeRequest } from '../../src/rpc/csi.ts';
+import { Access } from '../../src/rpc/pinner.ts';
 import { visible } from '../../src/text.ts';
 import { call, type Harness, publishRequest, startHarness } from './harness.ts';
 
@@ -17,9 +14,9 @@ after(() => harness[Symbol.asyncDispose]());
 const publish = (request: NodePublishVolumeRequest) => call(harness.node, harness.node.nodePublishVolume, request);
 
 function mount(request: NodePublishVolumeRequest) {
-  const type = request.volumeCapability?.accessType;
-  assert(type?.$case === 'mount');
-  return type.value;
+  const mount = request.volumeCapability?.mount;
+  assert(mount);
+  return mount;
 }
 
 const maps = (list: string) => (request: NodePublishVolumeRequest) => {
@@ -94,10 +91,10 @@ const refused: readonly Refusal[] = [
   ['a target that ends in /', (r) => (r.targetPath = `${path}/`), 'INVALID_ARGUMENT', /^target_path: /],
   ['a target of 4096', (r) => (r.targetPath = `/${'a'.repeat(4095)}`), 'INVALID_ARGUMENT', /^target_path: /],
   ['a target with NUL', (r) => (r.targetPath = '/a\0b'), 'INVALID_ARGUMENT', /^target_path: /],
-  ['no capability', (r) => (r.volumeCapability = undefined), 'INVALID_ARGUMENT', 'volume_capability: required'],
+  ['no capability', (r) => (r.volumeCapability = null), 'INVALID_ARGUMENT', 'volume_capability: required'],
   [
     'no access type',
-    (r) => (r.volumeCapability = { accessType: undefined, accessMode: { mode: Mode.SINGLE_NODE_WRITER } }),
+    (r) => (r.volumeCapability = { accessMode: { mode: Mode.SINGLE_NODE_WRITER } }),
     'INVALID_ARGUMENT',
     'volume_capability: an access type is required: mount',
   ],
@@ -105,7 +102,7 @@ const refused: readonly Refusal[] = [
     'a block volume',
     (r) =>
       (r.volumeCapability = {
-        accessType: { $case: 'block', value: {} },
+        block: {},
         accessMode: { mode: Mode.SINGLE_NODE_WRITER },
       }),
     'INVALID_ARGUMENT',
@@ -283,18 +280,16 @@ describe('NodePublishVolume', () => {
       maps: [
         {
           name: 'flows',
-          uid: undefined,
           fileName: 'flows',
           access: Access.READ_ONLY,
-          source: { from: { $case: 'pinned', value: { path: '/sys/fs/bpf/netobserv/flows' } } },
+          source: { pinned: { path: '/sys/fs/bpf/netobserv/flows' } },
         },
         {
           name: 'limits',
-          uid: undefined,
           fileName: 'limits',
           access: Access.READ_WRITE,
           source: {
-            from: { $case: 'loaded', value: { map: 'limits', program: 'xdp_limit', programTag: '', programId: 0 } },
+            loaded: { map: 'limits', program: 'xdp_limit', programTag: '', programId: 0 },
           },
         },
       ],

@@ -3,17 +3,19 @@ import { existsSync, lstatSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
-import { credentials, type ServiceError } from '@grpc/grpc-js';
-import { RegistrationClient, type RegistrationStatus } from '../../src/rpc/generated/registration.ts';
+import { credentials, Metadata } from '@grpc/grpc-js';
+import { clientClass } from '../../src/rpc/client.ts';
+import { RegistrationService, type RegistrationStatus } from '../../src/rpc/registration.ts';
 import { type Harness, startHarness, until } from './harness.ts';
 
+const RegistrationClient = clientClass(RegistrationService);
 const directory = mkdtempSync(join(tmpdir(), 'bpffs-registry-'));
 const registrationSocket = join(directory, 'csi.bpffs.dev-reg.sock');
 after(() => rmSync(directory, { recursive: true }));
 beforeEach(() => assert.equal(existsSync(registrationSocket), false));
 
 /** Does `work` as the kubelet that has seen the socket. */
-async function asKubelet<T>(work: (kubelet: RegistrationClient) => Promise<T>): Promise<T> {
+async function asKubelet<T>(work: (kubelet: InstanceType<typeof RegistrationClient>) => Promise<T>): Promise<T> {
   const kubelet = new RegistrationClient(`unix://${registrationSocket}`, credentials.createInsecure());
   try {
     return await work(kubelet);
@@ -23,7 +25,9 @@ async function asKubelet<T>(work: (kubelet: RegistrationClient) => Promise<T>): 
 }
 
 const notify = (status: RegistrationStatus) =>
-  asKubelet((kubelet) => new Promise((resolve) => kubelet.notifyRegistrationStatus(status, resolve)));
+  asKubelet(
+    (kubelet) => new Promise((resolve) => kubelet.notifyRegistrationStatus(status, new Metadata(), {}, resolve)),
+  );
 const register = () => notify({ pluginRegistered: true, error: '' });
 
 async function readyz({ http }: Harness): Promise<readonly [number, string]> {
@@ -43,7 +47,7 @@ test('says who it is, is ready once the kubelet has registered it, and takes the
     const info = await asKubelet(
       (kubelet) =>
         new Promise((resolve, reject) => {
-          kubelet.getInfo({}, (error: ServiceError | null, response) => (error ? reject(error) : resolve(response)));
+          kubelet.getInfo({}, new Metadata(), {}, (error, response) => (error ? reject(error) : resolve(response)));
         }),
     );
     assert.deepEqual(info, {

@@ -11,7 +11,7 @@ import type { PublishParts } from '../../src/node/publish-parts.ts';
 import { createPublished } from '../../src/node/published.ts';
 import type { Pinner } from '../../src/pinner/pinner.ts';
 import type { Call } from '../../src/rpc/adapter.ts';
-import { Access, PublishVolumeResponse_Outcome as Outcome, type Source } from '../../src/rpc/generated/pinner.ts';
+import { Access, PublishVolumeResponse_Outcome as Outcome, type Source } from '../../src/rpc/pinner.ts';
 import { publishRequest } from './harness.ts';
 import { changesBetween, publishFiles, type VolumeFile, type VolumeFiles } from './volume-files.ts';
 
@@ -101,7 +101,7 @@ function startNode(world: () => World, hasWorkspace: boolean) {
       find(name) {
         const spec = world().maps[name as Name];
         if (spec === undefined) return undefined;
-        const source = { from: { $case: 'pinned', value: { path: spec.source } } } as const;
+        const source = { pinned: { path: spec.source } } as const;
         return { ...spec, name, source: { kind: 'node', source } };
       },
       names: () => NAMES.filter((name) => world().maps[name] !== undefined),
@@ -163,8 +163,8 @@ function startNode(world: () => World, hasWorkspace: boolean) {
 }
 
 function idOf(source: Source): string {
-  assert(source.from?.$case === 'pinned');
-  return source.from.value.path;
+  assert(source.pinned);
+  return source.pinned.path;
 }
 
 /** What the pod may do with a map by what is granted now. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import type { NodePublishVolumeRequest } from '../../src/rpc/generated/csi.ts';
-import { Access } from '../../src/rpc/generated/pinner.ts';
+import type { NodePublishVolumeRequest } from '../../src/rpc/csi.ts';
+import { Access } from '../../src/rpc/pinner.ts';
 import { openVolumeDirectory } from '../../src/volumes/volume-directory.ts';
 import { CATALOG, call, GRANTS, type Harness, publishRequest, startHarness, until } from './harness.ts';
 
@@ -143,8 +143,8 @@ test('maps that become one file leave it to the one that it came from, and do no
     assert.deepEqual(
       maps?.map(({ fileName, source }) => [fileName, source]),
       [
-        ['limits', undefined],
-        ['limits', undefined],
+        ['limits', null],
+        ['limits', null],
       ],
     );
   }

@@ -40,7 +40,7 @@ test('a socket that is removed is made anew, and nothing else stays in its direc
   ]);
   await until('it is served again', () => accepts(endpoint));
   assert.equal(statSync(endpoint).mode & 0o7777, 0o600);
-  assert.equal((await call(harness.identity, harness.identity.probe, {})).response?.ready, true);
+  assert.equal((await call(harness.identity, harness.identity.probe, {})).response?.ready?.value, true);
   assert.deepEqual(await probe(harness, '/healthz'), [200, 'ok\n']);
   assert.deepEqual(readdirSync(dirname(endpoint)), ['csi.sock']);
   assert(harness.log.some(({ level, path }) => level === 'WARN' && path === endpoint));

@@ -7,7 +7,7 @@ import {
   type PublishVolumeRequest,
   type Source,
   type VolumeMap,
-} from '../../src/rpc/generated/pinner.ts';
+} from '../../src/rpc/pinner.ts';
 
 /** A file of a volume, as the kernel has it. */
 export interface VolumeFile {
@@ -46,12 +46,12 @@ export function publishFiles(
   for (const map of maps) {
     const { name, fileName, access, source } = map;
     const other = claimed.get(fileName);
-    if (other !== undefined && (other.source ?? source) !== undefined) {
+    if (other !== undefined && (other.source ?? source) !== null) {
       throw refuse(Code.INVALID_ARGUMENT, `file_name: "${fileName}" is given twice`);
     }
     claimed.set(fileName, map);
-    if (source === undefined && there === undefined) throw refuse(Code.INVALID_ARGUMENT, `source: map "${name}"`);
-    const mapId = source && find(source);
+    if (source === null && there === undefined) throw refuse(Code.INVALID_ARGUMENT, `source: map "${name}"`);
+    const mapId = source === null ? undefined : find(source);
     const kept = there?.get(fileName);
     const message = `map "${name}": nothing is pinned there yet`;
     if (mapId !== undefined) {
@@ -59,7 +59,7 @@ export function publishFiles(
       continue;
     }
     if (there === undefined || !renew) throw refuse(Code.UNAVAILABLE, message);
-    if (source !== undefined) refusals.push({ name, code: Code.UNAVAILABLE, message });
+    if (source !== null) refusals.push({ name, code: Code.UNAVAILABLE, message });
     if (kept?.name === name) files.set(fileName, { ...kept, access: lesser(access, kept.access) });
   }
   if (there !== undefined && !renew && !isSame(there, files)) {

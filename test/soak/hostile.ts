@@ -3,7 +3,7 @@ import { execa } from 'execa';
 import type { LocalNode } from '../../src/cli/local-node.ts';
 import { CallError, Code } from '../../src/errors.ts';
 import { createPinner } from '../../src/pinner/pinner.ts';
-import { Access } from '../../src/rpc/generated/pinner.ts';
+import { Access } from '../../src/rpc/pinner.ts';
 import { mapProgram } from '../integration/node.ts';
 import type { Actor } from './pods.ts';
 import type { Random } from './random.ts';
@@ -123,10 +123,10 @@ async function askNonsense(node: LocalNode, random: Random): Promise<void> {
     name: long,
     fileName: random.pick(['flows', '..', 'a/b', 'maps.debug', long]),
     access: Access.READ_WRITE,
-    source: { from: { $case: 'pinned' as const, value: { path } } },
+    source: { pinned: { path } },
   };
   const maps = Array.from({ length: random.pick([0, 1, 300]) }, () => map);
-  const request = { volumeId, targetPath, gid: undefined, singleTarget: random.chance(0.5), request: '' };
+  const request = { volumeId, targetPath, singleTarget: random.chance(0.5), request: '' };
   const limits = () => ({ deadline: Date.now() + 20_000 });
   const answers = await Promise.allSettled([
     pinner.publishVolume({ ...request, maps, userNamespace: random.chance(0.5), renew: random.chance(0.5) }, limits()),

@@ -1,0 +1,55 @@
+// Makes of each .proto file what the driver has of it: a descriptor in JSON, so that nothing is parsed at start, and types.
+// proto-loader's options stand in src/rpc/proto-options.ts, for the types are right for no others.
+import { mkdir, writeFile } from 'node:fs/promises';
+import { execa } from 'execa';
+import protobuf from 'protobufjs';
+// Teaches protobufjs the files of google/protobuf that it does not know by itself.
+import '@grpc/proto-loader';
+import { PROTO_OPTIONS } from '../src/rpc/proto-options.ts';
+
+const OUT = 'src/rpc/generated';
+const FILES = ['csi', 'pinner', 'registration'];
+
+/** Whatever can be named in a .proto file, as protobufjs has it in JSON. */
+interface Descriptor {
+  readonly nested?: Record<string, Descriptor>;
+  readonly fields?: Readonly<Record<string, { readonly type: string }>>;
+  readonly extend?: string;
+}
+
+/** The names of all types that fields have. */
+function* typesIn({ nested = {}, fields = {} }: Descriptor): Generator<string> {
+  for (const { type } of Object.values(fields)) yield type;
+  for (const one of Object.values(nested)) yield* typesIn(one);
+}
+
+/** Leaves out what is of no use at run time: extensions of descriptors, and those of Google's types that no field has. */
+function prune({ nested = {} }: Descriptor, used: ReadonlySet<string>, path = ''): void {
+  for (const [name, one] of Object.entries(nested)) {
+    const isUnused = path === 'google.protobuf.' && !used.has(`${path}${name}`);
+    if (one.extend !== undefined || isUnused) delete nested[name];
+    else prune(one, used, `${path}${name}.`);
+  }
+}
+
+await mkdir(OUT, { recursive: true });
+for (const file of FILES) {
+  const root = new protobuf.Root();
+  const descriptor = (await root.load(`proto/${file}.proto`)).resolveAll().toJSON() as Descriptor;
+  const ours = {
+    nested: Object.fromEntries(Object.entries(descriptor.nested ?? {}).filter(([name]) => name !== 'google')),
+  };
+  prune(descriptor, new Set(typesIn(ours)));
+  await writeFile(`${OUT}/${file}.json`, `${JSON.stringify(descriptor, undefined, 1)}\n`);
+}
+const options = Object.entries(PROTO_OPTIONS).map(([name, value]) =>
+  typeof value === 'function' ? `--${name}=${value.name}` : `--${name}=${value}`,
+);
+// A message has the shape that is decoded under its own name.
+const names = ['--inputTemplate=%s__Input', '--outputTemplate=%s', '--importFileExtension=.ts', '--includeComments'];
+const files = FILES.map((file) => `proto/${file}.proto`);
+await execa(
+  'node_modules/.bin/proto-loader-gen-types',
+  [...options, ...names, `--outDir=${OUT}`, '--grpcLib=@grpc/grpc-js', ...files],
+  { stdio: 'inherit' },
+);

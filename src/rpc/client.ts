@@ -1,0 +1,38 @@
+import {
+  type CallOptions,
+  type Client,
+  type ClientUnaryCall,
+  type Metadata,
+  makeClientConstructor,
+  type ServiceDefinition,
+  type ServiceError,
+} from '@grpc/grpc-js';
+import { loadService } from './codecs.ts';
+import { ControllerService, IdentityService, NodeService } from './csi.ts';
+import type { InCode, MethodName, Request, Response, Service } from './service.ts';
+
+/** A client of grpc-js with a function for each method of a service. */
+export type RpcClient<D extends object> = Client & {
+  readonly [M in MethodName<D> as InCode<M>]: (
+    request: Request<D[M]>,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    done: (error: ServiceError | null, response: Response<D[M]>) => void,
+  ) => ClientUnaryCall;
+};
+
+/** Makes clients of one service. */
+export type RpcClientClass<D extends object> = new (...args: ConstructorParameters<typeof Client>) => RpcClient<D>;
+
+/** For who calls the driver, demo and tests; the driver itself calls the pinner alone, by other means. */
+export function clientClass<D extends object>({ descriptor, name }: Service<D>): RpcClientClass<D> {
+  const definition = loadService<ServiceDefinition>(descriptor, name);
+  return makeClientConstructor(definition, name) as unknown as RpcClientClass<D>;
+}
+
+export const IdentityClient = clientClass(IdentityService);
+export type IdentityClient = InstanceType<typeof IdentityClient>;
+export const ControllerClient = clientClass(ControllerService);
+export type ControllerClient = InstanceType<typeof ControllerClient>;
+export const NodeClient = clientClass(NodeService);
+export type NodeClient = InstanceType<typeof NodeClient>;
