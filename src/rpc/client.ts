@@ -30,9 +30,12 @@ export function clientClass<D extends object>({ descriptor, name }: Service<D>):
   return makeClientConstructor(definition, name) as unknown as RpcClientClass<D>;
 }
 
+/** Asks either process who it is, and whether it is ready. */
 export const IdentityClient = clientClass(IdentityService);
 export type IdentityClient = InstanceType<typeof IdentityClient>;
+/** Calls the controller as external-provisioner does. */
 export const ControllerClient = clientClass(ControllerService);
 export type ControllerClient = InstanceType<typeof ControllerClient>;
+/** Calls the node plugin as the kubelet does. */
 export const NodeClient = clientClass(NodeService);
 export type NodeClient = InstanceType<typeof NodeClient>;

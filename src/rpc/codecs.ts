@@ -1,8 +1,8 @@
-import { fromJSON, type MethodDefinition, type PackageDefinition, type ServiceDefinition } from '@grpc/proto-loader';
+import { fromJSON, type MethodDefinition, type ServiceDefinition } from '@grpc/proto-loader';
 import protobuf from 'protobufjs';
 import { PROTO_OPTIONS } from './proto-options.ts';
 
-/** Reads a message, and throws at its end as protobufjs should: its own reader takes what is left there for the whole. */
+/** Reads a message whole, or throws. protobufjs's own reader takes of a text or number what is left of it at the message's end. */
 class StrictReader extends protobuf.BufferReader {
   override string(): string {
     const length = this.uint32();
@@ -27,20 +27,35 @@ class StrictReader extends protobuf.BufferReader {
   }
 }
 
-const packages = new Map<object, PackageDefinition>();
+/** What has been made, by its .proto file's descriptor. */
+const packages = new Map<object, Readonly<Record<string, object>>>();
 
-/**
- * The service of that name, with what writes and reads its messages. `descriptor`: of its .proto file, as generated. Whatever is read
- * is read whole, or throws.
- */
+/** The service of that name, with what writes and reads its messages. `descriptor`: of its .proto file, as generated. */
 export function loadService<D extends object>(descriptor: object, name: string): D {
-  const definitions = packages.get(descriptor) ?? fromJSON(descriptor, PROTO_OPTIONS);
-  packages.set(descriptor, definitions);
-  const methods = Object.entries(definitions[name] as ServiceDefinition);
-  return Object.fromEntries(methods.map(([method, definition]) => [method, strict(definition)])) as D;
+  const services = packages.get(descriptor) ?? load(descriptor);
+  packages.set(descriptor, services);
+  return services[name] as D;
 }
 
-function strict(method: MethodDefinition<object, object>): MethodDefinition<object, object> {
+function load(descriptor: object): Readonly<Record<string, object>> {
+  const services: Record<string, object> = {};
+  for (const [name, definition] of Object.entries(fromJSON(descriptor, PROTO_OPTIONS))) {
+    // The others are messages and enums.
+    if (!('format' in definition)) services[name] = toService(definition as ServiceDefinition);
+  }
+  return services;
+}
+
+/** Without the descriptors that proto-loader puts beside the codecs, which nobody reads here. */
+function toService(definition: ServiceDefinition): object {
+  return Object.fromEntries(
+    Object.entries(definition).map(([name, { requestType: _, responseType: __, ...method }]) => [name, strict(method)]),
+  );
+}
+
+type Method = Omit<MethodDefinition<object, object>, 'requestType' | 'responseType'>;
+
+function strict(method: Method): Method {
   const reading =
     <T>(read: (message: Buffer) => T) =>
     (bytes: Buffer) =>

@@ -211,6 +211,12 @@ describe('refuses', () => {
       /^resources\.requests\.storage: -1 is negative$/,
     ],
     [
+      'more bytes than a number tells apart',
+      { capacityRange: { requiredBytes: 2 ** 53, limitBytes: 0 } },
+      'INVALID_ARGUMENT',
+      /^resources\.requests\.storage: 9007199254740992 is more than any memory has$/,
+    ],
+    [
       'a limit below the request',
       { capacityRange: { requiredBytes: 2, limitBytes: 1 } },
       'INVALID_ARGUMENT',
