@@ -1,6 +1,6 @@
 // Makes of each .proto file what the driver has of it: a descriptor in JSON, so that nothing is parsed at start, and types.
 // proto-loader's options stand in src/rpc/proto-options.ts, for the types are right for no others.
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { execa } from 'execa';
 import protobuf from 'protobufjs';
 // Teaches protobufjs the files of google/protobuf that it does not know by itself.
@@ -8,7 +8,7 @@ import '@grpc/proto-loader';
 import { PROTO_OPTIONS } from '../src/rpc/proto-options.ts';
 
 const OUT = 'src/rpc/generated';
-const FILES = ['csi', 'pinner', 'registration'];
+const FILES = ['pinner', 'registration', 'csi'];
 
 /** Whatever can be named in a .proto file, as protobufjs has it in JSON. */
 interface Descriptor {
@@ -32,16 +32,6 @@ function prune({ nested = {} }: Descriptor, used: ReadonlySet<string>, path = ''
   }
 }
 
-await mkdir(OUT, { recursive: true });
-for (const file of FILES) {
-  const root = new protobuf.Root();
-  const descriptor = (await root.load(`proto/${file}.proto`)).resolveAll().toJSON() as Descriptor;
-  const ours = {
-    nested: Object.fromEntries(Object.entries(descriptor.nested ?? {}).filter(([name]) => name !== 'google')),
-  };
-  prune(descriptor, new Set(typesIn(ours)));
-  await writeFile(`${OUT}/${file}.json`, `${JSON.stringify(descriptor, undefined, 1)}\n`);
-}
 const options = Object.entries(PROTO_OPTIONS).map(([name, value]) =>
   typeof value === 'function' ? `--${name}=${value.name}` : `--${name}=${value}`,
 );
@@ -53,3 +43,14 @@ await execa(
   [...options, ...names, `--outDir=${OUT}`, '--grpcLib=@grpc/grpc-js', ...files],
   { stdio: 'inherit' },
 );
+
+// Last, because make takes one of these for all that is made here.
+for (const file of FILES) {
+  const root = new protobuf.Root();
+  const descriptor = (await root.load(`proto/${file}.proto`)).resolveAll().toJSON() as Descriptor;
+  const ours = {
+    nested: Object.fromEntries(Object.entries(descriptor.nested ?? {}).filter(([name]) => name !== 'google')),
+  };
+  prune(descriptor, new Set(typesIn(ours)));
+  await writeFile(`${OUT}/${file}.json`, `${JSON.stringify(descriptor, undefined, 1)}\n`);
+}

@@ -66,7 +66,7 @@ export async function startController(config: ControllerConfig, log: Logger): Pr
     },
     'serving',
   );
-  prepare(IdentityService, ControllerService);
+  void prepare(IdentityService, ControllerService);
   const started = stack.move();
   return { httpAddress: http?.address, stop: () => started.disposeAsync() };
 }

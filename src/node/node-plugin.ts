@@ -131,7 +131,7 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
     },
     'serving',
   );
-  prepare(IdentityService, NodeService, PinnerService, RegistrationService);
+  void prepare(RegistrationService, IdentityService, NodeService, PinnerService);
   const started = stack.move();
   return { httpAddress: http?.address, stop: () => started.disposeAsync() };
 }

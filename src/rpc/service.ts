@@ -1,3 +1,5 @@
+import { setImmediate as turn } from 'node:timers/promises';
+
 /** What a method is called with: all of its fields, as they are read. */
 export type Request<M> = M extends { readonly requestDeserialize: (bytes: Buffer) => infer Req } ? Req : never;
 
@@ -16,7 +18,7 @@ export interface Service<D extends object> {
   readonly methods: readonly MethodName<D>[];
   /** Of its .proto file, as generated. */
   readonly descriptor: object;
-  /** Its codecs are made when this is first called, which takes a quarter of the time that a start does. */
+  /** Its codecs are made when this is first called, which takes a third of the time that a start does. */
   definition(): Promise<D>;
 }
 
@@ -52,9 +54,10 @@ export function describeService<D extends object>(descriptor: object, name: stri
   };
 }
 
-/** Makes the codecs of services as soon as nothing else is to be done, so that their first calls need not wait for that. */
-export function prepare(...services: readonly Pick<Service<object>, 'definition'>[]): void {
-  setImmediate(() => {
-    for (const service of services) void service.definition();
-  });
+/** Makes the codecs of services, the first one's first, between whatever else is to be done: their first calls wait less for them. */
+export async function prepare(...services: readonly Pick<Service<object>, 'definition'>[]): Promise<void> {
+  for (const service of services) {
+    await turn();
+    await service.definition();
+  }
 }
