@@ -17,6 +17,15 @@ interface Descriptor {
   readonly extend?: string;
 }
 
+/** Gives the types of fields their full names, ".csi.v1.Volume", so that nobody has to look for them. */
+function nameTypes(namespace: protobuf.NamespaceBase): void {
+  for (const one of namespace.nestedArray) {
+    if (one instanceof protobuf.Type)
+      for (const field of one.fieldsArray) field.type = field.resolvedType?.fullName ?? field.type;
+    if (one instanceof protobuf.Namespace) nameTypes(one);
+  }
+}
+
 /** The names of all types that fields have. */
 function* typesIn({ nested = {}, fields = {} }: Descriptor): Generator<string> {
   for (const { type } of Object.values(fields)) yield type;
@@ -26,7 +35,7 @@ function* typesIn({ nested = {}, fields = {} }: Descriptor): Generator<string> {
 /** Leaves out what is of no use at run time: extensions of descriptors, and those of Google's types that no field has. */
 function prune({ nested = {} }: Descriptor, used: ReadonlySet<string>, path = ''): void {
   for (const [name, one] of Object.entries(nested)) {
-    const isUnused = path === 'google.protobuf.' && !used.has(`${path}${name}`);
+    const isUnused = path === 'google.protobuf.' && !used.has(`.${path}${name}`);
     if (one.extend !== undefined || isUnused) delete nested[name];
     else prune(one, used, `${path}${name}.`);
   }
@@ -46,8 +55,10 @@ await execa(
 
 // Last, because make takes one of these for all that is made here.
 for (const file of FILES) {
-  const root = new protobuf.Root();
-  const descriptor = (await root.load(`proto/${file}.proto`)).resolveAll().toJSON() as Descriptor;
+  const root = await new protobuf.Root().load(`proto/${file}.proto`);
+  root.resolveAll();
+  nameTypes(root);
+  const descriptor = root.toJSON() as Descriptor;
   const ours = {
     nested: Object.fromEntries(Object.entries(descriptor.nested ?? {}).filter(([name]) => name !== 'google')),
   };

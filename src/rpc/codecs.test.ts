@@ -60,6 +60,13 @@ describe('what is no message throws', () => {
     'a message within that is longer than the message': [0x2a, 9, 0x12, 0],
     'an entry of a map that is longer than the message': [0x3a, 9, 0x0a, 0],
     'the end of a group that did not begin': [0x0c],
+    'a number in place of a text': [0x08, 3, 0x61, 0x62, 0x63],
+    'a number in place of a message': [0x28, 2, 0x12, 0],
+    'a number in place of an entry of a map': [0x38, 0],
+    'a text in place of a number': [0x32, 1, 0x61],
+    'a text in place of a number within': [0x2a, 5, 0x1a, 3, 0x0a, 1, 0x61],
+    'a number of 32 bits that has more': [0x30, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01],
+    'field 0': [0x02, 0],
     'a type of field that there is not': [0xf7, 0x07, 0],
   };
   for (const [what, bytes] of Object.entries(cases)) test(what, () => assert.throws(() => read(...bytes)));

@@ -1,36 +1,19 @@
-import { fromJSON, type MethodDefinition, type ServiceDefinition } from '@grpc/proto-loader';
-import protobuf from 'protobufjs';
+import {
+  fromJSON,
+  type MessageTypeDefinition,
+  type MethodDefinition,
+  type ServiceDefinition,
+} from '@grpc/proto-loader';
 import { PROTO_OPTIONS } from './proto-options.ts';
-
-/** Reads a message whole, or throws. protobufjs's own reader takes of a text or number what is left of it at the message's end. */
-class StrictReader extends protobuf.BufferReader {
-  override string(): string {
-    const length = this.uint32();
-    const end = this.pos + length;
-    if (end > this.len) throw new RangeError(`a text ends ${end - this.len} bytes after its message`);
-    const text = (this.buf as Buffer).toString('utf8', this.pos, end);
-    this.pos = end;
-    return text;
-  }
-
-  override int64() {
-    return this.whole(super.int64());
-  }
-
-  override uint64() {
-    return this.whole(super.uint64());
-  }
-
-  private whole<T>(value: T): T {
-    if (this.pos <= this.len && (this.buf[this.pos - 1] ?? 0) < 0x80) return value;
-    throw new RangeError('a number ends after its message');
-  }
-}
+import { createWireChecks, type WireCheck } from './wire-check.ts';
 
 /** What has been made, by its .proto file's descriptor. */
 const packages = new Map<object, Readonly<Record<string, object>>>();
 
-/** The service of that name, with what writes and reads its messages. `descriptor`: of its .proto file, as generated. */
+/**
+ * The service of that name, with what writes and reads its messages; both throw at what is none. `descriptor`: of its .proto file, as
+ * generated.
+ */
 export function loadService<D extends object>(descriptor: object, name: string): D {
   const services = packages.get(descriptor) ?? load(descriptor);
   packages.set(descriptor, services);
@@ -39,31 +22,33 @@ export function loadService<D extends object>(descriptor: object, name: string):
 
 function load(descriptor: object): Readonly<Record<string, object>> {
   const services: Record<string, object> = {};
+  const checkOf = createWireChecks(descriptor);
   for (const [name, definition] of Object.entries(fromJSON(descriptor, PROTO_OPTIONS))) {
     // The others are messages and enums.
-    if (!('format' in definition)) services[name] = toService(definition as ServiceDefinition);
+    if ('format' in definition) continue;
+    const methods = Object.entries(definition as ServiceDefinition);
+    const scope = name.slice(0, name.lastIndexOf('.'));
+    services[name] = Object.fromEntries(methods.map(([method, codec]) => [method, toMethod(codec, scope, checkOf)]));
   }
   return services;
 }
 
-/** Without the descriptors that proto-loader puts beside the codecs, which nobody reads here. */
-function toService(definition: ServiceDefinition): object {
-  return Object.fromEntries(
-    Object.entries(definition).map(([name, { requestType: _, responseType: __, ...method }]) => [name, strict(method)]),
-  );
-}
-
-type Method = Omit<MethodDefinition<object, object>, 'requestType' | 'responseType'>;
-
-function strict(method: Method): Method {
-  const reading =
-    <T>(read: (message: Buffer) => T) =>
-    (bytes: Buffer) =>
-      // protobufjs takes a reader in place of bytes.
-      read(new StrictReader(bytes) as unknown as Buffer);
+/** Without the descriptors that proto-loader puts beside the codecs: who reads them once has what is to be known. */
+function toMethod(
+  { requestType, responseType, ...method }: MethodDefinition<object, object>,
+  scope: string,
+  checkOf: (type: string) => WireCheck,
+): Omit<MethodDefinition<object, object>, 'requestType' | 'responseType'> {
+  const reading = <T>({ type }: MessageTypeDefinition<object, T>, read: (bytes: Buffer) => T) => {
+    const check = checkOf(`.${scope}.${(type as { readonly name: string }).name}`);
+    return (bytes: Buffer) => {
+      check(bytes);
+      return read(bytes);
+    };
+  };
   return {
     ...method,
-    requestDeserialize: reading(method.requestDeserialize),
-    responseDeserialize: reading(method.responseDeserialize),
+    requestDeserialize: reading(requestType, method.requestDeserialize),
+    responseDeserialize: reading(responseType, method.responseDeserialize),
   };
 }

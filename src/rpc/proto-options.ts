@@ -6,5 +6,6 @@
  * - defaults: every field is there, as proto3 has it; a message that is absent is null. A member of a oneof that was not sent, or an
  *   optional field, is not there at all.
  * - oneofs: no property that names the member which is there: the member tells. proto3 makes a oneof of each optional field too.
+ *   Of a sender that breaks the rules, two members are both there.
  */
 export const PROTO_OPTIONS = { longs: Number, defaults: true, oneofs: false } as const;

@@ -1,0 +1,100 @@
+import protobuf from 'protobufjs';
+
+/** Throws if bytes are no message of one type. */
+export type WireCheck = (bytes: Buffer) => void;
+
+/** As much of a .proto file's descriptor as it takes to check messages. Types have their full names, ".csi.v1.Volume". */
+interface Descriptor {
+  readonly nested?: Readonly<Record<string, Descriptor>>;
+  /** Of a message. */
+  readonly fields?: Readonly<Record<string, FieldDescriptor>>;
+}
+
+interface FieldDescriptor {
+  readonly id: number;
+  readonly type: string;
+  /** Of a map. */
+  readonly keyType?: string;
+  readonly rule?: string;
+}
+
+/** How a field is sent. */
+interface Field {
+  readonly wireType: WireType;
+  /** A number of at most 32 bits. */
+  readonly isShort: boolean;
+  /** What is in it, if it is a message. */
+  readonly fields: Fields | undefined;
+}
+
+/** By number. */
+type Fields = Map<number, Field>;
+
+/** https://protobuf.dev/programming-guides/encoding/#structure */
+type WireType = (typeof WIRE_TYPE)[keyof typeof WIRE_TYPE];
+const WIRE_TYPE = { number: 0, bytes: 2 } as const;
+/** Those of the .proto files that there are, beside enums. */
+const NUMBERS = ['bool', 'int32', 'int64', 'uint32', 'uint64'];
+
+/** More than 5 bytes have negative numbers alone, and those have 10. */
+const isShortNumber = (bytes: number) => bytes <= 5 || bytes === 10;
+
+/**
+ * Checks messages, because protobufjs reads what is none as if it were one: it takes each field to be sent as it should be, and of a
+ * text or a number what is left of it at the message's end. `descriptor`: of a .proto file, as generated.
+ */
+export function createWireChecks(descriptor: object): (type: string) => WireCheck {
+  const known = new Map<string, Fields>();
+
+  function fieldsOf(type: string): Fields | undefined {
+    const found = type
+      .split('.')
+      .slice(1)
+      .reduce<Descriptor | undefined>((within, part) => within?.nested?.[part], descriptor as Descriptor);
+    if (found?.fields === undefined) return undefined;
+    let fields = known.get(type);
+    if (fields === undefined) {
+      fields = new Map();
+      // Before its fields are: a message may be in itself.
+      known.set(type, fields);
+      for (const field of Object.values(found.fields)) fields.set(field.id, toField(field));
+    }
+    return fields;
+  }
+
+  function toField({ type, keyType, rule }: FieldDescriptor): Field {
+    // A map is sent as messages of a key and a value.
+    const within =
+      keyType === undefined
+        ? fieldsOf(type)
+        : new Map([keyType, type].map((one, index) => [index + 1, toField({ id: index + 1, type: one })]));
+    const isNumber = within === undefined && (type.startsWith('.') || NUMBERS.includes(type));
+    if (within === undefined && type !== 'string' && (!isNumber || rule !== undefined))
+      throw new TypeError(`how ${rule ?? ''} ${type} is sent is not known here`);
+    const wireType = isNumber ? WIRE_TYPE.number : WIRE_TYPE.bytes;
+    return { wireType, isShort: !type.endsWith('64'), fields: within };
+  }
+
+  return (type) => {
+    const fields = fieldsOf(type);
+    if (fields === undefined) throw new TypeError(`no .proto file has a message ${type}`);
+    return (bytes) => checkFields(new protobuf.BufferReader(bytes), fields, bytes.length);
+  };
+}
+
+function checkFields(reader: protobuf.Reader, fields: Fields, end: number): void {
+  while (reader.pos < end) {
+    const tag = reader.uint32();
+    const [number, wireType] = [tag >>> 3, tag & 7];
+    const field = fields.get(number);
+    if (number === 0) throw new RangeError('no field has number 0');
+    if (field !== undefined && field.wireType !== wireType)
+      throw new RangeError(`field ${number} has wire type ${wireType}`);
+    const start = reader.pos;
+    if (field?.fields === undefined) reader.skipType(wireType);
+    else checkFields(reader, field.fields, reader.uint32() + reader.pos);
+    if (field?.isShort && wireType === WIRE_TYPE.number && !isShortNumber(reader.pos - start))
+      throw new RangeError(`field ${number} is a number of ${reader.pos - start} bytes`);
+  }
+  if (reader.pos !== end) throw new RangeError(`a message ends ${reader.pos - end} bytes after its end`);
+}
