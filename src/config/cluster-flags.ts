@@ -1,7 +1,6 @@
 import type { Option } from 'commander';
 import { BadConfiguration } from '../errors.ts';
-import type { ClusterConfig } from '../kubernetes/connect.ts';
-import type { KubernetesService } from '../kubernetes/connection.ts';
+import type { ClusterConfig, KubernetesService } from '../kubernetes/connect.ts';
 import { absolutePath, boolean, optional } from './flags.ts';
 
 /** As commander has them. */

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { whileWaiting } from '../errors.ts';
+import { orAborted } from './or-aborted.ts';
 
 /** An answer, and for how long it is good. */
 export interface Answer<T> {
@@ -69,18 +70,11 @@ export function createAnswerCache<T>({
         answer = Promise.resolve().then(() => question(key, ask));
         asked.set(key, answer);
       }
-      return await orAborted(answer, signal, awaited);
+      try {
+        return await orAborted(answer, signal);
+      } catch (error) {
+        throw signal.aborted ? whileWaiting(signal.reason, awaited) : error;
+      }
     },
   };
-}
-
-async function orAborted<T>(promise: Promise<T>, signal: AbortSignal, awaited: string): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(whileWaiting(signal.reason, awaited));
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
 }

@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http';
+import type { KubeConfig } from '@kubernetes/client-node';
 import { CallError, whileWaiting } from '../errors.ts';
 import { createLimiter } from '../process/limiter.ts';
 import { type ApiRequest, describe, fromAnswer, fromFailure, fromWatchError, isRecord, SILENCE } from './api-error.ts';
-import type { Connection } from './connection.ts';
-import { createHttps, type HttpsRequest, MOST_AT_A_TIME } from './https.ts';
 import { type KubernetesObject, type ObjectKey, type Resource, resourcePath } from './resource.ts';
+import { createTransport, MOST_AT_A_TIME, type TransportRequest } from './transport.ts';
 
 /**
  * The part of the Kubernetes API that the driver needs. Everything throws an ApiError for what the API server answers and when
@@ -80,15 +80,15 @@ const TIMEOUT_MS = 10_000;
 /** Some ten thousands of objects: more than that is not of this API server. */
 const MAX_ANSWER_BYTES = 128 << 20;
 
-/** Nothing is dialled before the first request. */
-export function createKubernetesClient(connection: Connection): KubernetesClient {
-  const https = createHttps(connection);
-  const server = `${connection.host}:${connection.port}`;
+/** Of the API server of the current context. Nothing is dialled before the first request. */
+export function createKubernetesClient(config: KubeConfig): KubernetesClient {
+  const transport = createTransport(config);
+  const { server } = transport;
   const turns = createLimiter(MOST_AT_A_TIME);
   /** Of requests that wait for their turn: each answer to an earlier one is a sign of life. */
   const waiting = new Set<NodeJS.Timeout>();
 
-  async function answer<T>(asked: ApiRequest, request: HttpsRequest, limits: Limits): Promise<T> {
+  async function answer<T>(asked: ApiRequest, request: TransportRequest, limits: Limits): Promise<T> {
     const { timeoutMs = TIMEOUT_MS, signal } = limits;
     signal?.throwIfAborted();
     const late = new AbortController();
@@ -101,7 +101,7 @@ export function createKubernetesClient(connection: Connection): KubernetesClient
         waiting.delete(timer);
         timer.refresh();
         awaited = describe(asked);
-        const response = await https.send(request, either);
+        const response = await transport.send(request, either);
         for (const other of waiting) other.refresh();
         const body = parse(await readAll(response));
         const status = response.statusCode ?? 0;
@@ -119,7 +119,7 @@ export function createKubernetesClient(connection: Connection): KubernetesClient
 
   return {
     server,
-    close: https.close,
+    close: transport.close,
 
     get: (resource, key, limits = {}) =>
       answer({ verb: 'get', resource, key }, { method: 'GET', path: resourcePath(resource, key) }, limits),
@@ -143,7 +143,7 @@ export function createKubernetesClient(connection: Connection): KubernetesClient
       const timer = setTimeout(() => idle.abort(), idleTimeoutMs);
       let response: IncomingMessage | undefined;
       try {
-        response = await https.send({ method: 'GET', path, endless: true }, AbortSignal.any([signal, idle.signal]));
+        response = await transport.send({ method: 'GET', path, endless: true }, AbortSignal.any([signal, idle.signal]));
         const status = response.statusCode ?? 0;
         if (status !== 200) throw fromAnswer(status, parse(await readAll(response)), asked);
         opened?.();

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { Connection } from './connection.ts';
-import { kubeconfigConnection } from './kubeconfig.ts';
+import { credentialsOf } from './credentials.ts';
+import { loadKubeconfig } from './kubeconfig.ts';
 
 let directory: string;
 before(() => {
@@ -12,7 +12,8 @@ before(() => {
 });
 after(() => rmSync(directory, { recursive: true }));
 
-function connection(user: object, cluster: object = {}): Connection {
+/** Asks for the credentials that a kubeconfig of this user and cluster has. */
+function credentials(user: object, cluster: object = {}): ReturnType<typeof credentialsOf> {
   const file = join(directory, 'config');
   const config = {
     'current-context': 'a',
@@ -21,33 +22,79 @@ function connection(user: object, cluster: object = {}): Connection {
     users: [{ name: 'u', user }],
   };
   writeFileSync(file, JSON.stringify(config));
-  return kubeconfigConnection(file);
+  return credentialsOf(loadKubeconfig(file));
 }
 
-test('a tokenFile goes before a token', () => {
-  const tokenOf = (user: object) => connection(user).credentials().token;
+/** Whom they say it is. */
+async function headersOf(user: object): Promise<Record<string, unknown>> {
+  const { headers } = await credentials(user)();
+  return Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]));
+}
+
+const command = (text: string) => ({
+  exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'sh', args: ['-c', text] },
+});
+
+test('a tokenFile goes before a token', async () => {
+  const tokenOf = async (user: object) => (await headersOf(user)).authorization;
   writeFileSync(join(directory, 'token'), 'of the file\n');
-  assert.equal(tokenOf({ token: 'in itself' }), 'in itself');
-  assert.equal(tokenOf({ tokenFile: 'token' }), 'of the file');
-  assert.equal(tokenOf({ token: 'in itself', tokenFile: 'token' }), 'of the file');
+  assert.equal(await tokenOf({ token: 'in itself' }), 'Bearer in itself');
+  assert.equal(await tokenOf({ tokenFile: 'token' }), 'Bearer of the file');
+  assert.equal(await tokenOf({ token: 'in itself', tokenFile: 'token' }), 'Bearer of the file');
+});
+
+test('a tokenFile is read for each request', async () => {
+  writeFileSync(join(directory, 'token'), 'old');
+  const ask = credentials({ tokenFile: 'token' });
+  await ask();
+  writeFileSync(join(directory, 'token'), 'new');
+  assert.deepEqual((await ask()).headers, { authorization: 'Bearer new' });
+});
+
+test('one may speak for another', async () => {
+  assert.deepEqual(await headersOf({ token: 't', as: 'jane' }), {
+    authorization: 'Bearer t',
+    'impersonate-user': 'jane',
+  });
+});
+
+test('a command that gives credentials runs once for all who wait for it', async () => {
+  const runs = join(directory, 'runs');
+  const ask = credentials(command(`echo >>${runs}; echo '{"status":{"token":"of the command"}}'`));
+  for (const { headers } of await Promise.all([ask(), ask(), ask()])) {
+    assert.deepEqual(headers, { Authorization: 'Bearer of the command' });
+  }
+  assert.equal(readFileSync(runs, 'utf8'), '\n');
+});
+
+test('a command that gives none is UNAVAILABLE, and what it says is not told where it may be a secret', async () => {
+  const why = (text: string) =>
+    credentials(command(text))().then(
+      () => assert.fail(),
+      (error: Error) => error.message,
+    );
+  const unreadable = 'cannot read the credentials for the API server: ';
+  assert.equal(await why('echo locked >&2; exit 1'), `${unreadable}locked`);
+  assert.equal(await why('echo eyJhbGciOi'), `${unreadable}what was given for them is no JSON`);
+  const absent = credentials({ exec: { command: '/nowhere/login' } })();
+  await assert.rejects(absent, { message: `${unreadable}spawn /nowhere/login ENOENT` });
 });
 
 test('what would make it another connection is refused, not passed over', () => {
   const foreign = (user: object, cluster: object = {}) => {
     try {
-      connection({ token: 't', ...user }, cluster);
+      credentials({ token: 't', ...user }, cluster);
       return undefined;
     } catch (error) {
       return (error as Error).message.slice(join(directory, 'config').length);
     }
   };
-  assert.equal(foreign({ as: 'root' }), ': user "u": as is not supported');
   assert.equal(foreign({ 'as-groups': ['system:masters'] }), ': user "u": as-groups is not supported');
-  assert.equal(foreign({ exec: {} }), ': user "u": exec is not supported');
-  assert.equal(foreign({}, { 'proxy-url': 'http://p' }), ': cluster "c": proxy-url is not supported');
+  assert.equal(foreign({ 'as-uid': '1' }), ': user "u": as-uid is not supported');
   assert.equal(
     foreign({}, { 'insecure-skip-tls-verify': true }),
     ': cluster "c": insecure-skip-tls-verify is not supported',
   );
   assert.equal(foreign({}, { extensions: [] }), undefined);
+  assert.equal(foreign({}, { 'proxy-url': 'http://p' }), undefined);
 });

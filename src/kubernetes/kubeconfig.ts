@@ -1,91 +1,67 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { KubeConfig } from '@kubernetes/client-node';
 import * as z from 'zod/mini';
 import { BadConfiguration } from '../errors.ts';
 import { parseManifests } from '../manifest/manifest.ts';
-import { type Connection, type Credentials, readCredential, tryCredentials } from './connection.ts';
+import { requireFiles, useTokenFile } from './credentials.ts';
 
-const text = z.optional(z.string());
-
-const clusterSchema = z.looseObject({
-  server: z.string(),
-  'certificate-authority': text,
-  'certificate-authority-data': text,
-  'tls-server-name': text,
-});
-
-const userSchema = z.looseObject({
-  token: text,
-  tokenFile: text,
-  'client-certificate': text,
-  'client-certificate-data': text,
-  'client-key': text,
-  'client-key-data': text,
-});
-
-const kubeconfigSchema = z.object({
+/** Only what is looked at here: the rest is client-node's. */
+const kubeconfigSchema = z.looseObject({
   'current-context': z.string(),
-  contexts: z.array(z.object({ name: z.string(), context: z.object({ cluster: z.string(), user: z.string() }) })),
-  clusters: z.array(z.object({ name: z.string(), cluster: clusterSchema })),
-  users: z.array(z.object({ name: z.string(), user: userSchema })),
+  clusters: z.array(z.object({ name: z.string(), cluster: z.looseObject({ server: z.string() }) })),
+  users: z.array(z.object({ name: z.string(), user: z.looseObject({ tokenFile: z.optional(z.string()) }) })),
 });
 
-/** What is in such a file and changes nothing here. */
-const HARMLESS = ['extensions', 'disable-compression'];
+/** What client-node goes by, or changes nothing. */
+const CLUSTER_KEYS = 'server certificate-authority certificate-authority-data tls-server-name proxy-url';
+const USER_KEYS =
+  'token tokenFile client-certificate client-certificate-data client-key client-key-data username password as exec auth-provider';
+const HARMLESS = 'extensions disable-compression';
 
 /**
- * As the current context of a kubeconfig file says, by a token or a client certificate. Files that it names are relative to
- * it and read for each request; a tokenFile goes before a token. Throws BadConfiguration, also for what is
- * not done here and would make it another connection: commands that fetch credentials (exec), impersonation (as), proxies.
+ * As the current context of a kubeconfig file says. Files that it names are relative to it; a tokenFile goes before a token. Throws
+ * BadConfiguration, also for what client-node would pass over, so that it would be another connection, and for an API server that
+ * nobody would know to be one.
  * https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
  */
-export function kubeconfigConnection(file: string): Connection {
-  const config = parse(file);
+export function loadKubeconfig(file: string): KubeConfig {
+  const raw = parse(file);
   const bad = (problem: string) => new BadConfiguration([`${file}: ${problem}`]);
-  const current = config['current-context'];
-  const context = config.contexts.find(({ name }) => name === current)?.context;
-  if (context === undefined) throw bad(`current-context: there is no context "${current}"`);
-  const cluster = config.clusters.find(({ name }) => name === context.cluster)?.cluster;
+  const config = new KubeConfig();
+  try {
+    // As JSON, which is YAML that no two parsers understand differently.
+    config.loadFromString(JSON.stringify(raw));
+  } catch (error) {
+    throw bad((error as Error).message);
+  }
+  config.makePathsAbsolute(dirname(file));
+  const context = config.getContextObject(config.currentContext);
+  if (context === null) throw bad(`current-context: there is no context "${config.currentContext}"`);
+  const cluster = raw.clusters.find(({ name }) => name === context.cluster)?.cluster;
   if (cluster === undefined) throw bad(`there is no cluster "${context.cluster}"`);
-  const user = config.users.find(({ name }) => name === context.user)?.user;
+  const user = raw.users.find(({ name }) => name === context.user)?.user;
   if (user === undefined) throw bad(`there is no user "${context.user}"`);
   for (const [what, given, known] of [
-    [`cluster "${context.cluster}"`, cluster, clusterSchema],
-    [`user "${context.user}"`, user, userSchema],
+    [`cluster "${context.cluster}"`, cluster, CLUSTER_KEYS],
+    [`user "${context.user}"`, user, USER_KEYS],
   ] as const) {
-    const foreign = Object.keys(given).find((key) => !Object.hasOwn(known.shape, key) && !HARMLESS.includes(key));
+    const foreign = Object.keys(given).find((key) => !`${known} ${HARMLESS}`.split(' ').includes(key));
     if (foreign !== undefined) throw bad(`${what}: ${foreign} is not supported`);
   }
-  const server = URL.parse(cluster.server);
-  if (server?.protocol !== 'https:') throw bad(`cluster.server: "${cluster.server}" is no https URL`);
-
-  const from = (data: string | undefined, path: string | undefined) => {
-    if (data !== undefined) return Buffer.from(data, 'base64').toString('utf8');
-    return path === undefined ? undefined : readCredential(resolve(dirname(file), path));
-  };
-  const credentials = (): Credentials => {
-    const ca = from(cluster['certificate-authority-data'], cluster['certificate-authority']);
-    const token = from(undefined, user.tokenFile) ?? user.token;
-    const cert = from(user['client-certificate-data'], user['client-certificate']);
-    const key = from(user['client-key-data'], user['client-key']);
-    const serverName = cluster['tls-server-name'];
-    return {
-      ...(ca !== undefined && { ca }),
-      ...(token !== undefined && { token }),
-      ...(cert !== undefined && key !== undefined && { certificate: { cert, key } }),
-      ...(serverName !== undefined && { serverName }),
-    };
-  };
-  const { token, certificate } = tryCredentials(credentials);
-  if (token === undefined && certificate === undefined) {
-    throw bad(`user "${context.user}" has neither a token nor a client certificate with its key`);
+  if (URL.parse(cluster.server)?.protocol !== 'https:') {
+    throw bad(`cluster.server: "${cluster.server}" is no https URL`);
   }
-  return {
-    host: server.hostname,
-    port: Number(server.port || 443),
-    basePath: server.pathname.replace(/\/$/, ''),
-    credentials,
-  };
+  if (user.tokenFile !== undefined) useTokenFile(config, resolve(dirname(file), user.tokenFile));
+  const { token, username, exec, authProvider, certData, certFile, keyData, keyFile } = config.getCurrentUser() ?? {};
+  const certificate = (certData || certFile) && (keyData || keyFile);
+  if (!(token || username || exec || authProvider || certificate)) {
+    throw bad(
+      `user "${context.user}" has neither a token nor a client certificate with its key, nor another way to say who it is`,
+    );
+  }
+  requireFiles(config);
+  return config;
 }
 
 function parse(file: string): z.infer<typeof kubeconfigSchema> {

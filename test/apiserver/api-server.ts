@@ -7,13 +7,14 @@ import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import { execa } from 'execa';
 import { createKubernetesClient, type KubernetesClient } from '../../src/kubernetes/client.ts';
-import { createHttps } from '../../src/kubernetes/https.ts';
-import { kubeconfigConnection } from '../../src/kubernetes/kubeconfig.ts';
+import { loadKubeconfig } from '../../src/kubernetes/kubeconfig.ts';
 import { type KubernetesObject, resourcePath } from '../../src/kubernetes/resource.ts';
+import { createTransport } from '../../src/kubernetes/transport.ts';
 import { eventually, Hopeless } from '../cluster/eventually.ts';
 import { logTail } from '../cluster/log.ts';
 import { BIN } from '../cluster/node.ts';
 import { makePki } from '../cluster/pki.ts';
+import { configOf } from './kube-config.ts';
 
 /** A real API server with its etcd, on loopback; nothing else of a cluster. They end with this process, however it ends. */
 export interface ApiServer {
@@ -81,10 +82,10 @@ export async function startApiServer(flags: readonly string[] = []): Promise<Api
     ]);
   let etcd: ChildProcess = await startEtcd();
   let api: ChildProcess = await startApi();
-  const connection = kubeconfigConnection(kubeconfig);
-  const https = createHttps(connection);
-  const admin = createKubernetesClient(connection);
-  const clients: { close(): void }[] = [https, admin];
+  const config = loadKubeconfig(kubeconfig);
+  const transport = createTransport(config);
+  const admin = createKubernetesClient(config);
+  const clients: { close(): void }[] = [transport, admin];
 
   const kubectl = async (args: readonly string[], input?: string) => {
     const { stdout } = await execa(join(BIN, 'kubectl'), [`--kubeconfig=${kubeconfig}`, ...args], {
@@ -107,7 +108,7 @@ export async function startApiServer(flags: readonly string[] = []): Promise<Api
         path: applyPath(body as Manifest),
         contentType: 'application/apply-patch+yaml',
       };
-      const answer = await https.send({ ...request, body }, AbortSignal.timeout(10_000));
+      const answer = await transport.send({ ...request, body }, AbortSignal.timeout(10_000));
       const { message } = (await json(answer)) as { message?: string };
       if ((answer.statusCode ?? 0) > 299) throw new Error(`${answer.statusCode} ${message}`);
     }
@@ -134,8 +135,7 @@ export async function startApiServer(flags: readonly string[] = []): Promise<Api
       );
       const token = await kubectl(['create', 'token', name, `--namespace=${namespace}`]);
       const ca = await readFile(join(pki, 'ca.crt'), 'utf8');
-      const credentials = () => ({ ca, token });
-      const client = createKubernetesClient({ host: '127.0.0.1', port: by, basePath: '', credentials });
+      const client = createKubernetesClient(configOf(by, { ca, token }));
       clients.push(client);
       return client;
     },

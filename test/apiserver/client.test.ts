@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -9,10 +9,11 @@ import { after, before, test } from 'node:test';
 import { BadConfiguration, Code } from '../../src/errors.ts';
 import { ApiError } from '../../src/kubernetes/api-error.ts';
 import { createKubernetesClient } from '../../src/kubernetes/client.ts';
-import { inClusterConnection } from '../../src/kubernetes/connection.ts';
-import { kubeconfigConnection } from '../../src/kubernetes/kubeconfig.ts';
+import { inCluster } from '../../src/kubernetes/connect.ts';
+import { loadKubeconfig } from '../../src/kubernetes/kubeconfig.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { type ApiServer, startApiServer } from './api-server.ts';
+import { byPort } from './kube-config.ts';
 
 const CONFIG_MAPS = { group: '', version: 'v1', plural: 'configmaps' };
 const ROLES = { group: 'rbac.authorization.k8s.io', version: 'v1', plural: 'clusterroles' };
@@ -136,7 +137,7 @@ test('what is no API server is no answer', async (t) => {
   t.after(() => server.close());
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const client = createKubernetesClient({ ...kubeconfigConnection(api.kubeconfig), port });
+  const client = createKubernetesClient(byPort(loadKubeconfig(api.kubeconfig), port));
   t.after(client.close);
   await assert.rejects(
     client.get(CONFIG_MAPS, key('x')),
@@ -149,8 +150,9 @@ test('what is no API server is no answer', async (t) => {
 });
 
 test('whom the driver does not know is no API server', async (t) => {
-  const { ca: _, ...credentials } = kubeconfigConnection(api.kubeconfig).credentials();
-  const client = createKubernetesClient({ ...kubeconfigConnection(api.kubeconfig), credentials: () => credentials });
+  const config = loadKubeconfig(api.kubeconfig);
+  config.clusters = config.clusters.map(({ caData: _, ...cluster }) => cluster);
+  const client = createKubernetesClient(config);
   t.after(client.close);
   await assert.rejects(client.list(CONFIG_MAPS), fails(Code.UNAVAILABLE, /does not answer: .*certificate/));
 });
@@ -158,14 +160,14 @@ test('whom the driver does not know is no API server', async (t) => {
 test('a token that a kubeconfig file names is looked for beside it, for each request', async (t) => {
   const directory = await mkdtemp(join(api.directory, 'config-'));
   const config = JSON.parse(await readFile(api.kubeconfig, 'utf8'));
-  await writeFile(join(directory, 'ca.crt'), kubeconfigConnection(api.kubeconfig).credentials().ca ?? '');
+  await copyFile(join(api.directory, 'pki', 'ca.crt'), join(directory, 'ca.crt'));
   config.clusters[0].cluster = { server: config.clusters[0].cluster.server, 'certificate-authority': 'ca.crt' };
   config.users[0].user = { tokenFile: 'token' };
   const file = join(directory, 'config');
   await writeFile(file, JSON.stringify(config));
-  assert.throws(() => kubeconfigConnection(file), /^BadConfiguration: cannot read the credentials .*token/);
+  assert.throws(() => loadKubeconfig(file), /^BadConfiguration: cannot read the credentials .*token/);
   await writeFile(join(directory, 'token'), 'stale');
-  const client = createKubernetesClient(kubeconfigConnection(file));
+  const client = createKubernetesClient(loadKubeconfig(file));
   t.after(client.close);
   await assert.rejects(client.list(CONFIG_MAPS), fails(Code.UNAVAILABLE, /own credentials/, 401));
   await api.clientFor('reader', [{ apiGroups: [''], resources: ['configmaps'], verbs: ['list'] }]);
@@ -192,10 +194,9 @@ test('what the driver may not do is named with the rule that is lacking', async 
 
 test('a rotated token is used at once, and one that is not accepted is said', async (t) => {
   const directory = await mkdtemp(join(api.directory, 'account-'));
-  const { ca = '' } = kubeconfigConnection(api.kubeconfig).credentials();
-  await writeFile(join(directory, 'ca.crt'), ca);
+  await copyFile(join(api.directory, 'pki', 'ca.crt'), join(directory, 'ca.crt'));
   await writeFile(join(directory, 'token'), 'stale');
-  const client = createKubernetesClient(inClusterConnection({ host: '127.0.0.1', port: api.port }, directory));
+  const client = createKubernetesClient(inCluster({ host: '127.0.0.1', port: api.port }, directory));
   t.after(client.close);
   const unauthorized = fails(Code.UNAVAILABLE, /^the API server does not accept the driver's own credentials/, 401);
   await assert.rejects(client.get(CONFIG_MAPS, key('x')), unauthorized);
@@ -228,18 +229,18 @@ test('a watch gives what happens, and ends when the server says so', async () =>
 
 test('bad configuration is said', async () => {
   const withoutAccount = /^BadConfiguration: cannot read the credentials .*nowhere/;
-  assert.throws(() => inClusterConnection({ host: 'h', port: 1 }, '/nowhere'), withoutAccount);
+  assert.throws(() => inCluster({ host: 'h', port: 1 }, '/nowhere'), withoutAccount);
   const file = join(api.directory, 'bad.kubeconfig');
   const wrong = async (text: string, message: RegExp) => {
     await writeFile(file, text);
     assert.throws(
-      () => kubeconfigConnection(file),
+      () => loadKubeconfig(file),
       (error) => error instanceof BadConfiguration && message.test(error.message),
     );
   };
   await wrong('', /it is empty/);
   await wrong('current-context: 1', /bad\.kubeconfig:1:1: current-context: must be a string/);
-  assert.throws(() => kubeconfigConnection('/nowhere'), /^BadConfiguration: cannot read \/nowhere: ENOENT/);
+  assert.throws(() => loadKubeconfig('/nowhere'), /^BadConfiguration: cannot read \/nowhere: ENOENT/);
   await wrong('current-context: a\ncontexts: []\nclusters: []\nusers: []', /there is no context "a"/);
   const rest = 'contexts: [{name: a, context: {cluster: c, user: u}}]\ncurrent-context: a\n';
   await wrong(`${rest}clusters: []\nusers: []`, /there is no cluster "c"/);

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { json } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import type * as z from 'zod/mini';
-import { createHttps } from '../../src/kubernetes/https.ts';
-import { kubeconfigConnection } from '../../src/kubernetes/kubeconfig.ts';
+import { loadKubeconfig } from '../../src/kubernetes/kubeconfig.ts';
+import { createTransport } from '../../src/kubernetes/transport.ts';
 import { bpfMapSchema } from '../../src/maps/bpf-map-schema.ts';
 import { MAP_FLAGS, MAP_TYPE_RULES, type MapTypeRules, type Numbers } from '../../src/maps/map-type-rules.ts';
 import { bpfVolumeSchema } from '../../src/volumes/bpf-volume-schema.ts';
@@ -30,10 +30,10 @@ interface Candidate {
 
 /** Asks the API server about each, without keeping any: undefined if it takes it, else what it says. */
 async function judge(kind: string, candidates: readonly Candidate[]): Promise<readonly (string | undefined)[]> {
-  const https = createHttps(kubeconfigConnection(api.kubeconfig));
+  const transport = createTransport(loadKubeconfig(api.kubeconfig));
   const path = `/apis/${API}/${kind.toLowerCase()}s?dryRun=All&fieldValidation=Strict`;
   const ask = async (candidate: Candidate) => {
-    const answer = await https.send(
+    const answer = await transport.send(
       { method: 'POST', path, body: asObject(kind, candidate) },
       AbortSignal.timeout(10_000),
     );
@@ -45,7 +45,7 @@ async function judge(kind: string, candidates: readonly Candidate[]): Promise<re
   try {
     return await Promise.all(candidates.map(ask));
   } finally {
-    https.close();
+    transport.close();
   }
 }
 

@@ -7,8 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
-import { createHttps, type Https } from '../../src/kubernetes/https.ts';
+import { createTransport, type Transport } from '../../src/kubernetes/transport.ts';
 import { makePki } from '../cluster/pki.ts';
+import { configOf } from './kube-config.ts';
 
 let directory: string;
 before(async () => {
@@ -20,7 +21,7 @@ after(() => rm(directory, { recursive: true, force: true }));
 /** A server that answers the first request and then, at the second one on that connection, does this before it breaks it. */
 async function breaking(
   before: 'nothing' | 'half an answer',
-  use: (https: Https, asked: () => number) => Promise<void>,
+  use: (transport: Transport, asked: () => number) => Promise<void>,
 ) {
   const [ca, key, cert] = await Promise.all(
     ['ca.crt', 'kube-apiserver.key', 'kube-apiserver.crt'].map((file) => readFile(join(directory, file), 'utf8')),
@@ -41,11 +42,11 @@ async function breaking(
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const https = createHttps({ host: '127.0.0.1', port, basePath: '', credentials: () => ({ ca: ca ?? '' }) });
+  const transport = createTransport(configOf(port, { ca: ca ?? '' }));
   try {
-    await use(https, () => asked);
+    await use(transport, () => asked);
   } finally {
-    https.close();
+    transport.close();
     server.closeAllConnections();
     server.close();
   }
@@ -55,16 +56,16 @@ const signal = () => AbortSignal.timeout(10_000);
 const request = { method: 'POST', path: '/', body: {} };
 
 test('a kept connection that breaks before an answer is not noticed', () =>
-  breaking('nothing', async (https, asked) => {
-    assert.equal(await text(await https.send(request, signal())), 'whole');
-    assert.equal(await text(await https.send(request, signal())), 'whole');
+  breaking('nothing', async (transport, asked) => {
+    assert.equal(await text(await transport.send(request, signal())), 'whole');
+    assert.equal(await text(await transport.send(request, signal())), 'whole');
     assert.equal(asked(), 3);
   }));
 
 test('one that breaks within an answer is, and nothing is asked a second time', () =>
-  breaking('half an answer', async (https, asked) => {
-    assert.equal(await text(await https.send(request, signal())), 'whole');
-    await assert.rejects(text(await https.send(request, signal())), { code: 'ECONNRESET' });
+  breaking('half an answer', async (transport, asked) => {
+    assert.equal(await text(await transport.send(request, signal())), 'whole');
+    await assert.rejects(text(await transport.send(request, signal())), { code: 'ECONNRESET' });
     await new Promise((resolve) => setTimeout(resolve, 300));
     assert.equal(asked(), 2);
   }));

@@ -4,11 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CallError, Code } from '../../src/errors.ts';
 import { ApiError } from '../../src/kubernetes/api-error.ts';
 import { createKubernetesClient, type KubernetesClient } from '../../src/kubernetes/client.ts';
-import { kubeconfigConnection } from '../../src/kubernetes/kubeconfig.ts';
+import { loadKubeconfig } from '../../src/kubernetes/kubeconfig.ts';
 import { type Reflector, type ReflectorOptions, startReflector } from '../../src/kubernetes/reflector.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { type ApiServer, startApiServer } from './api-server.ts';
 import { type Cable, layCable } from './cable.ts';
+import { byPort } from './kube-config.ts';
 
 const CONFIG_MAPS = { group: '', version: 'v1', plural: 'configmaps' };
 
@@ -24,7 +25,7 @@ let counter = 0;
 before(async () => {
   api = await startApiServer();
   cable = await layCable(api.port);
-  client = createKubernetesClient({ ...kubeconfigConnection(api.kubeconfig), port: cable.port });
+  client = createKubernetesClient(byPort(loadKubeconfig(api.kubeconfig), cable.port));
 });
 after(async () => {
   client?.close();

@@ -10,6 +10,7 @@ import { after, before, test } from 'node:test';
 import { CallError, Code } from '../../src/errors.ts';
 import { createKubernetesClient, type KubernetesClient } from '../../src/kubernetes/client.ts';
 import { makePki } from '../cluster/pki.ts';
+import { configOf } from './kube-config.ts';
 
 const REVIEWS = { group: 'authorization.k8s.io', version: 'v1', plural: 'subjectaccessreviews' };
 
@@ -31,7 +32,7 @@ async function withServer(
   const server = createServer({ key, cert }, (_, response) => answer(response)).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const client = createKubernetesClient({ host: '127.0.0.1', port, basePath: '', credentials: () => ({ ca }) });
+  const client = createKubernetesClient(configOf(port, { ca }));
   try {
     await use(client);
   } finally {

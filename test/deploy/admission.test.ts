@@ -3,8 +3,8 @@ import { json } from 'node:stream/consumers';
 import { after, before, suite, test } from 'node:test';
 import { authorize, denial } from '../../src/access/authorize.ts';
 import { createClusterAccess } from '../../src/access/cluster-access.ts';
-import { createHttps, type Https, type HttpsRequest } from '../../src/kubernetes/https.ts';
-import { kubeconfigConnection } from '../../src/kubernetes/kubeconfig.ts';
+import { loadKubeconfig } from '../../src/kubernetes/kubeconfig.ts';
+import { createTransport, type Transport, type TransportRequest } from '../../src/kubernetes/transport.ts';
 import type { BpfMap } from '../../src/maps/catalog.ts';
 import { parseMapList } from '../../src/request/map-list.ts';
 import { type ApiServer, startApiServer } from '../apiserver/api-server.ts';
@@ -18,11 +18,11 @@ const CONTROLLER = 'csi-driver-bpffs-controller';
 const PRIVILEGED = { securityContext: { privileged: true } };
 
 let api: ApiServer;
-let https: Https;
+let transport: Transport;
 
 before(async () => {
   api = await startApiServer(['--allow-privileged=true']);
-  https = createHttps(kubeconfigConnection(api.kubeconfig));
+  transport = createTransport(loadKubeconfig(api.kubeconfig));
   await applyObjects(api, [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } }]);
   const objects = parseManifest(await render());
   const policies = objects.filter(({ kind }) => kind.startsWith('ValidatingAdmissionPolicy'));
@@ -36,7 +36,7 @@ before(async () => {
   });
 });
 after(async () => {
-  https?.close();
+  transport?.close();
   await api?.stop();
 });
 
@@ -438,8 +438,8 @@ async function admitEphemeral(podName: string, container: object) {
   return ask({ method: 'PATCH', path, contentType: 'application/strategic-merge-patch+json', body });
 }
 
-async function ask(request: HttpsRequest) {
-  const answer = await https.send(request, AbortSignal.timeout(10_000));
+async function ask(request: TransportRequest) {
+  const answer = await transport.send(request, AbortSignal.timeout(10_000));
   const { message } = (await json(answer)) as { message?: string };
   const warnings = [answer.headers.warning ?? []].flat().map((warning) => warning.replace(/^299 - "|"$/g, ''));
   if (answer.statusCode === 200 || answer.statusCode === 201) return { refusal: undefined, warnings };

@@ -8,7 +8,7 @@ import { podTokens } from '../../src/access/pod-tokens.ts';
 import { startController } from '../../src/controller/controller.ts';
 import { keepVolumes } from '../../src/controller/volume-keeper.ts';
 import { createKubernetesClient } from '../../src/kubernetes/client.ts';
-import { kubeconfigConnection } from '../../src/kubernetes/kubeconfig.ts';
+import { loadKubeconfig } from '../../src/kubernetes/kubeconfig.ts';
 import { createLogger } from '../../src/logger.ts';
 import type { BpfMap } from '../../src/maps/catalog.ts';
 import { openClusterPolicy } from '../../src/node/cluster-policy.ts';
@@ -166,7 +166,7 @@ test('a volume that is published again asks the API server for nothing that is c
 
 test('the controller may do with its volumes what it does, and nothing else', async () => {
   const account = 'csi-driver-bpffs-controller';
-  const client = createKubernetesClient(kubeconfigConnection(await kubeconfigOf(account)));
+  const client = createKubernetesClient(loadKubeconfig(await kubeconfigOf(account)));
   closing.push(client.close);
   const store = createVolumeObjects(client);
   const log = createLogger('error');

@@ -1,0 +1,108 @@
+import type { IncomingMessage } from 'node:http';
+import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
+import type { KubeConfig } from '@kubernetes/client-node';
+import { BadConfiguration } from '../errors.ts';
+import { version } from '../version.ts';
+import { credentialsOf } from './credentials.ts';
+import { orAborted } from './or-aborted.ts';
+
+/** One HTTP request to the API server. */
+export interface TransportRequest {
+  readonly method: string;
+  /** With its query. */
+  readonly path: string;
+  readonly body?: unknown;
+  /** Of `body`. Default: JSON. */
+  readonly contentType?: string;
+  /** An answer that has no end gets a connection of its own. */
+  readonly endless?: boolean;
+}
+
+/** HTTP/1.1 with kept connections. */
+export interface Transport {
+  /** "host:port", for texts. */
+  readonly server: string;
+  /**
+   * Gives the answer's beginning, whatever its status; its body has to be read or destroyed. Throws UNAVAILABLE when there are no
+   * credentials, and else what Node throws.
+   */
+  send(request: TransportRequest, signal: AbortSignal): Promise<IncomingMessage>;
+  close(): void;
+}
+
+/** Idle connections that are kept. Go's server keeps its end for 90 s: https://pkg.go.dev/net/http#Server.IdleTimeout */
+const KEPT = 2;
+const KEPT_MS = 60_000;
+/** So many requests at a time that have an end: who sends more lets them wait for their turn, so that none does so here. */
+export const MOST_AT_A_TIME = 8;
+
+const USER_AGENT = `csi-driver-bpffs/${version}`;
+
+/**
+ * To the API server of the current context, as `config` says, over node:https. Measured, client-node's own requests, which undici makes,
+ * take 11 MB more of each node. Its own agent keeps no connection and what it was first told of certificates, so that it is taken only
+ * where it knows the way through a proxy.
+ */
+export function createTransport(config: KubeConfig): Transport {
+  const cluster = config.getCurrentCluster();
+  if (cluster === null) throw new BadConfiguration(['the kubeconfig has no current cluster']);
+  const { hostname, port, pathname } = new URL(cluster.server);
+  const host = hostname.replace(/^\[(.*)\]$/, '$1');
+  const basePath = pathname.replace(/\/$/, '');
+  const credentials = credentialsOf(config);
+  const kept = new Agent({ keepAlive: true, maxSockets: MOST_AT_A_TIME, maxFreeSockets: KEPT, timeout: KEPT_MS });
+  const endless = new Agent({ keepAlive: false });
+
+  const attempt = (options: RequestOptions, body: string | undefined) =>
+    new Promise<IncomingMessage>((resolve, reject) => {
+      const sent = httpsRequest(options);
+      let answered = false;
+      sent.once('response', (response) => {
+        answered = true;
+        resolve(response);
+      });
+      sent.on('error', (error: NodeJS.ErrnoException) => {
+        // As a rule the server closed a kept connection that was idle, but it may have done what is asked all the same. Every request
+        // of this driver may be sent twice: reads and reviews change nothing, and a second create, patch or delete of the same name
+        // and uid changes nothing more, or is refused (404, 409) as it would be if another had been first.
+        const again = sent.reusedSocket && !answered && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+        if (again && !options.signal?.aborted) attempt(options, body).then(resolve, reject);
+        else reject(error);
+      });
+      sent.end(body);
+    });
+
+  return {
+    server: `${hostname}:${port || 443}`,
+    async send(request, signal) {
+      const { headers, agent, ...options } = await orAborted(credentials(), signal);
+      const body = request.body === undefined ? undefined : JSON.stringify(request.body);
+      const direct = request.endless ? endless : kept;
+      return await attempt(
+        {
+          ...options,
+          method: request.method,
+          host,
+          port: port || 443,
+          path: `${basePath}${request.path}`,
+          agent: cluster.proxyUrl === undefined ? direct : agent,
+          headers: {
+            ...headers,
+            accept: 'application/json',
+            'user-agent': USER_AGENT,
+            ...(body !== undefined && {
+              'content-type': request.contentType ?? 'application/json',
+              'content-length': Buffer.byteLength(body),
+            }),
+          },
+          signal,
+        },
+        body,
+      );
+    },
+    close() {
+      kept.destroy();
+      endless.destroy();
+    },
+  };
+}
