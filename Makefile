@@ -184,7 +184,7 @@ src/rpc/generated/csi.json: $(NODE) $(PROTO) scripts/generate.ts src/rpc/proto-o
 	rm -rf $(@D) && $(NODE) scripts/generate.ts
 	@touch $@
 
-dist/csi-driver-bpffs.cjs: src/rpc/generated/csi.json $(SRC) scripts/build.ts scripts/warm.ts bin/csi-driver-bpffs
+dist/csi-driver-bpffs.cjs: src/rpc/generated/csi.json $(SRC) scripts/build.ts scripts/client-node.ts scripts/warm.ts bin/csi-driver-bpffs
 	$(call say,Bundling the node plugin)
 	$(NODE) scripts/build.ts
 	rm -rf dist/compile-cache && $(NODE) scripts/warm.ts && chmod -R a+rX dist/compile-cache

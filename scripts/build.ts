@@ -1,4 +1,5 @@
 import { build } from 'esbuild';
+import { clientNode } from './client-node.ts';
 
 // One CommonJS file: a module graph on disk costs several times the start-up time and memory of a bundle. Identifiers stay
 // readable, so that a stack trace from a node in the field can be read without the source map.
@@ -9,6 +10,7 @@ await build({
   platform: 'node',
   format: 'cjs',
   target: 'node26',
+  plugins: [clientNode],
   minifySyntax: true,
   minifyWhitespace: true,
   sourcemap: 'external',
