@@ -3,41 +3,36 @@ import type { RequestOptions } from 'node:https';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { BadConfiguration, type CallError, unavailable } from '../errors.ts';
 
-/** Name of the way to authenticate that `useTokenFile` adds. */
+/** The name of the way to authenticate that `useTokenFile` adds. */
 const TOKEN_FILE = 'token-file-of-each-request';
 
 /**
- * Has the current user of `config` show the token that lies in a file when it asks. client-node's own way to read one goes on for a minute
- * with what it read before, and does not know the `tokenFile` of a kubeconfig.
+ * Has the current user of `config` show the token that lies in a file when it asks, in place of any other. client-node itself goes on for
+ * a minute with a token that it has read, and does not know the `tokenFile` of a kubeconfig.
  */
 export function useTokenFile(config: KubeConfig, file: string): void {
   const name = config.getCurrentUser()?.name;
-  config.users = config.users.map((user) => {
-    if (user.name !== name) return user;
-    // client-node shows the token before any other.
-    const { token: _, ...others } = user;
-    return { ...others, authProvider: { name: TOKEN_FILE, config: { file } } };
-  });
+  const authProvider = { name: TOKEN_FILE, config: { file } };
+  config.users = config.users.map(({ token, ...user }) =>
+    user.name === name ? { ...user, authProvider } : { ...user, ...(token !== undefined && { token }) },
+  );
   config.addAuthenticator({
     isAuthProvider: (user) => user.authProvider?.name === TOKEN_FILE,
-    async applyAuthentication(user, options) {
-      const token = readFileSync(user.authProvider.config.file, 'utf8').trim();
-      options.headers = { ...options.headers, authorization: `Bearer ${token}` };
+    async applyAuthentication(_, options) {
+      options.headers = { ...options.headers, authorization: `Bearer ${readFileSync(file, 'utf8').trim()}` };
     },
   });
 }
 
 /** Throws BadConfiguration unless each file that `config` names for its current cluster and user can be read. */
 export function requireFiles(config: KubeConfig): void {
-  const { caFile } = config.getCurrentCluster() ?? {};
   const { certFile, keyFile, authProvider } = config.getCurrentUser() ?? {};
-  const tokenFile = authProvider?.name === TOKEN_FILE ? authProvider.config.file : undefined;
-  for (const file of [caFile, certFile, keyFile, tokenFile]) {
-    try {
+  try {
+    for (const file of [config.getCurrentCluster()?.caFile, certFile, keyFile, authProvider?.config?.file]) {
       if (file) readFileSync(file);
-    } catch (error) {
-      throw new BadConfiguration([unreadable(error).message]);
     }
+  } catch (error) {
+    throw new BadConfiguration([unreadable(error).message]);
   }
 }
 
@@ -47,7 +42,7 @@ export function requireFiles(config: KubeConfig): void {
  */
 export function credentialsOf(config: KubeConfig): () => Promise<RequestOptions> {
   let asked: Promise<RequestOptions> | undefined;
-  const ask = async () => {
+  async function ask(): Promise<RequestOptions> {
     const options: RequestOptions = {};
     try {
       await config.applyToHTTPSOptions(options);
@@ -57,7 +52,7 @@ export function credentialsOf(config: KubeConfig): () => Promise<RequestOptions>
     } finally {
       asked = undefined;
     }
-  };
+  }
   return () => {
     asked ??= ask();
     return asked;

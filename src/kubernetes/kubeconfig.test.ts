@@ -95,6 +95,6 @@ test('what would make it another connection is refused, not passed over', () => 
     foreign({}, { 'insecure-skip-tls-verify': true }),
     ': cluster "c": insecure-skip-tls-verify is not supported',
   );
-  assert.equal(foreign({}, { extensions: [] }), undefined);
+  assert.equal(foreign({}, { extensions: [], 'insecure-skip-tls-verify': false }), undefined);
   assert.equal(foreign({}, { 'proxy-url': 'http://p' }), undefined);
 });

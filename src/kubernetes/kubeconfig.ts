@@ -13,11 +13,13 @@ const kubeconfigSchema = z.looseObject({
   users: z.array(z.object({ name: z.string(), user: z.looseObject({ tokenFile: z.optional(z.string()) }) })),
 });
 
-/** What client-node goes by, or changes nothing. */
-const CLUSTER_KEYS = 'server certificate-authority certificate-authority-data tls-server-name proxy-url';
-const USER_KEYS =
-  'token tokenFile client-certificate client-certificate-data client-key client-key-data username password as exec auth-provider';
-const HARMLESS = 'extensions disable-compression';
+/** What client-node goes by, and what changes nothing. */
+const KNOWN = new Set(
+  (
+    'server certificate-authority certificate-authority-data tls-server-name proxy-url disable-compression extensions ' +
+    'token tokenFile client-certificate client-certificate-data client-key client-key-data username password as exec auth-provider'
+  ).split(' '),
+);
 
 /**
  * As the current context of a kubeconfig file says. Files that it names are relative to it; a tokenFile goes before a token. Throws
@@ -42,11 +44,11 @@ export function loadKubeconfig(file: string): KubeConfig {
   if (cluster === undefined) throw bad(`there is no cluster "${context.cluster}"`);
   const user = raw.users.find(({ name }) => name === context.user)?.user;
   if (user === undefined) throw bad(`there is no user "${context.user}"`);
-  for (const [what, given, known] of [
-    [`cluster "${context.cluster}"`, cluster, CLUSTER_KEYS],
-    [`user "${context.user}"`, user, USER_KEYS],
-  ] as const) {
-    const foreign = Object.keys(given).find((key) => !`${known} ${HARMLESS}`.split(' ').includes(key));
+  for (const [what, given] of Object.entries({
+    [`cluster "${context.cluster}"`]: cluster,
+    [`user "${context.user}"`]: user,
+  })) {
+    const foreign = Object.keys(given).find((key) => !KNOWN.has(key) && given[key] !== false);
     if (foreign !== undefined) throw bad(`${what}: ${foreign} is not supported`);
   }
   if (URL.parse(cluster.server)?.protocol !== 'https:') {
@@ -54,10 +56,9 @@ export function loadKubeconfig(file: string): KubeConfig {
   }
   if (user.tokenFile !== undefined) useTokenFile(config, resolve(dirname(file), user.tokenFile));
   const { token, username, exec, authProvider, certData, certFile, keyData, keyFile } = config.getCurrentUser() ?? {};
-  const certificate = (certData || certFile) && (keyData || keyFile);
-  if (!(token || username || exec || authProvider || certificate)) {
+  if (!(token || username || exec || authProvider || ((certData || certFile) && (keyData || keyFile)))) {
     throw bad(
-      `user "${context.user}" has neither a token nor a client certificate with its key, nor another way to say who it is`,
+      `user "${context.user}" has neither a token nor a client certificate with its key, nor exec or auth-provider`,
     );
   }
   requireFiles(config);

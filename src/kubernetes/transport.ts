@@ -20,7 +20,7 @@ export interface TransportRequest {
 
 /** HTTP/1.1 with kept connections. */
 export interface Transport {
-  /** "host:port", for texts. */
+  /** "host:port", or "host" where the port is 443; for texts. */
   readonly server: string;
   /**
    * Gives the answer's beginning, whatever its status; its body has to be read or destroyed. Throws UNAVAILABLE when there are no
@@ -39,70 +39,62 @@ export const MOST_AT_A_TIME = 8;
 const USER_AGENT = `csi-driver-bpffs/${version}`;
 
 /**
- * To the API server of the current context, as `config` says, over node:https. Measured, client-node's own requests, which undici makes,
- * take 11 MB more of each node. Its own agent keeps no connection and what it was first told of certificates, so that it is taken only
- * where it knows the way through a proxy.
+ * To the API server of the current context, as `config` says, over node:https: measured, client-node's own requests, which undici makes,
+ * take 11 MB more of each node. Its agent keeps no connections, and for ever the certificates that it saw first, so that it is taken
+ * only for the way through a proxy. Throws BadConfiguration if there is no such API server.
  */
 export function createTransport(config: KubeConfig): Transport {
   const cluster = config.getCurrentCluster();
-  if (cluster === null) throw new BadConfiguration(['the kubeconfig has no current cluster']);
-  const { hostname, port, pathname } = new URL(cluster.server);
-  const host = hostname.replace(/^\[(.*)\]$/, '$1');
-  const basePath = pathname.replace(/\/$/, '');
+  if (cluster === null) throw new BadConfiguration(['there is no cluster for the current context']);
   const credentials = credentialsOf(config);
   const kept = new Agent({ keepAlive: true, maxSockets: MOST_AT_A_TIME, maxFreeSockets: KEPT, timeout: KEPT_MS });
   const endless = new Agent({ keepAlive: false });
-
-  const attempt = (options: RequestOptions, body: string | undefined) =>
-    new Promise<IncomingMessage>((resolve, reject) => {
-      const sent = httpsRequest(options);
-      let answered = false;
-      sent.once('response', (response) => {
-        answered = true;
-        resolve(response);
-      });
-      sent.on('error', (error: NodeJS.ErrnoException) => {
-        // As a rule the server closed a kept connection that was idle, but it may have done what is asked all the same. Every request
-        // of this driver may be sent twice: reads and reviews change nothing, and a second create, patch or delete of the same name
-        // and uid changes nothing more, or is refused (404, 409) as it would be if another had been first.
-        const again = sent.reusedSocket && !answered && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
-        if (again && !options.signal?.aborted) attempt(options, body).then(resolve, reject);
-        else reject(error);
-      });
-      sent.end(body);
-    });
-
   return {
-    server: `${hostname}:${port || 443}`,
-    async send(request, signal) {
-      const { headers, agent, ...options } = await orAborted(credentials(), signal);
-      const body = request.body === undefined ? undefined : JSON.stringify(request.body);
+    server: new URL(cluster.server).host,
+    async send({ method, path, body, contentType = 'application/json', ...request }, signal) {
+      const { agent, headers, ...credential } = await orAborted(credentials(), signal);
+      const content = body === undefined ? undefined : JSON.stringify(body);
       const direct = request.endless ? endless : kept;
-      return await attempt(
-        {
-          ...options,
-          method: request.method,
-          host,
-          port: port || 443,
-          path: `${basePath}${request.path}`,
-          agent: cluster.proxyUrl === undefined ? direct : agent,
-          headers: {
-            ...headers,
-            accept: 'application/json',
-            'user-agent': USER_AGENT,
-            ...(body !== undefined && {
-              'content-type': request.contentType ?? 'application/json',
-              'content-length': Buffer.byteLength(body),
-            }),
-          },
-          signal,
+      const options = {
+        ...credential,
+        method,
+        signal,
+        agent: cluster.proxyUrl === undefined ? direct : agent,
+        headers: {
+          ...headers,
+          accept: 'application/json',
+          'user-agent': USER_AGENT,
+          ...(content !== undefined && {
+            'content-type': contentType,
+            'content-length': Buffer.byteLength(content),
+          }),
         },
-        body,
-      );
+      };
+      return await attempt(`${cluster.server}${path}`, options, content);
     },
     close() {
       kept.destroy();
       endless.destroy();
     },
   };
+}
+
+function attempt(url: string, options: RequestOptions, content: string | undefined): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const sent = httpsRequest(url, options);
+    let answered = false;
+    sent.once('response', (response) => {
+      answered = true;
+      resolve(response);
+    });
+    sent.on('error', (error: NodeJS.ErrnoException) => {
+      // As a rule the server closed a kept connection that was idle, but it may have done what is asked all the same. Every request
+      // of this driver may be sent twice: reads and reviews change nothing, and a second create, patch or delete of the same name
+      // and uid changes nothing more, or is refused (404, 409) as it would be if another had been first.
+      const again = sent.reusedSocket && !answered && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+      if (again && !options.signal?.aborted) attempt(url, options, content).then(resolve, reject);
+      else reject(error);
+    });
+    sent.end(content);
+  });
 }
