@@ -96,5 +96,9 @@ test('what would make it another connection is refused, not passed over', () => 
     ': cluster "c": insecure-skip-tls-verify is not supported',
   );
   assert.equal(foreign({}, { extensions: [], 'insecure-skip-tls-verify': false }), undefined);
-  assert.equal(foreign({}, { 'proxy-url': 'http://p' }), undefined);
+  for (const url of ['http://p', 'https://me:secret@p', 'socks5://p'])
+    assert.equal(foreign({}, { 'proxy-url': url }), undefined);
+  for (const url of ['p', 'me:secret@p', 'ftp://me:secret@p']) {
+    assert.equal(foreign({}, { 'proxy-url': url }), ': cluster "c": proxy-url is no URL of an HTTP or SOCKS 5 proxy');
+  }
 });

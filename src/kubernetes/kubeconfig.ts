@@ -54,6 +54,10 @@ export function loadKubeconfig(file: string): KubeConfig {
   if (URL.parse(cluster.server)?.protocol !== 'https:') {
     throw bad(`cluster.server: "${cluster.server}" is no https URL`);
   }
+  const proxy = config.getCurrentCluster()?.proxyUrl;
+  if (proxy !== undefined && !/^(https?|socks5h?):$/.test(URL.parse(proxy)?.protocol ?? '')) {
+    throw bad(`cluster "${context.cluster}": proxy-url is no URL of an HTTP or SOCKS 5 proxy`);
+  }
   if (user.tokenFile !== undefined) useTokenFile(config, resolve(dirname(file), user.tokenFile));
   const { token, username, exec, authProvider, certData, certFile, keyData, keyFile } = config.getCurrentUser() ?? {};
   if (!(token || username || exec || authProvider || ((certData || certFile) && (keyData || keyFile)))) {
