@@ -24,7 +24,7 @@ FROM ${DEBIAN_IMAGE} AS root
 RUN dpkg --status binutils libatomic1 libstdc++6 >/dev/null 2>&1 \
  || { apt-get update && apt-get install --yes --no-install-recommends binutils libatomic1 libstdc++6; }
 COPY --from=build /opt/csi-driver-bpffs/node_modules/node-linux-*/bin/node /opt/csi-driver-bpffs/node_modules/node-linux-*/LICENSE /node/
-COPY --from=build /opt/csi-driver-bpffs/dist/csi-driver-bpffs.cjs /opt/csi-driver-bpffs/dist/bpffs-pinner \
+COPY --from=build /opt/csi-driver-bpffs/dist/*.cjs /opt/csi-driver-bpffs/dist/bpffs-pinner \
     /opt/csi-driver-bpffs/dist/*.cdx.json /dist/
 COPY deploy/seccomp/bpf-consumer.json deploy/seccomp/install.ts /seccomp/
 COPY LICENSE deploy/image/assemble.sh /

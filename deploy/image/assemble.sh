@@ -12,7 +12,7 @@ ln -s usr/lib64 "$root/lib64"
 strip --strip-all -o "$app/bin/node" /node/node
 chmod 755 "$app/bin/node"
 install -m 644 /node/LICENSE "$app/bin/node.LICENSE"
-install -m 644 /dist/csi-driver-bpffs.cjs /dist/*.cdx.json "$app/dist"
+install -m 644 /dist/*.cjs /dist/*.cdx.json "$app/dist"
 install -m 755 /dist/bpffs-pinner "$app/dist"
 install -m 644 /seccomp/bpf-consumer.json /seccomp/install.ts "$app/seccomp"
 install -m 644 /LICENSE "$app"
