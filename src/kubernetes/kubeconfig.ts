@@ -25,6 +25,8 @@ const KNOWN = new Set(
  * As the current context of a kubeconfig file says. Files that it names are relative to it; a tokenFile goes before a token. Throws
  * BadConfiguration, also for what client-node would pass over, so that it would be another connection, and for an API server that
  * nobody would know to be one.
+ * A token of OpenID Connect is good until it expires: client-node asks for the next one in a way that its library refuses. A command
+ * (exec) can.
  * https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
  */
 export function loadKubeconfig(file: string): KubeConfig {
