@@ -1,8 +1,9 @@
 import { type BuildOptions, build } from 'esbuild';
 import { clientNode } from './client-node.ts';
 
-// One CommonJS file, but for what is hardly ever needed: a module graph on disk costs several times the start-up time and memory of a bundle. Identifiers stay
-// readable, so that a stack trace from a node in the field can be read without the source map.
+// One CommonJS file, but for what is hardly ever needed: a module graph on disk costs several times the start-up time and
+// memory of a bundle. Identifiers stay readable, so that a stack trace from a node in the field can be read without the
+// source map.
 const bundled: BuildOptions = {
   bundle: true,
   platform: 'node',
@@ -18,7 +19,5 @@ await build({
   ...bundled,
   entryPoints: ['src/main.ts'],
   outfile: 'dist/csi-driver-bpffs.cjs',
-  // Only gRPC's channelz and ORCA services, which are not served, would load it; it is a seventh of the bundle.
-  external: ['@grpc/proto-loader'],
   plugins: [clientNode(bundled)],
 });
