@@ -5,10 +5,7 @@ import { test } from 'node:test';
 import { execa } from 'execa';
 import { end, type LocalNode } from '../../src/cli/local-node.ts';
 import { Code } from '../../src/errors.ts';
-import {
-  VolumeCapability_AccessMode_Mode as Mode,
-  VolumeHealthErrorType as Status,
-} from '../../src/rpc/csi.ts';
+import { VolumeCapability_AccessMode_Mode as Mode, VolumeHealthErrorType as Status } from '../../src/rpc/csi.ts';
 import { asPod, claim, claimant, mapProgram, pod, withNode } from './node.ts';
 
 const SHARED = { type: 'shared', newMaps: '- { name: counts, type: hash, keySize: 4, valueSize: 8, maxEntries: 64 }' };
