@@ -12,6 +12,8 @@ shift
 root=$here/cache/root
 initrd=$here/cache/initrd.cpio
 log=$here/cache/log
+# How the last machine ended: 124 if its time was up.
+status=$here/cache/status
 
 if [ "$(uname -m)" != x86_64 ]; then
 	echo "run.sh: these kernels are for x86_64, and so would the tests have to be" >&2
@@ -36,12 +38,30 @@ boot() {
 	kernel=$1
 	parameters=$2
 	shift 2
-	timeout 900 qemu-system-x86_64 -machine q35 -accel tcg -cpu max,-cx16 -smp 2 -m 1G -nodefaults -no-user-config \
-		-display none -serial stdio -no-reboot -kernel "$kernel" -initrd "$initrd" \
-		-append "console=ttyS0 panic=-1 quiet $parameters -- $*" </dev/null | tr -d '\r' | tee "$log"
+	{
+		ended=0
+		timeout 900 qemu-system-x86_64 -machine q35 -accel tcg -cpu max,-cx16 -smp 2 -m 1G -nodefaults -no-user-config \
+			-display none -serial stdio -no-reboot -kernel "$kernel" -initrd "$initrd" \
+			-append "console=ttyS0 panic=-1 quiet $parameters -- $*" </dev/null || ended=$?
+		echo "$ended" >"$status"
+	} | tr -d '\r' | tee "$log"
+}
+
+# The same, and once more if the kernel died: software emulation makes one fault now and then, but not twice in a row by chance.
+# One that hangs is not given a second chance.
+boot_again() {
+	boot "$@"
+	if ! grep -q '^RESULT rc=' "$log" && [ "$(cat "$status")" != 124 ]; then
+		printf '\033[1m==> %s died: once more\033[0m\n' "$name"
+		died="$died$name died:
+$(grep -m 1 -A 14 'BUG: \|Oops\|panic' "$log" || tail -n 5 "$log")
+"
+		boot "$@"
+	fi
 }
 
 summary=
+died=
 failed=false
 for entry in ${KERNELS:-bullseye bookworm trixie trixie-backports trixie+selinux trixie-backports+selinux}; do
 	suite=${entry%+selinux}
@@ -50,10 +70,10 @@ for entry in ${KERNELS:-bullseye bookworm trixie trixie-backports trixie+selinux
 	name=$(cat "$here/cache/$suite/name")
 	printf '\033[1m==> Linux %s\033[0m\n' "$name"
 	if [ "$suite" = "$entry" ]; then
-		boot "$here/cache/$suite/vmlinuz" '' "$@"
+		boot_again "$here/cache/$suite/vmlinuz" '' "$@"
 	else
 		name="$name, SELinux"
-		boot "$here/cache/$suite/vmlinuz" 'security=selinux' "$@" ${TESTS_SELINUX-selinux::}
+		boot_again "$here/cache/$suite/vmlinuz" 'security=selinux' "$@" ${TESTS_SELINUX-selinux::}
 		# That the policy is not there would be nothing but skipped otherwise.
 		grep -q '^skipped: .*SELinux' "$log" && failed=true
 	fi
@@ -63,5 +83,5 @@ for entry in ${KERNELS:-bullseye bookworm trixie trixie-backports trixie+selinux
 	summary="$summary$name: ${result:-no result}; $(grep -c '^skipped: ' "$log" || :) skips
 "
 done
-printf '%s' "$summary"
+printf '%s%s' "$died" "$summary"
 [ "$failed" = false ]
