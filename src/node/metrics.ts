@@ -1,10 +1,15 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { createProcessMetrics, type ProcessMetrics, setOrRemove } from '../process/metrics.ts';
-import type { GetBudgetResponse, GetNodeResponse, Share } from '../rpc/pinner.ts';
+import { createProcessMetrics, DURATION_BUCKETS, type ProcessMetrics, setOrRemove } from '../process/metrics.ts';
+import type { GetBudgetResponse, GetNodeResponse, PublishVolumeResponse, Share } from '../rpc/pinner.ts';
+import { PublishVolumeResponse_Outcome as Outcomes } from '../rpc/pinner.ts';
 import type { CsiDriverProblems } from './csi-driver.ts';
+import { EVENT_REASONS } from './pod-events.ts';
+import { REFUSAL_REASONS } from './volume-plan.ts';
 
 /** What the node plugin counts, named for what happened. */
 export interface NodeMetrics extends ProcessMetrics {
+  /** A volume was published, new or again, as the pinner says. */
+  published(outcome: Outcome, seconds: number): void;
   denied(verb: 'read' | 'write', reason: 'grant' | 'maxAccess'): void;
   /** A map that a pod asked for is not in its volume as it asked, for a reason of src/node/volume-plan.ts. */
   refused(reason: string, pod: 'new' | 'running'): void;
@@ -26,10 +31,19 @@ export interface NodeMetrics extends ProcessMetrics {
   registrationSeen(isRegistered: boolean): void;
 }
 
+type Outcome = PublishVolumeResponse['outcome'];
+
+/** How an outcome is called in metrics. */
+const OUTCOMES: Readonly<Partial<Record<Outcome, string>>> = {
+  [Outcomes.CREATED]: 'created',
+  [Outcomes.UNCHANGED]: 'unchanged',
+  [Outcomes.REPLACED]: 'replaced',
+};
+
 /** What the API server is asked on behalf of a pod. */
 export type Review = 'token' | 'access';
 
-/** The node plugin's metrics in a registry of their own, all of them ours: bpffs_…. */
+/** The node plugin's metrics in a registry of their own, all of them ours: bpffs_…. Counters are there before the first count. */
 export function createNodeMetrics(): NodeMetrics {
   const registry = new Registry();
   const registers = [registry];
@@ -53,6 +67,12 @@ export function createNodeMetrics(): NodeMetrics {
     };
   }
   const pinnerUp = new Gauge({ name: 'bpffs_pinner_up', help: '1 if the pinner answers.', registers });
+  const pinnerInfo = new Gauge({
+    name: 'bpffs_pinner_info',
+    help: '1, for the version of the pinner and the release of the kernel.',
+    labelNames: ['version', 'kernel'],
+    registers,
+  });
   const droppedLines = new Gauge({
     name: 'bpffs_pinner_log_lines_dropped',
     help: "Lines of the pinner's log that nobody read in time, since it started.",
@@ -70,18 +90,27 @@ export function createNodeMetrics(): NodeMetrics {
     labelNames: ['stopping'],
     registers,
   });
+  const publishes = new Histogram({
+    name: 'bpffs_publish_duration_seconds',
+    help: 'Time that a publish took which succeeded: of a new volume (created), or of one that was there (unchanged, replaced).',
+    labelNames: ['outcome'],
+    buckets: DURATION_BUCKETS,
+    registers,
+  });
   const denials = new Counter({
     name: 'bpffs_denials_total',
     help: 'Maps refused to a pod, by verb and by what stood against it.',
     labelNames: ['verb', 'reason'],
     registers,
   });
+  for (const verb of ['read', 'write']) for (const reason of ['grant', 'maxAccess']) denials.inc({ verb, reason }, 0);
   const refusals = new Counter({
     name: 'bpffs_map_refusals_total',
     help: 'Maps that a pod asked for and did not get so, or not anew, at a look of the kubelet: a new pod waits, a running one goes on.',
     labelNames: ['reason', 'pod'],
     registers,
   });
+  for (const reason of REFUSAL_REASONS) for (const pod of ['new', 'running']) refusals.inc({ reason, pod }, 0);
   const reloads = new Gauge({
     name: 'bpffs_file_reload_success',
     help: '1 if the newest content of the file is in use, 0 if it is bad and the one before is.',
@@ -94,6 +123,7 @@ export function createNodeMetrics(): NodeMetrics {
     labelNames: ['reason'],
     registers,
   });
+  for (const reason of EVENT_REASONS) changes.inc({ reason }, 0);
   const catalog = new Gauge({ name: 'bpffs_catalog_maps', help: 'BpfMaps that are known.', registers });
   const invalid = new Gauge({
     name: 'bpffs_catalog_maps_invalid',
@@ -115,6 +145,7 @@ export function createNodeMetrics(): NodeMetrics {
   });
   return {
     ...createProcessMetrics(registry),
+    published: (outcome, seconds) => publishes.observe({ outcome: OUTCOMES[outcome] ?? 'unknown' }, seconds),
     denied: (verb, reason) => denials.inc({ verb, reason }),
     refused: (reason, pod) => refusals.inc({ reason, pod }),
     volumeChanged: (reason, files) => changes.inc({ reason }, files),
@@ -129,6 +160,8 @@ export function createNodeMetrics(): NodeMetrics {
     fileReloaded: (file, success) => reloads.set({ file }, success ? 1 : 0),
     pinnerSeen(seen) {
       pinnerUp.set(seen === undefined ? 0 : 1);
+      pinnerInfo.reset();
+      if (seen !== undefined) pinnerInfo.set({ version: seen.node.version, kernel: seen.node.kernelRelease }, 1);
       setOrRemove(volumes, seen?.volumes);
       setOrRemove(droppedLines, seen?.node.droppedLogLines);
       for (const kind of ['createdMaps', 'createdMemoryBytes', 'workspaces'] as const)

@@ -16,6 +16,9 @@ const TYPES = {
 
 export type EventReason = keyof typeof TYPES;
 
+/** All of them. */
+export const EVENT_REASONS = Object.keys(TYPES) as EventReason[];
+
 /** Tells people about a pod, in the pod's events. */
 export interface PodEvents {
   /** Returns at once and never throws. What was recorded of the pod some minutes ago is counted there, and makes no second event. */

@@ -47,14 +47,14 @@ export async function publishMaps(
     request: requestText(request),
     renew: true,
   };
-  const { changes, refusals } = await pinner.publishVolume({ ...volume, maps: [...plan.files] }, call);
+  const { outcome, changes, refusals } = await pinner.publishVolume({ ...volume, maps: [...plan.files] }, call);
   const unfound = refusals.map(fromPinner);
   for (const { reason } of unfound) metrics.refused(reason, 'running');
   note([...plan.refusals, ...unfound], call);
   const maps = new Map(
     looks.flatMap(({ map, verb }) => (map === undefined || verb === undefined ? [] : [[map.name, map]])),
   );
-  return { maps, changes, failure: fault?.error };
+  return { outcome, maps, changes, failure: fault?.error };
 }
 
 /** That the call succeeds says nothing of them. */

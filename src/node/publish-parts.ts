@@ -1,6 +1,6 @@
 import type { CallError } from '../errors.ts';
 import type { Pinner } from '../pinner/pinner.ts';
-import type { FileChange } from '../rpc/pinner.ts';
+import type { FileChange, PublishVolumeResponse } from '../rpc/pinner.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { OpenPolicy } from './policy.ts';
 import type { BpfMaps, Published } from './published.ts';
@@ -14,7 +14,7 @@ export interface PublishParts extends Pick<OpenPolicy, 'policy' | 'events'> {
 }
 
 /** What became of a volume. */
-export interface PublishOutcome {
+export interface PublishOutcome extends Pick<PublishVolumeResponse, 'outcome'> {
   /** Where its files come from, in the catalog. */
   readonly maps: BpfMaps;
   /** What is not as it was in one that was there. */

@@ -114,10 +114,10 @@ function startNode(state: NodeState) {
     published,
     notes,
     publish: (asked = request) => publish(asked, asked, parts, call),
-    /** The samples of a metric. */
+    /** The samples of a metric that have counted something. */
     async counted(name: string): Promise<readonly string[]> {
       const text = await parts.metrics.render();
-      return text.split('\n').filter((line) => line.startsWith(`${name}{`));
+      return text.split('\n').filter((line) => line.startsWith(`${name}{`) && !line.endsWith(' 0'));
     },
   };
 }

@@ -23,12 +23,13 @@ export async function publish(
   parts: PublishParts,
   call: Call,
 ): Promise<void> {
+  const started = performance.now();
   const target = observeTarget(volume, parts.pinner, call);
   try {
     parts.policy.requireTrusted();
     const wanted = parsePublishRequest(volume, request);
     const tokens = podTokens(request);
-    const { maps, changes, failure } =
+    const { outcome, maps, changes, failure } =
       wanted.type === 'maps'
         ? await publishMaps(wanted, tokens, target, parts, call)
         : await publishPersistent(wanted, tokens, parts, call);
@@ -36,6 +37,7 @@ export async function publish(
     parts.published.add(wanted, maps);
     recordChanges(wanted, toVolumeChanges(wanted, changes, before, maps), parts);
     if (failure !== undefined) throw failure;
+    parts.metrics.published(outcome, (performance.now() - started) / 1000);
   } catch (error) {
     throw await target.asAnswer(error);
   }

@@ -25,7 +25,8 @@ export interface Refusal {
 /**
  * No such BpfMap; not granted; two maps want one file; a source that is not there yet; one that is of no use; a fault of the driver.
  */
-export type RefusalReason = 'absent' | 'denied' | 'fileName' | 'sourceMissing' | 'sourceUnusable' | 'fault';
+export const REFUSAL_REASONS = ['absent', 'denied', 'fileName', 'sourceMissing', 'sourceUnusable', 'fault'] as const;
+export type RefusalReason = (typeof REFUSAL_REASONS)[number];
 
 /** Decides. `names`: all BpfMaps, of which the nearest are named in place of one that there is not. */
 export function planVolume(looks: readonly MapLook[], pod: PodIdentity, names: () => readonly string[]): VolumePlan {

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { CallMetrics } from '../rpc/adapter.ts';
+import { version } from '../version.ts';
 
 /** How all metrics of a process are read. */
 export interface MetricsPage {
@@ -14,14 +15,24 @@ export interface ProcessMetrics extends CallMetrics, MetricsPage {
   watchSeen(resource: string, stalenessSeconds: number): void;
 }
 
+/** Of histograms, in seconds: a call takes a millisecond, and some wait for others. */
+export const DURATION_BUCKETS = [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30];
+
 /** In `registry`, with all else that is in it. */
 export function createProcessMetrics(registry: Registry): ProcessMetrics {
   const registers = [registry];
+  const info = new Gauge({
+    name: 'bpffs_build_info',
+    help: '1, for the version of this process and of its Node.js.',
+    labelNames: ['version', 'nodejs'],
+    registers,
+  });
+  info.set({ version, nodejs: process.version }, 1);
   const duration = new Histogram({
     name: 'bpffs_csi_call_duration_seconds',
     help: 'Time from a CSI call to its answer.',
     labelNames: ['method', 'code'],
-    buckets: [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30],
+    buckets: DURATION_BUCKETS,
     registers,
   });
   const inFlight = new Gauge({
@@ -42,6 +53,9 @@ export function createProcessMetrics(registry: Registry): ProcessMetrics {
     registers,
   });
   return {
+    // A counter that begins with its first count has no increase by it:
+    // https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics
+    served: (method) => faults.inc({ method }, 0),
     callStarted: () => inFlight.inc(),
     faulted: (method) => faults.inc({ method }),
     callEnded(method, code, seconds) {

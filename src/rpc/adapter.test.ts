@@ -49,7 +49,7 @@ async function logOf<D extends object>(
       },
     ]),
   );
-  const metrics = { callStarted() {}, callEnded() {}, faulted() {} };
+  const metrics = { served() {}, callStarted() {}, callEnded() {}, faulted() {} };
   const { implementation } = adapt(service, handlers as unknown as Handlers<D>, log, metrics);
   const definition = (await service.definition()) as Record<string, { requestSerialize(request: object): Buffer }>;
   let all = 0;

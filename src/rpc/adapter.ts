@@ -33,6 +33,8 @@ export type Handlers<D> = {
 
 /** What is counted of calls. */
 export interface CallMetrics {
+  /** Calls of this method may come. */
+  served(method: string): void;
   callStarted(): void;
   /** `code` by its gRPC name, "OK". */
   callEnded(method: string, code: string, seconds: number): void;
@@ -59,6 +61,7 @@ export function adapt<D extends object>(
   const definition: Record<string, Method> = {};
   const implementation: UntypedServiceImplementation = {};
   for (const name of service.methods) {
+    metrics.served(name);
     const path = `/${service.name}/${name}`;
     definition[name] = { path, requestStream: false, responseStream: false, ...AS_BYTES };
     const codec = async () => (await service.definition())[name] as Method;

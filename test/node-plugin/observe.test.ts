@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Client, credentials } from '@grpc/grpc-js';
+import { version } from '../../src/version.ts';
 import { call, publishRequest, startHarness } from './harness.ts';
 
 const TOKEN = 'eyJhbGciOiJSUzI1NiJ9.very-secret';
@@ -157,6 +158,14 @@ test('metrics', async () => {
     'bpffs_workspaces_limit 256',
     'bpffs_denials_total{verb="write",reason="maxAccess"} 1',
     'bpffs_denials_total{verb="write",reason="grant"} 1',
+    // Counters are there before the first count, or it would be no increase.
+    'bpffs_denials_total{verb="read",reason="grant"} 0',
+    'bpffs_map_refusals_total{reason="fault",pod="running"} 0',
+    'bpffs_volume_changes_total{reason="MapReplaced"} 0',
+    'bpffs_faults_total{method="NodePublishVolume"} 0',
+    'bpffs_publish_duration_seconds_count{outcome="created"} 1',
+    'bpffs_pinner_info{version="0.1.0",kernel="6.12.0"} 1',
+    `bpffs_build_info{version="${version}",nodejs="${process.version}"} 1`,
     'bpffs_file_reload_success{file="catalog"} 1',
     'bpffs_file_reload_success{file="grants"} 1',
   ]) {
@@ -165,7 +174,7 @@ test('metrics', async () => {
   await pinner.stop();
   const without = await (await fetch(`${http}/metrics`)).text();
   assert.match(without, /^bpffs_pinner_up 0$/m);
-  assert.doesNotMatch(without, /^bpffs_(volumes|created|workspaces|pinner_log)/m);
+  assert.doesNotMatch(without, /^bpffs_(volumes|created|workspaces|pinner_log|pinner_info)/m);
   assert.equal((await fetch(`${http}/other`)).status, 404);
   assert.equal((await fetch(`${http}/metrics`, { method: 'POST' })).status, 405);
 });
