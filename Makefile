@@ -82,7 +82,7 @@ test-apiserver: cluster src/rpc/generated/csi.json ## Test what speaks to the AP
 	$(ISOLATED) $(NODE) --test --test-timeout=600000 'test/apiserver/**/*.test.ts'
 
 .PHONY: test-deploy
-test-deploy: cluster image dist/map test/deploy/bin/helm ## Test chart, image, seccomp profile and admission policies, and the cluster that they are installed in
+test-deploy: cluster image dist/map test/deploy/bin/helm test/deploy/bin/prometheus ## Test chart, image, seccomp profile and admission policies, and the cluster that they are installed in
 	$(call say,Testing what is deployed)
 	$(ISOLATED) $(NODE) --test --test-timeout=600000 'test/deploy/**/*.test.ts' test/cluster/cluster.test.ts
 
@@ -165,6 +165,10 @@ test/tools/bin/cargo-deny: VERSION := 0.20.2
 test/tools/bin/cargo-%:
 	$(call say,Building $(@F) (some minutes the first time))
 	cargo install --quiet --locked --root test/tools --version $(VERSION) $(@F)
+
+test/deploy/bin/prometheus: test/deploy/prometheus.sh
+	$<
+	@touch $@
 
 test/deploy/bin/helm:
 	$(call say,Building helm (some minutes the first time))

@@ -21,7 +21,9 @@ test('an API server takes the rendered manifest, and takes it again', async () =
 
 test('and the chart with everything on', async () => {
   // No operator of Prometheus is here.
-  const objects = parseManifest(await render(EVERYTHING)).filter(({ kind }) => kind !== 'PodMonitor');
+  const objects = parseManifest(await render(EVERYTHING)).filter(
+    ({ apiVersion }) => apiVersion !== 'monitoring.coreos.com/v1',
+  );
   await applyObjects(api, objects, '--force-conflicts');
   const driver = JSON.parse(await api.kubectl(['get', 'csidriver', 'csi.bpffs.dev', '--output=json']));
   // Of a field that it does not know, an older server says nothing.

@@ -38,6 +38,7 @@ export const EVERYTHING = {
   serviceAccountTokenInSecrets: true,
   networkPolicy: { apiServerPorts: [443, 6443] },
   podMonitor: { enabled: true, labels: { release: 'prometheus' } },
+  prometheusRule: { enabled: true, labels: { release: 'prometheus' } },
   dashboard: { enabled: true },
   namespace: { create: true },
 };
