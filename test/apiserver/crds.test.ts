@@ -329,7 +329,7 @@ test('they are listed as people expect', async () => {
   await setStatus({ phase: 'Bound', claimRef: { ...claimRef, name: 'agent' } });
   assert.match(
     await api.kubectl(['get', 'bm', 'flows']),
-    /^NAME\s+MAX ACCESS\s+PINNED\s+LOADED\s+CREATED\s+AGE\nflows\s+ReadOnly\s+\/sys\/fs\/bpf\/flows\s/,
+    /^NAME\s+ACCESS\s+SOURCE\s+AGE\nflows\s+ReadOnly\s+\{"pinned":\{"path":"\/sys\/fs\/bpf\/flows"\}\}\s+\S+$/,
   );
   assert.match(
     await api.kubectl(['get', 'bv', '--field-selector=spec.nodeName=node-2']),

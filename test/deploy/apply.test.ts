@@ -34,6 +34,17 @@ test('and the chart with everything on', async () => {
   );
 });
 
+test('groups that may read the catalog list BpfMaps, and nothing else of the driver', async () => {
+  const mayList = async (resource: string, ...as: readonly string[]) => {
+    const answer = api.kubectl(['auth', 'can-i', 'list', resource, '--as=dev', ...as]);
+    return (await answer.catch(({ stdout }: { stdout: string }) => stdout)) === 'yes';
+  };
+  const group = '--as-group=developers';
+  assert.equal(await mayList('bpfmaps.bpffs.dev', group), true);
+  assert.equal(await mayList('bpfmaps.bpffs.dev', '--as-group=others'), false);
+  assert.equal(await mayList('bpfvolumes.bpffs.dev', group), false);
+});
+
 test('a map is granted, looked up and withdrawn as docs/grant.md says', async () => {
   const account = '--as=system:serviceaccount:prod:collector';
   const canRead = async (map: string) => {

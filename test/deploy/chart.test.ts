@@ -44,6 +44,7 @@ test('with everything off there is the node’s part alone', async () => {
   assert.deepEqual(names.sort(), [
     'CSIDriver csi.bpffs.dev',
     'ClusterRole csi-driver-bpffs-catalog',
+    'ClusterRole csi-driver-bpffs-catalog-reader',
     'ClusterRole csi-driver-bpffs-node',
     'ClusterRole csi-driver-bpffs-view',
     'ClusterRoleBinding csi-driver-bpffs-node',

@@ -35,6 +35,7 @@ export const EVERYTHING = {
       parameters: { type: 'shared', newMaps: '- { name: counts, type: array, valueSize: 8, maxEntries: 256 }\n' },
     },
   ],
+  catalogReaders: ['developers'],
   serviceAccountTokenInSecrets: true,
   networkPolicy: { apiServerPorts: [443, 6443] },
   podMonitor: { enabled: true, labels: { release: 'prometheus' } },
