@@ -1,4 +1,4 @@
-//! Connections: so many at a time, and none more is kept waiting in memory of ours.
+//! Accepts connections up to a limit. Beyond it they are closed, so that none waits in the pinner's memory.
 
 use std::io;
 use std::pin::Pin;
@@ -13,15 +13,16 @@ use tonic::transport::server::{Connected, UdsConnectInfo};
 
 use crate::limits::{ACCEPT_PAUSE, CONNECTIONS, OTHER_CONNECTIONS};
 
-/// A connection, and its place among those that there may be.
+/// A connection and its permit.
 #[derive(Debug)]
 pub struct Connection {
     stream: UnixStream,
     _place: OwnedSemaphorePermit,
 }
 
-/// Accepts until the stream is dropped. Beyond [`CONNECTIONS`] of `peer` a new one is closed at once. A kernel that has no
-/// descriptor to give is asked again after a pause; until then who connects waits in the socket.
+/// Accepts until the stream is dropped. Connections of `peer` beyond [`CONNECTIONS`] are closed at once. When accepting
+/// fails, for example for want of descriptors, the next try comes after a pause; until then clients wait in the listen
+/// backlog.
 #[must_use]
 pub fn accept(listener: UnixListener, peer: u32) -> ReceiverStream<io::Result<Connection>> {
     let (to, connections) = mpsc::channel(1);

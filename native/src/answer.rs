@@ -1,4 +1,4 @@
-//! What the API answers, put together from what volumes and sources say.
+//! Builds the responses of the API from volumes and sources.
 
 use std::os::fd::AsFd;
 
@@ -17,20 +17,20 @@ use crate::store::Store;
 use crate::sys::bpf;
 use crate::volume::{self, Change, ChangeKind, Found, Layout, Mounted, Outcome, Publisher, Refusal};
 
-/// A workspace has as many maps as its owner likes; an answer has not.
+/// A workspace may have any number of maps; a response may not.
 const FILES_MAX: usize = 1024;
 
-/// Takes what an answer has room for: [`ANSWER`] bytes.
+/// Bytes left in a response, of [`ANSWER`].
 struct Room(usize);
 
 impl Room {
     fn takes(&mut self, item: &impl Message) -> bool {
-        // Before each item of a list stand its field and its length.
+        // The tag and length that precede each item of a repeated field.
         const FRAME: usize = 6;
         self.0.checked_sub(item.encoded_len() + FRAME).map(|left| self.0 = left).is_some()
     }
 
-    /// All of a list, of which a part would mislead.
+    /// All items or an error, because a part of the list would mislead.
     fn all<T: Message>(mut self, what: &str, items: Vec<T>) -> Result<Vec<T>> {
         if items.iter().all(|item| self.takes(item)) {
             return Ok(items);
@@ -39,7 +39,7 @@ impl Room {
     }
 }
 
-/// Says what a publish did.
+/// The response to a publish.
 #[must_use]
 pub fn published(outcome: Outcome, refusals: Vec<Refusal>) -> api::PublishVolumeResponse {
     let (outcome, changes) = match outcome {
@@ -70,10 +70,10 @@ fn change(change: &Change) -> api::FileChange {
     api::FileChange { path: change.path.to_string_lossy().into_owned(), kind: kind.into() }
 }
 
-/// Counts the maps of a volume.
+/// Counts the maps of a volume and sums up their memory.
 ///
 /// # Errors
-/// [`Error::NotFound`] when it is not there.
+/// [`Error::NotFound`] if the volume is not published at `target`.
 pub fn stats(publisher: &Publisher, id: &str, target: &Target) -> Result<api::GetVolumeStatsResponse> {
     let mut stats = api::GetVolumeStatsResponse::default();
     find(publisher, id, target)?.walk(&mut |_, file| {
@@ -87,7 +87,7 @@ pub fn stats(publisher: &Publisher, id: &str, target: &Target) -> Result<api::Ge
 /// Describes a volume and its maps.
 ///
 /// # Errors
-/// [`Error::NotFound`] when it is not there.
+/// [`Error::NotFound`] if the volume is not published at `target`.
 pub fn volume(publisher: &Publisher, id: &str, target: &Target) -> Result<api::DescribeVolumeResponse> {
     let mounted = find(publisher, id, target)?;
     let (mut files, mut left_out, mut room) = (Vec::new(), 0, Room(ANSWER));
@@ -124,7 +124,7 @@ fn find(publisher: &Publisher, id: &str, target: &Target) -> Result<Mounted> {
 /// Lists the volumes of the node.
 ///
 /// # Errors
-/// When the mount table cannot be read.
+/// If the mount table or the store cannot be read; [`Error::Exhausted`] if the list is too long for a response.
 pub fn volumes(publisher: &Publisher) -> Result<api::ListVolumesResponse> {
     let volumes = volume::list(&publisher.kubelet, &publisher.sources.store)?;
     let volumes = volumes.into_iter().map(|listed| api::Volume {
@@ -134,28 +134,28 @@ pub fn volumes(publisher: &Publisher) -> Result<api::ListVolumesResponse> {
     Ok(api::ListVolumesResponse { volumes: Room(ANSWER).all("volumes", volumes.collect())? })
 }
 
-/// Lists the volumes of which something is kept.
+/// Lists the persistent volumes of which the store keeps something.
 ///
 /// # Errors
-/// When the store cannot be read.
+/// If the store cannot be read; [`Error::Exhausted`] if the list is too long for a response.
 pub fn kept_volumes(publisher: &Publisher) -> Result<api::ListKeptVolumesResponse> {
     let volume_ids = Room(ANSWER).all("kept volumes", publisher.sources.store.kept_volumes()?)?;
     Ok(api::ListKeptVolumesResponse { volume_ids })
 }
 
-/// Looks a source up.
+/// Describes the map that a source refers to, without creating it.
 ///
 /// # Errors
-/// As the source says.
+/// As [`crate::source::Sources::resolve`].
 pub fn map(publisher: &Publisher, source: &Source) -> Result<api::DescribeMapResponse> {
     let map = publisher.sources.resolve(source, IfAbsent::Fail)?;
     Ok(api::DescribeMapResponse { map: Some(description(&map)?) })
 }
 
-/// Says how much of the node's budget is in use.
+/// How much of the node's budget is used.
 ///
 /// # Errors
-/// When the store cannot be read.
+/// If the store cannot be read.
 pub fn budget(store: &Store) -> Result<api::GetBudgetResponse> {
     let (used, limits) = (store.usage()?, store.limits());
     let share = |used, limit| Some(api::Share { used, limit });

@@ -1,4 +1,4 @@
-//! What surrounds a call: its claim on a target, its cancellation, its line in the log.
+//! What each call needs: its claim on a target, its cancellation, its log line.
 
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -13,11 +13,11 @@ use crate::error::{Error, Result};
 use crate::limits::{PATH, QUOTE};
 use crate::text::{fit, list};
 
-/// The targets that calls work on.
+/// The targets that calls are working on.
 #[derive(Clone, Debug, Default)]
 pub struct Targets(Arc<Mutex<HashSet<PathBuf>>>);
 
-/// A target that one call works on; given back when it is dropped.
+/// A target claimed by one call, until dropped.
 #[derive(Debug)]
 pub struct Claim {
     targets: Targets,
@@ -25,10 +25,10 @@ pub struct Claim {
 }
 
 impl Targets {
-    /// Takes a target for one call.
+    /// Claims a target for one call.
     ///
     /// # Errors
-    /// [`Error::Busy`] while another call has it.
+    /// [`Error::Busy`] while another call has claimed it.
     pub fn claim(&self, target: &Path) -> Result<Claim> {
         let mut targets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !targets.insert(target.to_owned()) {
@@ -44,7 +44,7 @@ impl Drop for Claim {
     }
 }
 
-/// Kept by who waits for a call; when it is dropped, the thread that works for the call learns that nobody does any more.
+/// Held by the task that waits for a call. Dropping it tells the thread that does the work that nobody waits any more.
 #[derive(Debug)]
 pub struct Waiting(Arc<AtomicBool>);
 
@@ -54,7 +54,7 @@ impl Drop for Waiting {
     }
 }
 
-/// The one line that the log has of a call, written when the call ends, or else when this is dropped: nobody waited any more.
+/// The log line of a call. Written when the call ends, or on drop if the caller gave up.
 #[derive(Debug)]
 pub struct Line {
     method: String,
@@ -69,7 +69,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Starts the clock.
+    /// Starts measuring the duration.
     #[must_use]
     pub fn new(method: &str) -> Self {
         Self {
@@ -85,7 +85,7 @@ impl Line {
         }
     }
 
-    /// The line that the guard has begun for this request.
+    /// The line that the guard began for this request.
     #[must_use]
     pub fn of<T>(request: &mut Request<T>, method: &'static str) -> Self {
         request
@@ -95,49 +95,49 @@ impl Line {
             .unwrap_or_else(|| Self::new(method))
     }
 
-    /// As it was called.
+    /// The method's name, as the caller sent it.
     #[must_use]
     pub fn method(&self) -> &str {
         &self.method
     }
 
-    /// Says what the call is about, as the request has it.
+    /// Sets the volume and target, as the request has them.
     #[must_use]
     pub fn about(mut self, volume_id: &str, target_path: &str) -> Self {
         (self.volume_id, self.target_path) = (fit(volume_id, QUOTE), fit(target_path, PATH));
         self
     }
 
-    /// Says which maps were asked for.
+    /// Sets the maps that were asked for.
     pub fn asks_for<T: Display>(&mut self, maps: impl IntoIterator<Item = T>) {
         self.maps = Some(list(maps));
     }
 
-    /// Says what the call did.
+    /// Sets what the call did.
     pub fn did(&mut self, outcome: &'static str) {
         self.outcome = Some(outcome);
     }
 
-    /// For calls that come every few seconds and change nothing: logged at level debug if all is well.
+    /// Logs success at level debug: for calls that come every few seconds and change nothing.
     #[must_use]
     pub fn quiet(mut self) -> Self {
         self.level = tracing::Level::DEBUG;
         self
     }
 
-    /// To be kept for as long as somebody waits for the call.
+    /// To be held while the caller waits.
     #[must_use]
     pub fn waiting(&self) -> Waiting {
         Waiting(Arc::clone(&self.is_given_up))
     }
 
-    /// Whether nobody waits any more.
+    /// Whether the caller has given up.
     #[must_use]
     pub fn is_given_up(&self) -> bool {
         self.is_given_up.load(Ordering::Relaxed)
     }
 
-    /// Writes it.
+    /// Writes the line.
     pub fn end(mut self, error: Option<&Status>) {
         self.write(error);
     }
@@ -146,7 +146,7 @@ impl Line {
         self.has_ended = true;
         let duration_ms = (self.start.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         let code = code_name(error.map_or(Code::Ok, Status::code));
-        // A field without a value is left out.
+        // `None` leaves a field out.
         let [volume_id, target_path] =
             [&self.volume_id, &self.target_path].map(|text| Some(text.as_str()).filter(|text| !text.is_empty()));
         macro_rules! line {
@@ -183,25 +183,25 @@ impl Drop for Line {
     }
 }
 
-/// A line that waits for the service to take it, on the way there.
+/// Carries a line from the guard to the service in the request's extensions.
 #[derive(Clone, Debug)]
 pub struct Pending(Arc<Mutex<Option<Line>>>);
 
 impl Pending {
-    /// Puts a line where the service finds it.
+    /// Wraps a line.
     #[must_use]
     pub fn new(line: Line) -> Self {
         Self(Arc::new(Mutex::new(Some(line))))
     }
 
-    /// The line, unless it was taken.
+    /// The line, unless it was taken already.
     #[must_use]
     pub fn take(&self) -> Option<Line> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// As gRPC's documentation writes them, and the node plugin's log: <https://grpc.io/docs/guides/status-codes/>.
+/// As in gRPC's documentation and the node plugin's log: <https://grpc.io/docs/guides/status-codes/>.
 fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
@@ -217,7 +217,7 @@ fn code_name(code: Code) -> &'static str {
         Code::PermissionDenied => "PERMISSION_DENIED",
         Code::OutOfRange => "OUT_OF_RANGE",
         Code::Unimplemented => "UNIMPLEMENTED",
-        // The others are never made here.
+        // The pinner returns no others.
         _ => "UNKNOWN",
     }
 }

@@ -1,4 +1,4 @@
-//! The pinner's configuration: flags, or the environment.
+//! The pinner's configuration, from flags or the environment.
 
 use std::path::{Path, PathBuf};
 
@@ -63,7 +63,7 @@ pub enum Command {
     Ping,
 }
 
-/// A number of bytes as Kubernetes writes it.
+/// Parses a number of bytes as Kubernetes writes quantities.
 fn bytes(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let shift = match &text[digits.len()..] {
@@ -79,7 +79,7 @@ fn bytes(text: &str) -> Result<u64, String> {
 }
 
 impl Config {
-    /// Checks what can be checked before anything is opened.
+    /// Checks the flags before anything is opened.
     ///
     /// # Errors
     /// One line that names the flag and what is wrong with its value.

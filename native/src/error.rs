@@ -1,4 +1,4 @@
-//! What can go wrong, by meaning; the one place where it becomes a gRPC status.
+//! Errors by meaning, and the one place that maps them to gRPC statuses.
 
 use rustix::io::Errno;
 use tonic::{Code, Status};
@@ -7,32 +7,32 @@ use crate::limits::STATUS;
 use crate::sys;
 use crate::text::fit;
 
-/// A call that failed. Each text is whole: it names what it is about and, where someone can do something, what.
+/// Why a call failed. Each text names what it is about and, where someone can act, what to do.
 #[derive(Debug)]
 pub enum Error {
     /// A field of the request is missing or malformed.
     InvalidArgument(String),
-    /// A source that is not there yet; asking again later may succeed.
+    /// A source does not exist yet; a later call may succeed.
     NotYet(String),
-    /// A source that someone has to mend first, or a kernel that cannot.
+    /// A source has to be fixed first, or the kernel cannot do it.
     Unusable(String),
     /// Something else is at the target.
     Occupied(String),
-    /// The target holds what this call may not touch.
+    /// Something is there that this call must not touch.
     NotOurs(String),
-    /// There is no such volume.
+    /// No such volume.
     NotFound(String),
-    /// Another call works on this target.
+    /// Another call is working on this target.
     Busy(String),
-    /// There is no room for it beside what is there.
+    /// The budget, a limit or the size of a response does not allow it.
     Exhausted(String),
-    /// The caller does not wait any more.
+    /// The caller has given up.
     Cancelled,
-    /// The kernel refused what nobody expected it to refuse.
+    /// An unexpected kernel error.
     Kernel(sys::Error),
 }
 
-/// What a call gives.
+/// The result of a call.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl From<sys::Error> for Error {
@@ -42,7 +42,7 @@ impl From<sys::Error> for Error {
 }
 
 impl Error {
-    /// The same error, about a map.
+    /// Adds the name of the map that the error is about.
     #[must_use]
     pub fn of_map(self, map: &str) -> Self {
         let about = |text: String| format!("map {map:?}: {text}");

@@ -1,4 +1,4 @@
-//! What stands before the service: who may call, how many calls there may be, and how much of their answers is in memory.
+//! Guards the service: who may call, how many calls run at once, and how much of their responses is in memory.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -17,10 +17,10 @@ use tower_layer::Layer;
 use crate::call::{Line, Pending};
 use crate::limits::{CALLS, PIECE};
 
-/// What root may ask too: a liveness probe runs in the container of the pinner, as its user.
+/// Root may call it too: a liveness probe runs as root in the pinner's container.
 const OPEN_TO_ROOT: &str = "/bpffs.pinner.v1.Pinner/GetNode";
 
-/// Makes the guard of a service.
+/// A tower layer that guards a service.
 #[derive(Clone, Debug)]
 pub struct Guard {
     peer: u32,
@@ -28,13 +28,13 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Lets `peer` call, seen with `SO_PEERCRED` when its connection was accepted, at most [`CALLS`] times at once.
+    /// Lets `peer`, known by `SO_PEERCRED` at accept time, make at most [`CALLS`] calls at once.
     #[must_use]
     pub fn new(peer: u32) -> Self {
         Self { peer, places: Arc::new(Semaphore::new(CALLS)) }
     }
 
-    /// `None`: root asks whether the pinner is there, and needs no place for it.
+    /// `None` for root's probe, which needs no permit.
     fn admit<T>(&self, request: &http::Request<T>) -> Result<Option<OwnedSemaphorePermit>, Status> {
         let peer = request.extensions().get::<UdsConnectInfo>().and_then(|info| info.peer_cred);
         match peer.map(|peer| peer.uid()) {
@@ -59,7 +59,7 @@ impl<S> Layer<S> for Guard {
     }
 }
 
-/// A service behind its guard.
+/// A guarded service.
 #[derive(Clone, Debug)]
 pub struct Guarded<S> {
     guard: Guard,
@@ -94,7 +94,7 @@ where
         let call = self.service.call(request);
         Box::pin(async move {
             let response = call.await?;
-            // Where the service never saw the call: a request too large or malformed, a method that is not known.
+            // The service never saw the call: the request was too large or malformed, or the method is unknown.
             if let Some(line) = pending.take() {
                 line.end(Status::from_header_map(response.headers()).as_ref());
             }
@@ -103,8 +103,8 @@ where
     }
 }
 
-/// An answer that keeps its call's place until it is sent, and is sent in pieces: what HTTP/2 has been given it keeps for as
-/// long as the peer does not read.
+/// A response body that holds its call's permit until it is sent. It is sent in pieces, because HTTP/2 buffers what it
+/// was given for as long as the peer does not read.
 struct Answer {
     body: Body,
     rest: Bytes,

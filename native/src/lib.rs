@@ -8,7 +8,7 @@
 //!               └─▶ kubelet ◀─┘  └────────┴─────────┴────────┴──▶ sys
 //! ```
 //!
-//! It knows maps and mounts; who may have which map is decided before it is asked.
+//! It knows maps and mounts. Who may have which map is decided before it is called.
 
 pub mod accept;
 pub mod answer;

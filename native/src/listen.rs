@@ -1,4 +1,4 @@
-//! The socket: made for one user, never stolen from a living server.
+//! The listening socket: owned by one user, never taken from a running server.
 
 use std::fmt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -11,25 +11,25 @@ use rustix::fs::{AtFlags, CWD, Mode, Uid};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::umask;
 
-/// How often the path is looked at.
+/// How often the path is checked.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A listening socket that removes its file when it goes.
+/// A listening socket's file, removed on drop.
 #[derive(Debug)]
 pub struct Socket {
-    /// Where it listens.
+    /// The socket's path.
     pub path: PathBuf,
     inode: u64,
 }
 
-/// Why no socket could be had.
+/// Why listening failed.
 #[derive(Debug)]
 pub enum Error {
-    /// A process answers there.
+    /// Another process serves this socket.
     InUse(PathBuf),
-    /// Something that is no socket is there.
+    /// The file there is not a socket.
     NoSocket(PathBuf),
-    /// The kernel refused.
+    /// A system call failed.
     Io(PathBuf, io::Error),
 }
 
@@ -45,10 +45,10 @@ impl fmt::Display for Error {
     }
 }
 
-/// Listens at `path`, with the socket owned by `uid` and open to nobody else. What a dead server left there is replaced.
+/// Listens at `path` on a socket that only `uid` and root can use. Replaces the socket of a dead server.
 ///
 /// # Errors
-/// See [`Error`]; whatever is there stays.
+/// See [`Error`]; what is at `path` then stays.
 pub fn listen(path: &Path, uid: u32) -> Result<(Socket, UnixListener), Error> {
     let io = |error| Error::Io(path.to_owned(), error);
     match fs::symlink_metadata(path) {
@@ -66,7 +66,7 @@ pub fn listen(path: &Path, uid: u32) -> Result<(Socket, UnixListener), Error> {
     Ok((Socket { path: path.to_owned(), inode }, listener))
 }
 
-/// Listens last: who can connect at all finds the socket with its owner.
+/// Sets the owner before listening, so that whoever can connect finds the right one.
 fn bind(path: &Path, uid: u32) -> rustix::io::Result<UnixListener> {
     const BACKLOG: i32 = 128;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -76,20 +76,20 @@ fn bind(path: &Path, uid: u32) -> rustix::io::Result<UnixListener> {
     let bound = rustix::net::bind(&socket, &address);
     umask(usual);
     bound?;
-    // The directory may be its user's, who may have put a link there by now.
+    // The directory may belong to an unprivileged user, who may have put a symbolic link there meanwhile.
     rustix::fs::chownat(CWD, path, Some(Uid::from_raw(uid)), None, AtFlags::SYMLINK_NOFOLLOW)?;
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket.into())
 }
 
 impl Socket {
-    /// Whether who connects to the path gets here; it may have been removed, or be another server's by now.
+    /// Whether the path still leads to this socket, neither removed nor replaced.
     #[must_use]
     pub fn is_there(&self) -> bool {
         fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode)
     }
 
-    /// Waits until it is not there any more.
+    /// Waits until the path no longer leads to this socket.
     pub async fn gone(&self) {
         let mut looks = tokio::time::interval(LOOK);
         while self.is_there() {

@@ -1,6 +1,6 @@
-//! The log: JSON lines on stderr, written by a thread of its own, so that nobody who does not read them holds up a call. What
-//! has no room in the queue, or cannot be written, is dropped and counted; the next line that gets through is followed by one
-//! that says so.
+//! The log: JSON lines on stderr, written by its own thread, so that a reader that stalls does not stall calls. Lines
+//! that do not fit the queue or cannot be written are dropped and counted; the next line that is written is followed by
+//! one that gives the count.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -15,38 +15,38 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::limits::LOG_LINES;
 
-/// How long a reader that is slow, but there, is waited for when the process ends.
+/// How long a slow reader is waited for when the process ends.
 const LAST_LINES: Duration = Duration::from_secs(1);
-/// How long the first line waits for others: to wake the thread for each would cost about as much as to write it.
+/// How long the first line waits for more: waking the thread for each costs about as much as writing it.
 const MOMENT: Duration = Duration::from_millis(5);
-/// Between two tries: where somebody has made stderr non-blocking, or the queue is full at the end.
+/// Pause before the next try, when stderr is non-blocking and full, or the queue is full at the end.
 const RETRY: Duration = Duration::from_millis(10);
 
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// How many lines were dropped since the start.
+/// Lines dropped since the start.
 #[must_use]
 pub fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
 
-/// The way to the thread that writes.
+/// The sender to the thread that writes.
 #[derive(Clone, Debug)]
 pub struct Log(SyncSender<Message>);
 
 #[derive(Debug)]
 enum Message {
     Line(Vec<u8>),
-    /// Answered when all before it is written.
+    /// Answered once everything before it is written.
     Flush(SyncSender<()>),
 }
 
-/// Starts the log of this process, for events of `level` and above.
+/// Starts this process's log, for events of `level` and above.
 ///
 /// # Errors
-/// When the thread cannot be made, or stderr not be had.
+/// If the thread cannot be started or stderr cannot be duplicated.
 pub fn start(level: tracing::Level) -> io::Result<Log> {
-    // Not std's stderr, whose lock a write that hangs would hold.
+    // Not std's stderr: a write that hangs would hold its lock.
     let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     let (log, lines) = channel();
     thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&lines, stderr, told))?;
@@ -55,7 +55,7 @@ pub fn start(level: tracing::Level) -> io::Result<Log> {
         .flatten_event(true)
         .with_target(false)
         .with_max_level(level)
-        // It would say so on stderr, and end the process where that fails.
+        // It would report errors on stderr, and panic if that fails.
         .log_internal_errors(false)
         .with_writer(log.clone())
         .init();
@@ -106,7 +106,7 @@ fn write_line(to: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
 }
 
 impl Log {
-    /// Waits a moment for what was logged to be written.
+    /// Waits, for a bounded time, until everything logged so far is written.
     pub fn flush(&self) {
         let (done, written) = sync_channel(1);
         let mut message = Message::Flush(done);
@@ -122,7 +122,7 @@ impl Log {
     }
 }
 
-/// Takes whole lines, and never fails.
+/// Takes whole lines; never fails.
 impl Write for &Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.0.try_send(Message::Line(line.to_vec())).is_err() {

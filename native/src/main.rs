@@ -23,7 +23,7 @@ use landlock::RulesetStatus;
 use rustix::thread::CapabilitySet;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// `EX_USAGE` of sysexits(3): starting again will not help before the configuration has changed.
+/// `EX_USAGE` of sysexits(3): a restart does not help until the configuration changes.
 const EXIT_USAGE: u8 = 64;
 /// How long calls may take to finish after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -73,7 +73,7 @@ fn usage(problem: &str) -> ExitCode {
     ExitCode::from(EXIT_USAGE)
 }
 
-/// Perhaps nobody reads it.
+/// A failed write is ignored: stderr may be closed.
 fn say(problem: &str) {
     let _ = writeln!(io::stderr(), "bpffs-pinner: {problem}");
 }
@@ -89,7 +89,7 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
-/// Gives up all that serving does not need, and serves.
+/// Drops every privilege that serving does not need, then serves.
 fn start(config: Config) -> Result<(), Failure> {
     let kept = if config.network_maps { privileges::KEPT | CapabilitySet::NET_ADMIN } else { privileges::KEPT };
     let missing = privileges::missing(kept)?;
@@ -102,7 +102,7 @@ fn start(config: Config) -> Result<(), Failure> {
     privileges::keep_only(kept)?;
     let reach = lock::reach()?;
     lock::size()?;
-    // Whatever starts a thread comes after: a thread keeps what it is born with.
+    // Threads inherit these restrictions, so none is started before.
     let log = log::start(config.log_level)?;
     let served = run(config, nobody, reach, log.clone());
     if let Err(Failure::Other(problem)) = &served {
@@ -133,7 +133,7 @@ fn run(config: Config, nobody: Nobody, reach: RulesetStatus, log: Log) -> Result
 }
 
 async fn serve(service: Service, path: &Path, peer_uid: u32, reach: RulesetStatus) -> Result<(), Failure> {
-    // Before there is a socket: a signal must not end the process with its socket left behind.
+    // Before the socket exists, so that no signal ends the process and leaves the socket behind.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (socket, listener) = listen::listen(path, peer_uid).map_err(|error| Failure::Usage(error.to_string()))?;
     let listener = tokio::net::UnixListener::from_std(listener)?;
@@ -143,7 +143,7 @@ async fn serve(service: Service, path: &Path, peer_uid: u32, reach: RulesetStatu
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            // Nobody finds the process any more, and no other socket can be had from within its locks.
+            // Nobody can connect any more, and seccomp forbids a new socket.
             () = socket.gone() => is_lost.store(true, Ordering::Relaxed),
         }
         tracing::info!("stopping");

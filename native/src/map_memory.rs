@@ -1,16 +1,16 @@
-//! How much kernel memory a map takes, before there is one. The same rule as in `src/maps/map-memory.ts`, and
-//! `test/integration/map-memory.test.ts` holds the two against each other.
+//! Estimates the kernel memory of a map before it is created. `src/maps/map-memory.ts` has the same rules;
+//! `test/integration/map-memory.test.ts` compares the two.
 
 use crate::map_type::{self, MMAPABLE, NO_COMMON_LRU, NO_PREALLOC};
 use crate::request::Shape;
 
-/// Of struct `bpf_map` and what a type adds to it; a little more than any kernel's.
+/// `struct bpf_map` with what a type adds to it; a little more than any kernel uses.
 const HEAD: u128 = 1024;
 const PAGE: u128 = 4096;
 const POINTER: u128 = 8;
 
-/// Bytes of one map when it is full, estimated upwards; per-CPU values are counted for `cpus` CPUs. Whether the kernel makes
-/// such a map is not looked at, and what is too large for a number is the largest one.
+/// Upper estimate in bytes for one full map, with per-CPU values for `cpus` CPUs. Saturates at `u64::MAX`; does not
+/// check whether the kernel would create such a map.
 #[must_use]
 pub fn estimate(shape: &Shape, cpus: u64) -> u64 {
     u64::try_from(bytes(shape, cpus)).unwrap_or(u64::MAX)
@@ -25,16 +25,16 @@ fn bytes(shape: &Shape, cpus: u64) -> u128 {
         "array" | "array_of_maps" if flags & MMAPABLE != 0 => return PAGE + (entries * value).next_multiple_of(PAGE),
         "array" | "array_of_maps" => entries * value,
         "percpu_array" => entries * values,
-        // Each CPU has an element in reserve.
+        // Each CPU has a spare element.
         "hash" | "hash_of_maps" => hash(shape, cpus, 48 + key + value, POINTER, cpus * (48 + key + value + POINTER)),
         "lru_hash" => hash(shape, cpus, 48 + key + value, POINTER, 0),
         "percpu_hash" | "lru_percpu_hash" => hash(shape, cpus, 48 + key + values, 3 * POINTER, 0),
-        // A leaf for each prefix and, where two of them part, a node that has no value.
+        // A leaf for each prefix, and a node without a value where two prefixes part.
         "lpm_trie" => entries * (2 * (40 + key_size.saturating_sub(4)) + value_size),
         "queue" | "stack" => (entries + 1) * value_size,
-        // 7 bits for each entry, with the kernel's default of 5 hash functions.
+        // 7 bits per entry, for the kernel's default of 5 hash functions.
         "bloom_filter" => (7 * entries).next_power_of_two().clamp(64, 1 << 32) / 8,
-        // Three pages of its own, and the list of the pages, data twice.
+        // Three pages of its own, and an array of page pointers that has the data pages twice.
         "ringbuf" | "user_ringbuf" => entries + 3 * PAGE + 3 * POINTER + (2 * entries * POINTER).div_ceil(PAGE),
         "sockhash" => 16 * entries.next_power_of_two() + entries * (64 + key),
         "devmap_hash" => POINTER * entries.next_power_of_two() + entries * 80,
@@ -45,15 +45,16 @@ fn bytes(shape: &Shape, cpus: u64) -> u128 {
     HEAD + rest
 }
 
-/// `htab_map_mem_usage` in `kernel/bpf/hashtab.c`: the table of buckets, and elements. Where these are allocated one by one,
-/// each has pointers `beside` it; else some are in `reserve`.
+/// `htab_map_mem_usage` in `kernel/bpf/hashtab.c`: buckets and elements. Without preallocation each element has
+/// pointers `beside` it; with it, some are in `reserve`.
 fn hash(shape: &Shape, cpus: u128, element: u128, beside: u128, reserve: u128) -> u128 {
     let entries = rounded_entries(shape, cpus);
     let buckets = 16 * entries.next_power_of_two() + 32 * cpus;
     buckets + if shape.flags & NO_PREALLOC != 0 { entries * (element + beside) } else { entries * element + reserve }
 }
 
-/// The number of elements that the kernel makes of a definition's: with an LRU list for each CPU, a multiple of their number.
+/// How many elements the kernel allocates: with an LRU list per CPU, `max_entries` rounded up to a multiple of the
+/// CPUs.
 #[must_use]
 pub fn rounded_entries(shape: &Shape, cpus: u128) -> u128 {
     let entries = u128::from(shape.max_entries);

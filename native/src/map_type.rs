@@ -1,26 +1,26 @@
-//! Which types of map are handed out, and which the pinner makes. What is not named here is refused.
+//! Which map types are handed out to pods, and which the pinner creates. Types not listed here are refused.
 
 use std::borrow::Cow;
 
-/// A type of map, by number (`enum bpf_map_type`) and by the name that bpftool uses.
+/// A map type.
 #[derive(Debug)]
 pub struct MapType {
     /// `enum bpf_map_type`, fixed by the kernel's ABI.
     pub kind: u32,
-    /// As bpftool writes it.
+    /// bpftool's name for it.
     pub name: &'static str,
-    /// Whether a pod may have it; else why not.
+    /// Whether a pod may have it, or why not.
     pub handed_out: Result<(), &'static str>,
-    /// What it takes to make one, where the pinner does.
+    /// What creating one takes, if the pinner can.
     pub creatable: Option<Ingredients>,
 }
 
-/// What it takes to make a map.
+/// What creating a map takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ingredients {
     /// Type, sizes and flags.
     Shape,
-    /// The same of the maps in it too.
+    /// A shape for the map and one for its inner maps.
     InnerShape,
 }
 
@@ -40,7 +40,7 @@ const fn refused(kind: u32, name: &'static str, why: &'static str) -> MapType {
     MapType { kind, name, handed_out: Err(why), creatable: None }
 }
 
-/// All types known here, by number.
+/// All types known to this version, by number.
 const TYPES: &[MapType] = &[
     creatable(1, "hash"),
     creatable(2, "array"),
@@ -77,15 +77,15 @@ const TYPES: &[MapType] = &[
     handed_out(33, "arena"),
 ];
 
-/// Elements are allocated one by one.
+/// Elements are not preallocated.
 pub const NO_PREALLOC: u32 = 1 << 0;
-/// Each CPU has an LRU list of its own.
+/// Each CPU has its own LRU list.
 pub const NO_COMMON_LRU: u32 = 1 << 1;
-/// Programs only read it.
+/// Programs can only read it.
 pub const RDONLY_PROG: u32 = 1 << 7;
-/// Processes can map its values.
+/// Its values can be mmapped.
 pub const MMAPABLE: u32 = 1 << 10;
-/// As the inner map of an array of maps, it says nothing of how many elements the others have.
+/// On the inner map of an array of maps: other inner maps may have another `max_entries`.
 pub const INNER_MAP: u32 = 1 << 12;
 
 const FLAGS: &[(&str, u32)] = &[
@@ -98,14 +98,14 @@ const FLAGS: &[(&str, u32)] = &[
     ("BPF_F_INNER_MAP", INNER_MAP),
 ];
 
-/// The name of a type, or `type N` for one that is not known here.
+/// bpftool's name of a type, or `type N` for an unknown one.
 #[must_use]
 pub fn name(kind: u32) -> Cow<'static, str> {
     find(kind).map_or_else(|| Cow::Owned(format!("type {kind}")), |known| Cow::Borrowed(known.name))
 }
 
-/// Whether a pod may have a map of this type; else why not. A type that came with a later kernel is refused: what it does
-/// beside holding values is not known here.
+/// Whether pods may have a map of this type. An unknown type, from a later kernel, is refused: what it does besides
+/// holding values is not known.
 ///
 /// # Errors
 /// The reason, to follow "is not handed out:".
@@ -116,13 +116,13 @@ pub fn check_handed_out(kind: u32) -> Result<(), &'static str> {
         })
 }
 
-/// The type of this name, if the pinner can make one.
+/// The type of this name, if the pinner can create it.
 #[must_use]
 pub fn creatable_by_name(name: &str) -> Option<u32> {
     TYPES.iter().find(|known| known.creatable.is_some() && known.name == name).map(|known| known.kind)
 }
 
-/// Why no map of a type of this name is made; else `None`, for what is no type's name.
+/// Why the pinner creates no map of this type; `None` if there is no such type.
 #[must_use]
 pub fn not_creatable(name: &str) -> Option<&'static str> {
     let known = TYPES.iter().find(|known| known.name == name)?;
@@ -134,19 +134,19 @@ pub fn not_creatable(name: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether it takes more than its own shape to make a map of this type: that of the maps in it.
+/// Whether this is a map of maps, which takes a shape for its inner maps.
 #[must_use]
 pub fn holds_maps(kind: u32) -> bool {
     find(kind).is_some_and(|known| known.creatable == Some(Ingredients::InnerShape))
 }
 
-/// The names for [`creatable_by_name`], for messages.
+/// What [`creatable_by_name`] accepts, for messages.
 #[must_use]
 pub fn creatable_names() -> String {
     names(|known| known.creatable.is_some())
 }
 
-/// Those of [`creatable_names`] that a map of maps can hold, for messages.
+/// Those of [`creatable_names`] that can be in a map of maps, for messages.
 #[must_use]
 pub fn creatable_inner_names() -> String {
     names(|known| known.creatable == Some(Ingredients::Shape))
@@ -157,26 +157,26 @@ fn names(wanted: impl Fn(&MapType) -> bool) -> String {
     names.join(", ")
 }
 
-/// Whether making a map of this type takes `CAP_NET_ADMIN`, or on newer kernels `CAP_SYS_ADMIN` in its place.
+/// Whether creating a map of this type takes `CAP_NET_ADMIN` (on newer kernels, `CAP_SYS_ADMIN` will do).
 #[must_use]
 pub fn is_for_networks(kind: u32) -> bool {
     matches!(name(kind).as_ref(), "devmap" | "devmap_hash" | "sockmap" | "sockhash" | "xskmap")
 }
 
-/// How many elements a map of this type may have that the pinner makes, where the kernel would make more. It makes per-CPU
-/// values one by one, a microsecond each and longer with many CPUs, and whoever gives up waiting does not stop it.
+/// The most elements that the pinner creates, where it is less than the kernel's limit. The kernel allocates per-CPU
+/// values one by one, at a microsecond each or more, and does not stop when the caller gives up.
 #[must_use]
 pub fn most_entries(kind: u32) -> u32 {
     if matches!(name(kind).as_ref(), "percpu_array" | "percpu_hash" | "lru_percpu_hash") { 1 << 24 } else { u32::MAX }
 }
 
-/// The bit of a `BPF_F_…` name, if a created map may have it.
+/// The bit of a `BPF_F_…` name, if a created map may have that flag.
 #[must_use]
 pub fn flag_by_name(name: &str) -> Option<u32> {
     FLAGS.iter().find(|(known, _)| *known == name).map(|(_, bit)| *bit)
 }
 
-/// The names for [`flag_by_name`], for messages.
+/// What [`flag_by_name`] accepts, for messages.
 #[must_use]
 pub fn flag_names() -> String {
     let names: Vec<_> = FLAGS.iter().map(|(name, _)| *name).collect();

@@ -1,4 +1,4 @@
-//! Directories that belong to the node plugin, so that it needs no root: made, and given to its user.
+//! Creates directories that belong to the node plugin's user, so that the node plugin needs no root.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,11 +10,11 @@ use rustix::io::Errno;
 
 use crate::sys::Context;
 
-/// Makes the directory `path`, its parents too, and gives it to `uid`. All its parents have to be root's, with nobody else
-/// who may put something else in its place, and there is no link on the way.
+/// Creates the directory `path` and its parents, and makes `uid` its owner. Root must own every parent and nobody else
+/// may be able to replace what is in it; symbolic links are refused.
 ///
 /// # Errors
-/// A text that names the directory that is not as it has to be.
+/// A text that names the unsuitable directory.
 pub fn give(path: &Path, uid: u32) -> Result<(), String> {
     let (mut directory, mut shown) =
         (open(CWD, c"/").context("open", || "/".to_owned()).map_err(text)?, PathBuf::from("/"));
@@ -59,7 +59,7 @@ fn owner_and_mode(directory: BorrowedFd<'_>) -> crate::sys::Result<(u32, u32)> {
     Ok((stat.st_uid, stat.st_mode))
 }
 
-/// In a sticky directory others may make things, but not take root's away.
+/// In a sticky directory others can create entries, but not remove root's.
 fn is_roots_alone(directory: BorrowedFd<'_>) -> crate::sys::Result<bool> {
     const WRITABLE: u32 = 0o022;
     const STICKY: u32 = 0o1000;

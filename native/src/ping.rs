@@ -1,4 +1,4 @@
-//! `bpffs-pinner ping`: whether the pinner answers, for probes that have no shell.
+//! `bpffs-pinner ping`: tells whether the pinner answers, for probes without a shell.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,15 +6,15 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tonic::codegen::{Bytes, http};
 
-/// How long the answer may take.
+/// How long the response may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A message without fields: not compressed, no bytes.
+/// gRPC's frame of an empty message: not compressed, length 0.
 const EMPTY: Bytes = Bytes::from_static(&[0; 5]);
 
-/// Asks the pinner at `socket` for a sign of life.
+/// Calls `GetNode` of the pinner at `socket`.
 ///
 /// # Errors
-/// A text that says what was wrong with the answer.
+/// A text that says why there was no good response.
 pub fn ping(socket: &Path) -> Result<(), String> {
     let failed = |problem: String| format!("{} does not answer: {problem}", socket.display());
     let runtime =
@@ -35,7 +35,7 @@ async fn ask(socket: &Path) -> Result<(), Box<dyn std::error::Error + Send + Syn
     let (answer, mut body) = pinner.ready().await?.send_request(request, false)?;
     body.send_data(EMPTY, true)?;
     let answer = answer.await?;
-    // Without a message the status stands in the headers, and there is none that is OK.
+    // A response without a message has its status in the headers, and then it is an error.
     match tonic::Status::from_header_map(answer.headers()) {
         None if answer.status().is_success() => Ok(()),
         None => Err(answer.status().to_string().into()),

@@ -1,4 +1,4 @@
-//! Giving up what the pinner does not need.
+//! Drops the privileges that the pinner does not need.
 
 use rustix::io::Errno;
 use rustix::thread::{
@@ -9,20 +9,21 @@ use rustix::thread::{
 
 use crate::sys::{Context, Result};
 
-/// What every pinner keeps: mounts and ids, ownership of pins, making maps, opening pins of other users.
+/// What every pinner keeps: for mounts and BPF ids, for owners of pins, for creating maps, for opening other users'
+/// pins.
 pub const KEPT: CapabilitySet =
     CapabilitySet::SYS_ADMIN.union(CapabilitySet::CHOWN).union(CapabilitySet::BPF).union(CapabilitySet::DAC_OVERRIDE);
 
-/// Those of `wanted` that the process does not have, by name.
+/// The names of those of `wanted` that the process lacks.
 ///
 /// # Errors
-/// Whatever `capget(2)` says.
+/// If `capget(2)` fails.
 pub fn missing(wanted: CapabilitySet) -> Result<Vec<String>> {
     let effective = capabilities(None).context("capget", String::new)?.effective;
     Ok((wanted - effective).iter_names().map(|(name, _)| format!("CAP_{name}")).collect())
 }
 
-/// Being root means nothing by itself, and these bits cannot be changed again.
+/// Uid 0 gives no capabilities, and these bits are locked.
 const ROOT_IS_NOBODY: CapabilitiesSecureBits = CapabilitiesSecureBits::NO_ROOT
     .union(CapabilitiesSecureBits::NO_ROOT_LOCKED)
     .union(CapabilitiesSecureBits::NO_SETUID_FIXUP)
@@ -31,11 +32,11 @@ const ROOT_IS_NOBODY: CapabilitiesSecureBits = CapabilitiesSecureBits::NO_ROOT
     .union(CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE)
     .union(CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED);
 
-/// Leaves the calling thread, and those it will start, with the capabilities `kept` at most, for good: they are taken from
-/// the bounding set too, being root gives none, and no program that is executed can bring any back.
+/// Limits the calling thread, and the threads that it will start, to the capabilities `kept`, irrevocably: the others
+/// leave the bounding set, uid 0 gives none, and executing a program gains none.
 ///
 /// # Errors
-/// `EPERM` without `CAP_SETPCAP`, unless they are gone already.
+/// `EPERM` without `CAP_SETPCAP`, unless the capabilities are gone already.
 pub fn keep_only(kept: CapabilitySet) -> Result<()> {
     for number in 0..u64::BITS {
         let capability = CapabilitySet::from_bits_retain(1 << number);
@@ -48,7 +49,7 @@ pub fn keep_only(kept: CapabilitySet) -> Result<()> {
                     .context("prctl(PR_CAPBSET_DROP)", || number.to_string())?;
             }
             Ok(false) => {}
-            // Beyond the last one that this kernel knows.
+            // Beyond the last capability of this kernel.
             Err(Errno::INVAL) => break,
             Err(errno) => return Err(errno).context("prctl(PR_CAPBSET_READ)", || number.to_string()),
         }

@@ -1,4 +1,4 @@
-//! What this kernel can do, each thing tried and none derived from the version.
+//! What this kernel can do, found by trying and not by its version.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -13,23 +13,23 @@ use crate::sys::path::{self, through_descriptor};
 use crate::sys::{Context, Result, mount, statmount};
 use crate::tree::compose::{composes_detached, enter_private_namespace};
 
-/// Something a kernel can do, or not.
+/// Something that a kernel may be able to do.
 #[derive(Clone, Debug)]
 pub struct Feature {
-    /// Fixed, for programs.
+    /// A fixed name, for programs.
     pub name: &'static str,
-    /// Whether it can; else why not, as the kernel said it.
+    /// Whether it works, or the kernel's error.
     pub outcome: std::result::Result<(), String>,
-    /// For people: what it is good for.
+    /// For people: what it is for.
     pub purpose: &'static str,
-    /// For people: what follows where it is missing.
+    /// For people: what follows without it.
     pub otherwise: &'static str,
-    /// No volume can be made without it.
+    /// Whether every volume needs it.
     pub required: bool,
 }
 
 impl Feature {
-    /// What it is good for and, where it is missing, what follows and what the kernel said.
+    /// The purpose; if the feature is missing, also what follows and the error.
     #[must_use]
     pub fn description(&self) -> String {
         match &self.outcome {
@@ -39,18 +39,18 @@ impl Feature {
     }
 }
 
-/// A map of one 4-byte element, for trying things with.
+/// A map to try things with.
 const SAMPLE: MapDefinition<'static> =
     MapDefinition { kind: 2, key_size: 4, value_size: 4, max_entries: 1, flags: 0, name: "csi_bpffs_probe" };
 
-/// Tries everything, leaving nothing behind. Needs what [`Nobody`] needs.
+/// Tries everything and leaves nothing behind. Needs what [`Nobody::start`] needs.
 #[must_use]
 pub fn probe() -> Vec<Feature> {
     Nobody::start().map(Nobody::probe).unwrap_or_default()
 }
 
-/// A thread that has become a user without capabilities, to try what such a one may: all that needs `CAP_SETUID` and
-/// `CAP_SETGID`, which can be given up once it has started.
+/// A thread that runs as an unprivileged user, to try what such a process may do. Only starting it takes `CAP_SETUID`
+/// and `CAP_SETGID`, which can be dropped afterwards.
 #[derive(Debug)]
 pub struct Nobody {
     volume: SyncSender<OwnedFd>,
@@ -58,10 +58,10 @@ pub struct Nobody {
 }
 
 impl Nobody {
-    /// Starts it, and waits until it may do nothing.
+    /// Starts the thread and waits until it has dropped its privileges.
     ///
     /// # Errors
-    /// When the thread cannot be made.
+    /// If the thread cannot be started.
     pub fn start() -> Result<Self> {
         let (volume, volumes) = sync_channel::<OwnedFd>(1);
         let (tell, outcome) = sync_channel(1);
@@ -84,7 +84,7 @@ impl Nobody {
         self.outcome.recv().map_err(|_| Errno::PIPE).context("recv", gone)?
     }
 
-    /// Tries everything with what the calling thread has, which the pinner keeps, leaving nothing behind.
+    /// Tries everything with the calling thread's capabilities and leaves nothing behind.
     #[must_use]
     pub fn probe(self) -> Vec<Feature> {
         features(self.tries_a_volume())
@@ -138,7 +138,7 @@ fn features(as_nobody: Result<()>) -> Vec<Feature> {
     ]
 }
 
-/// Names what is required and missing, if anything.
+/// The required features that are missing, if any.
 #[must_use]
 pub fn missing(features: &[Feature]) -> Option<String> {
     let missing: Vec<_> = features
@@ -197,7 +197,7 @@ fn mount_beneath() -> Result<()> {
     mount::attach_beneath(mount::detached(c"tmpfs", &[])?.as_fd(), top.as_fd())
 }
 
-/// Runs what changes the credentials or the mount namespace of its thread, and only that.
+/// Runs a probe that changes its thread's credentials or mount namespace.
 fn on_own_thread(probe: fn() -> Result<()>) -> Result<()> {
     let failed = || Err(Errno::CHILD).context("clone", || "thread".to_owned());
     thread::spawn(probe).join().unwrap_or_else(|_| failed())

@@ -1,4 +1,4 @@
-//! The gRPC service: one kernel transaction on a thread of its own, one log line.
+//! The gRPC service: each call does its work on a blocking thread and logs one line.
 
 use std::ffi::CString;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service for a kernel with these features. Who starts the watchdog has it notice calls that hang.
+    /// `watchdog` is told of each call, to notice one that hangs.
     #[must_use]
     pub fn new(publisher: Publisher, features: Vec<Feature>, watchdog: Watchdog) -> Self {
         let unable = crate::probe::missing(&features);
@@ -39,7 +39,7 @@ impl Service {
     }
 
     /// # Errors
-    /// [`Error::Unusable`] on a kernel that no volume can be made on.
+    /// [`Error::Unusable`] on a kernel that cannot make any volume.
     fn check_able(&self) -> Result<()> {
         match &self.unable {
             Some(missing) => Err(Error::Unusable(format!("this node's kernel lacks {missing}"))),
@@ -47,7 +47,7 @@ impl Service {
         }
     }
 
-    /// Checks the request here, does the work on a thread that may block, and logs the call when that has ended.
+    /// Checks the request on this thread, works on a blocking one, and logs the call when the work ends.
     async fn call<P, T, Work>(
         &self,
         mut line: Line,

@@ -1,13 +1,13 @@
-//! Texts that leave the pinner, each within a budget of bytes whatever stands in them, and with nothing that cannot be seen.
+//! Texts that leave the pinner: each within a budget of bytes, with invisible characters escaped.
 
 use std::fmt::{self, Display, Write as _};
 
 use crate::limits::{LIST, QUOTE};
 
-/// `text` with what cannot be seen escaped, cut so that it takes at most `budget` bytes percent-encoded.
+/// `text` with invisible characters escaped, cut to at most `budget` bytes when percent-encoded.
 #[must_use]
 pub fn fit(text: &str, budget: usize) -> String {
-    // Most texts, whose characters take at most three bytes each.
+    // The fast path for most texts: percent-encoded, each byte takes at most three.
     if text.len() * 3 <= budget && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
         return text.to_owned();
     }
@@ -15,7 +15,7 @@ pub fn fit(text: &str, budget: usize) -> String {
     let (mut cost, mut cut) = (0, 0);
     for character in text.chars() {
         let before = fitted.len();
-        // Quotes and backslashes are as good as they stand.
+        // Quotes and backslashes stay as they are.
         if character.is_ascii_graphic() || character == ' ' {
             fitted.push(character);
         } else {
@@ -34,13 +34,13 @@ pub fn fit(text: &str, budget: usize) -> String {
     fitted
 }
 
-/// Bytes of a character in a `grpc-message`.
+/// Bytes of a character in a percent-encoded `grpc-message`.
 fn encoded(character: char) -> usize {
     let plain = character.is_ascii_graphic() && !"\"#%<>`?{}".contains(character);
     if plain { 1 } else { 3 * character.len_utf8() }
 }
 
-/// A value of a request as errors quote it.
+/// A value of a request as errors quote it: cut to [`QUOTE`] bytes.
 #[derive(Clone, Copy)]
 pub struct Quoted<'a>(pub &'a str);
 
@@ -53,7 +53,7 @@ impl Display for Quoted<'_> {
     }
 }
 
-/// The items with commas between them, as many as fit, and how many more there are.
+/// The items separated by commas, as many as fit [`LIST`], and how many more there are.
 #[must_use]
 pub fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     let (mut text, mut more) = (String::new(), 0_usize);

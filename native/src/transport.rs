@@ -11,17 +11,17 @@ use crate::guard::Guard;
 use crate::limits::{CALL_TIME, CALLS, CONNECTION_AGE, HEADERS, KEEPALIVE, REQUEST, WINDOWS};
 use crate::server::Service;
 
-/// Serves `peer` until `stop` is ready, then until the calls in work have ended.
+/// Serves `peer` until `stop` is ready, then finishes the calls in progress.
 ///
 /// # Errors
-/// Whatever HTTP/2 says that concerns all connections.
+/// A transport error that affects all connections.
 pub async fn serve(
     service: Service,
     listener: UnixListener,
     peer: u32,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    // More would only wait for the places of calls.
+    // More streams would only be refused a permit.
     let streams = u32::try_from(CALLS).unwrap_or(u32::MAX);
     Server::builder()
         .max_concurrent_streams(streams)

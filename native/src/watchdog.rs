@@ -1,5 +1,5 @@
-//! Ends the process when a call hangs in the kernel: a thread that waits there for ever cannot be taken back, and there are
-//! few. Whoever started the pinner starts it anew; the volumes stay.
+//! Ends the process when a call hangs in the kernel: its thread cannot be stopped, and there are few threads. The
+//! pinner is then restarted; the volumes stay.
 
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
@@ -15,11 +15,11 @@ use crate::log::Log;
 
 /// `EX_SOFTWARE` of sysexits(3).
 pub const EXIT_HUNG: i32 = 70;
-/// How many times the watchdog looks before it gives a call up. Its own time counts, and not the clock's, which goes on while
-/// the process is stopped.
+/// In how many checks in a row a call may be seen before it counts as hung. Checks are counted, and not time, which
+/// goes on while the process is stopped.
 const LOOKS: u32 = 12;
 
-/// The calls that threads work on, and for how many looks they have.
+/// The running calls, each with the number of checks that have seen it.
 #[derive(Clone, Debug, Default)]
 pub struct Watchdog(Arc<Mutex<Calls>>);
 
@@ -40,7 +40,7 @@ impl Watchdog {
     /// Starts the thread that ends the process when a call takes about `limit`.
     ///
     /// # Errors
-    /// When the thread cannot be made.
+    /// If the thread cannot be started.
     pub fn start(limit: Duration, log: Log) -> io::Result<Self> {
         let watchdog = Self::default();
         let watched = watchdog.clone();
@@ -75,7 +75,7 @@ impl Watchdog {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A call that was there at all of the last looks.
+    /// A call that has been seen in too many checks.
     fn look(&self) -> Option<String> {
         let mut calls = self.calls();
         for (_, looks) in calls.running.values_mut() {
@@ -91,13 +91,14 @@ impl Drop for Watched {
     }
 }
 
-/// A thread that the kernel cannot wake keeps the process and all that is open, until it can. So who is connected is told
-/// first, and nobody can connect any more.
+/// A thread stuck in the kernel keeps the process and its descriptors alive. So the connections and the listening
+/// socket are shut down first: clients learn at once, and nobody can connect.
 fn end() -> ! {
     for number in 3..i32::try_from(DESCRIPTORS).unwrap_or(i32::MAX) {
-        // SAFETY: if it is open it stays so through the calls: nothing but sockets is changed, and nothing closed.
+        // SAFETY: no descriptor is closed here, so an open one stays open; only sockets are affected.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
-        // Those that came in by the socket of the pinner have its name, and so has it; what others gave it stays as it is.
+        // The listening socket and the connections accepted from it have its name; sockets inherited from others have
+        // none.
         let name = getsockname(descriptor).and_then(SocketAddrUnix::try_from);
         if name.is_ok_and(|name| name.path().is_some()) {
             let _ = shutdown(descriptor, Shutdown::Both);

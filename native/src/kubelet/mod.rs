@@ -1,11 +1,11 @@
 //! The kubelet's directory: where it wants volumes, and what it says of each.
 //!
 //! ```text
-//! <directory>/pods/<pod>/volumes/kubernetes.io~csi/<volume>/mount           the target: made and mounted on here
-//! <directory>/pods/<pod>/volumes/kubernetes.io~csi/<volume>/vol_data.json   the kubelet's word for it
+//! <directory>/pods/<pod>/volumes/kubernetes.io~csi/<volume>/mount           the target: created and mounted on here
+//! <directory>/pods/<pod>/volumes/kubernetes.io~csi/<volume>/vol_data.json   the kubelet's record of the volume
 //! ```
-//! There is no other target. So nothing of another kind of volume, and nothing within a volume, is ever made, mounted on or
-//! removed, and the volumes of one pod are found side by side.
+//! No other path can be a target. So the pinner never touches another kind of volume or anything inside a volume, and
+//! finds a pod's volumes side by side.
 
 mod vouch;
 
@@ -28,13 +28,13 @@ pub const MOUNT: &CStr = c"mount";
 /// The kubelet's directory.
 #[derive(Debug)]
 pub struct Kubelet {
-    /// As the kubelet calls it, and so as targets begin.
+    /// As the kubelet spells it, and so the prefix of targets.
     directory: PathBuf,
-    /// As the mount table calls it, where the kubelet's name for it is a link.
+    /// As the mount table spells it, if the kubelet's path is a symbolic link.
     resolved: PathBuf,
-    /// Its `pods`. Whatever is mounted up to here is the administrator's; what is mounted below is a volume.
+    /// Its subdirectory `pods`. Mounts down to here are the administrator's, mounts below are volumes.
     pods: OwnedFd,
-    /// The driver that the kubelet has to name for a volume to be touched.
+    /// The driver that `vol_data.json` must name before a volume is touched.
     driver: Option<String>,
 }
 
@@ -42,35 +42,35 @@ pub struct Kubelet {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
     path: PathBuf,
-    /// The directory of the volume, from that of all pods.
+    /// The volume's directory, relative to `pods`.
     volume: PathBuf,
 }
 
-/// A target that was looked for.
+/// An opened target.
 #[derive(Debug)]
 pub struct Place {
-    /// The directory of the volume, which has the target, if it is there, as [`MOUNT`].
+    /// The volume's directory. The target, if it exists, is [`MOUNT`] in it.
     pub parent: OwnedFd,
-    /// The whole path, for messages.
+    /// The target's whole path, for messages.
     pub path: PathBuf,
 }
 
 impl Kubelet {
-    /// Opens the directory, for as long as this lives. Whatever the kubelet says of a volume is believed only where it names
-    /// `driver`; `None`: the kubelet is not asked.
+    /// Opens the directory. With a `driver`, a volume is touched only if its `vol_data.json` names that driver; with
+    /// `None` that file is not read.
     ///
     /// # Errors
-    /// When the directory, or `pods` in it, is not there.
+    /// If the directory or its `pods` does not exist.
     pub fn open(directory: &Path, driver: Option<String>) -> sys::Result<Self> {
         let resolved = directory.canonicalize().context("realpath", || directory.display().to_string())?;
         let pods = open_beneath(&resolved.join("pods"), "".as_ref())?;
         Ok(Self { directory: directory.to_owned(), resolved, pods, driver })
     }
 
-    /// A canonical path as a target.
+    /// Parses a canonical path as a target.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where the kubelet has no volumes.
+    /// [`Error::InvalidArgument`] if the kubelet puts no volumes there.
     pub fn target(&self, path: &Path) -> Result<Target> {
         let (shown, directory) = (path.display(), self.directory.display());
         let invalid = |what: &str| Err(Error::InvalidArgument(format!("target_path: {shown} {what}")));
@@ -83,7 +83,7 @@ impl Kubelet {
         )
     }
 
-    /// What the mount table says as a target; `None` where the kubelet has no volumes.
+    /// Parses a mount point of the mount table as a target; `None` if the kubelet puts no volumes there.
     #[must_use]
     pub fn target_in_table(&self, mounted: &Path) -> Option<Target> {
         self.below(beneath(&self.resolved, mounted)?)
@@ -99,11 +99,11 @@ impl Kubelet {
         Some(Target { path: self.directory.join(relative), volume })
     }
 
-    /// Opens the directory of a volume, never through a link and never through anything that is mounted below the pods'
-    /// directory; `None` when it is not there.
+    /// Opens the volume's directory without following symbolic links and without entering a mount below `pods`; `None`
+    /// if it does not exist.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for what is on the way.
+    /// [`Error::InvalidArgument`] for a symbolic link, file or mount on the way.
     pub fn place(&self, target: &Target) -> Result<Option<Place>> {
         let shown = target.path.display();
         match open_within(self.pods.as_fd(), &target.volume, OFlags::PATH | OFlags::DIRECTORY) {
@@ -121,7 +121,7 @@ impl Kubelet {
 }
 
 impl Target {
-    /// As the kubelet writes it.
+    /// The path as the kubelet spells it.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

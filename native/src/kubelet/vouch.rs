@@ -1,7 +1,8 @@
-//! What the kubelet says of a volume: the file that it writes before it asks for one and removes when that one is gone.
+//! What the kubelet says of a volume: `vol_data.json`, which it writes before it publishes and removes after it
+//! unpublishes.
 //!
-//! `saveVolumeData` of <https://github.com/kubernetes/kubernetes/blob/master/pkg/volume/csi/csi_util.go>. The kubelet reads
-//! it for each unpublish, so it is there as long as a volume is.
+//! `saveVolumeData` in <https://github.com/kubernetes/kubernetes/blob/master/pkg/volume/csi/csi_util.go>. The kubelet
+//! reads the file for each unpublish, so it exists as long as the volume.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -17,7 +18,7 @@ use crate::sys::Context;
 use crate::sys::path::open_within;
 
 const FILE: &str = "vol_data.json";
-/// The kubelet writes some hundred bytes.
+/// The kubelet writes a few hundred bytes.
 const BYTES_MAX: u64 = 1 << 16;
 
 /// How long a volume lives.
@@ -30,11 +31,11 @@ pub enum Lifecycle {
 }
 
 impl Kubelet {
-    /// The kubelet's word that it has this volume at this place; `None` where it is not asked.
+    /// Checks that the kubelet has this volume at this place; `None` if `vol_data.json` is not to be read.
     ///
     /// # Errors
-    /// [`Error::NotOurs`] where the kubelet says nothing, or names another driver or volume; [`Error::NotYet`] while it
-    /// writes.
+    /// [`Error::NotOurs`] if there is no such file, or it names another driver or volume; [`Error::NotYet`] while the
+    /// kubelet writes it.
     pub fn vouched(&self, place: &Place, volume_id: &str) -> Result<Option<Lifecycle>> {
         let Some(driver) = &self.driver else { return Ok(None) };
         let file = place.path.with_file_name(FILE);
@@ -62,10 +63,10 @@ impl Kubelet {
     }
 }
 
-/// What the file has; `None` where there is none that root has written.
+/// The file's contents; `None` unless it is a regular file of root's.
 fn read(place: &Place) -> Result<Option<Vec<u8>>> {
     let path = || place.path.with_file_name(FILE).display().to_string();
-    // Not to wait for who writes, should it be a FIFO.
+    // Non-blocking, in case it is a FIFO.
     let file = match open_within(place.parent.as_fd(), FILE.as_ref(), OFlags::RDONLY | OFlags::NONBLOCK) {
         Err(error) if matches!(error.errno, Errno::NOENT | Errno::LOOP | Errno::XDEV | Errno::NXIO) => return Ok(None),
         opened => opened?,

@@ -1,8 +1,8 @@
-//! The system calls that serving takes.
+//! The system calls that serving needs.
 //!
-//! Two filters, of which the kernel takes the stricter answer. A call that only somebody else's code would make ends the
-//! process, and the kernel logs it. Any other that is not on the list is refused with `EPERM`: should a library come to make
-//! one, one request fails and says so, and not all of them.
+//! Two seccomp filters, of which the kernel applies the stricter result. A call that only foreign code would make kills
+//! the process, and the kernel logs it. Any other call that is not listed fails with `EPERM`: if a library begins to
+//! make one, a single request fails, and not the whole process.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ use seccompiler::{
 
 use crate::sys::bpf::{self, COMMANDS};
 
-/// `statmount(2)` and `listmount(2)`, which libc does not know yet; the same everywhere.
+/// Not in libc yet; the same number on every architecture.
 const STATMOUNT: c_long = 457;
 const LISTMOUNT: c_long = 458;
 
-/// What serving takes, whatever the arguments.
+/// Allowed with any arguments.
 #[rustfmt::skip]
 const ALLOWED: &[c_long] = &[
     // Mounts.
@@ -30,7 +30,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_readlinkat, libc::SYS_statx, libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_statfs, libc::SYS_fstatfs,
     libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_getcwd, libc::SYS_mkdirat, libc::SYS_mknodat, libc::SYS_unlinkat,
     libc::SYS_fchmod, libc::SYS_fchmodat, libc::SYS_fchown, libc::SYS_fchownat, libc::SYS_utimensat, libc::SYS_umask,
-    // The connections that come in by the socket that is there.
+    // Accepted connections.
     libc::SYS_accept4, libc::SYS_recvfrom, libc::SYS_recvmsg, libc::SYS_sendto, libc::SYS_sendmsg, libc::SYS_getsockopt,
     libc::SYS_getsockname, libc::SYS_getpeername, libc::SYS_shutdown, libc::SYS_epoll_ctl, libc::SYS_epoll_pwait,
     libc::SYS_ppoll, libc::SYS_eventfd2,
@@ -45,7 +45,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_sysinfo,
 ];
 
-/// The older forms of some of them, which are still the ones that libraries call on this architecture.
+/// Older forms of some of these, which libraries still call on this architecture.
 #[cfg(target_arch = "x86_64")]
 #[rustfmt::skip]
 const OLDER: &[c_long] = &[
@@ -55,8 +55,8 @@ const OLDER: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: &[c_long] = &[];
 
-/// What only somebody else's code would call: other programs, other processes, other sockets, other namespaces, other
-/// privileges, the kernel itself.
+/// What only foreign code would call: for other programs, processes, sockets, namespaces or privileges, or to change
+/// the kernel.
 #[rustfmt::skip]
 const DEADLY: &[c_long] = &[
     libc::SYS_execve, libc::SYS_execveat, libc::SYS_ptrace, libc::SYS_process_vm_readv, libc::SYS_process_vm_writev,
@@ -68,10 +68,10 @@ const DEADLY: &[c_long] = &[
     libc::SYS_io_uring_setup, libc::SYS_add_key, libc::SYS_request_key, libc::SYS_keyctl, libc::SYS_memfd_create,
 ];
 
-/// From now on no thread of this process makes other system calls than those that serving takes.
+/// Restricts all threads of this process, now and later, to these system calls.
 ///
 /// # Errors
-/// Where the kernel takes no filter.
+/// If the kernel refuses a filter.
 pub fn calls() -> Result<(), Error> {
     for filter in [deadly()?, allowed()?] {
         apply_filter_all_threads(&filter)?;
@@ -86,7 +86,7 @@ fn deadly() -> Result<BpfProgram, Error> {
 }
 
 fn allowed() -> Result<BpfProgram, Error> {
-    // From sys/prctl.h: the names of threads and, for glibc, of memory.
+    // From sys/prctl.h: names of threads and, for glibc, of memory.
     const NAMES: [u32; 2] = [libc::PR_SET_NAME.cast_unsigned(), 0x5356_4d41];
     let mut rules: BTreeMap<_, _> = ALLOWED.iter().chain(OLDER).map(|&call| (call, Vec::new())).collect();
     rules.insert(libc::SYS_bpf, COMMANDS.into_iter().map(first_argument).collect::<Result<_, _>>()?);

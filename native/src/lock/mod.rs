@@ -1,6 +1,7 @@
-//! The pinner locks itself in: what it can do for good is what serving takes, whoever should come to run in it.
+//! The pinner restricts itself, irrevocably, to what serving needs, whatever code may come to run in it.
 //!
-//! In the order of time: [`crate::privileges`], [`reach`] and [`size`] before there is a thread, [`calls`] when all is open.
+//! In this order: [`crate::privileges`], [`reach`] and [`size`] before any thread starts, [`calls`] when everything is
+//! open.
 
 mod calls;
 
@@ -12,11 +13,12 @@ pub use calls::calls;
 use crate::limits::{DATA, DESCRIPTORS};
 use crate::sys::{Context, Result};
 
-/// Takes TCP, abstract unix sockets and signals to others from the calling thread and those it will start, as far as this
-/// kernel's Landlock can (Linux 6.7, 6.12); whether it could. Landlock's rules for files would forbid `move_mount`.
+/// Denies TCP, abstract unix sockets and signals to other processes, to the calling thread and those that it will
+/// start, as far as this kernel's Landlock can (Linux 6.7, 6.12); the result says how far. Landlock's file rules would
+/// forbid `move_mount`.
 ///
 /// # Errors
-/// Where Landlock is there and refuses.
+/// If Landlock is there but refuses.
 pub fn reach() -> std::result::Result<RulesetStatus, RulesetError> {
     let rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -27,11 +29,11 @@ pub fn reach() -> std::result::Result<RulesetStatus, RulesetError> {
     Ok(rules.restrict_self()?.ruleset)
 }
 
-/// Bounds memory and descriptors of this process, and lets nobody look into it: no core, no debugger of the same user.
-/// Maps are not its memory, but the kernel's.
+/// Limits the process's memory and descriptors, and forbids core dumps and tracing by the same user. Maps do not count:
+/// they are the kernel's memory.
 ///
 /// # Errors
-/// Whatever `setrlimit(2)` and `prctl(2)` say.
+/// If `setrlimit(2)` or `prctl(2)` fails.
 pub fn size() -> Result<()> {
     for (resource, name, most) in [
         (Resource::Nofile, "setrlimit(NOFILE)", DESCRIPTORS),

@@ -1,4 +1,4 @@
-//! What names and paths must look like.
+//! Checks of names and paths.
 
 use std::ffi::CString;
 
@@ -9,10 +9,10 @@ use crate::text::Quoted;
 const NAME_MAX: usize = 128;
 const UID_MAX: usize = 64;
 const PATH_MAX: usize = 4095;
-/// `NAME_MAX` of every filesystem here.
+/// `NAME_MAX` of all filesystems used here.
 const ELEMENT_MAX: usize = 255;
 
-/// The error for a field.
+/// Makes the error for a field.
 ///
 /// # Errors
 /// [`Error::InvalidArgument`], always.
@@ -20,7 +20,7 @@ pub fn invalid<T>(field: &str, problem: impl std::fmt::Display) -> Result<T> {
     Err(Error::InvalidArgument(format!("{field}: {problem}")))
 }
 
-/// 1 to 128 letters and digits, or the extra characters.
+/// 1 to 128 ASCII letters, digits and characters of `extra`.
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] naming the field.
@@ -28,7 +28,7 @@ pub fn name(field: &str, value: &str, extra: &str) -> Result<()> {
     word(field, value, NAME_MAX, extra)
 }
 
-/// 1 to 128 bytes of text without control characters: what CSI allows an id to be.
+/// 1 to 128 bytes of text without control characters: what CSI allows in an id.
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] naming the field.
@@ -42,7 +42,7 @@ pub fn text(field: &str, value: &str) -> Result<()> {
     }
 }
 
-/// Which of the objects that had a name, as the API server has it.
+/// The uid of a Kubernetes object.
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] naming the field.
@@ -60,7 +60,7 @@ fn word(field: &str, value: &str, max: usize, extra: &str) -> Result<()> {
     }
 }
 
-/// A name that a bpffs takes.
+/// A name that a bpffs accepts.
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] naming the field.
@@ -69,7 +69,7 @@ pub fn file_name(field: &str, value: &str) -> Result<CString> {
     CString::new(value).or_else(|_| invalid(field, "has a NUL"))
 }
 
-/// An absolute path, written in one way only.
+/// An absolute path in canonical form.
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] naming the field.
@@ -89,7 +89,7 @@ pub fn absolute_path(field: &str, path: &str) -> Result<()> {
     }
 }
 
-/// A path of a pin from a directory of a bpffs, which takes no dot in a name.
+/// The path of a pin relative to a directory of a bpffs, whose names have no dots.
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] naming the field.

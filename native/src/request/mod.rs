@@ -1,4 +1,4 @@
-//! Requests, checked again: from what the wire allows to what the rest of the pinner may rely on.
+//! Parses requests into values that the rest of the pinner can rely on; nothing that the caller checked is trusted.
 
 mod check;
 #[cfg(test)]
@@ -17,57 +17,57 @@ use crate::kubelet::{Kubelet, Target};
 
 pub use self::source::{Created, Loaded, Shape, Source, WorkspaceMap};
 
-/// How many maps a volume has at most.
+/// The most maps that a volume can have.
 pub const MAPS_MAX: usize = 256;
 
-/// What a volume shall be.
+/// A volume to be published.
 #[derive(Debug)]
 pub struct Volume {
     /// As [`volume_id`] allows.
     pub id: String,
-    /// Where it shall be.
+    /// Where to publish it.
     pub target: Target,
-    /// File names are unique among those with a source.
+    /// Among those with a source, file names are unique.
     pub maps: Vec<VolumeMap>,
-    /// Who owns it beside root; `None`: it is open to all who reach it.
+    /// The group that owns it; `None`: everyone who reaches the path may use it.
     pub gid: Option<u32>,
-    /// A tmpfs that carries the pins, in place of a bpffs.
+    /// Whether the volume is a tmpfs with the pins mounted in it, instead of a bpffs.
     pub user_namespace: bool,
-    /// Whether it may be at one target at a time.
+    /// Whether it may be at only one target at a time.
     pub single_target: bool,
-    /// Whether it may differ from the one that is there.
+    /// Whether it may differ from the volume that is mounted.
     pub renew: bool,
     /// What the pod asked for, of which the volume keeps a digest; `None`: not compared.
     pub request: Option<String>,
 }
 
-/// A workspace to be attached.
+/// A workspace to be published.
 #[derive(Debug)]
 pub struct Workspace {
     /// As [`kept_volume_id`] allows.
     pub id: String,
-    /// Where it shall be.
+    /// Where to publish it.
     pub target: Target,
-    /// Who owns it beside root; `None`: it is open to all who reach it.
+    /// The group that owns it; `None`: everyone who reaches the path may use it.
     pub gid: Option<u32>,
-    /// A volume with the maps that are pinned in it, in place of itself.
+    /// Whether to publish a volume with the workspace's pinned maps instead of the workspace itself.
     pub read_only: bool,
-    /// Whether it may be at one target at a time.
+    /// Whether it may be at only one target at a time.
     pub single_target: bool,
 }
 
 /// One file of a volume.
 #[derive(Debug)]
 pub struct VolumeMap {
-    /// What it comes from: the same on renewal, or the file is another.
+    /// The `BpfMap` or shared map that it comes from. On renewal, another name means another file.
     pub name: String,
     /// `[A-Za-z0-9_-]`.
     pub file: CString,
-    /// Which of those that had the name, one after another; `None`: not known.
+    /// The uid of the `BpfMap`, which tells apart objects that had the same name; `None`: unknown.
     pub uid: Option<String>,
-    /// Whether it can be opened for writing.
+    /// Whether the pod may open it for writing.
     pub writable: bool,
-    /// Where it comes from; `None` only to renew a volume.
+    /// Where the map comes from; `None` only on renewal.
     pub source: Option<Source>,
 }
 
@@ -80,8 +80,7 @@ pub fn volume_id(id: String) -> Result<String> {
     Ok(id)
 }
 
-/// Checks the id of a volume of which something is kept: the store has a directory of that name, which is no place for a
-/// dot.
+/// Checks the id of a kept volume. It names a directory in the store, so it has no dots.
 ///
 /// # Errors
 /// [`crate::error::Error::InvalidArgument`] naming the field.
@@ -98,7 +97,7 @@ pub fn map_name(name: &str) -> Result<CString> {
     check::file_name("name", name)
 }
 
-/// Checks a target path: one of those that the kubelet has. Links in it are found when it is opened.
+/// Checks a target path. Symbolic links in it are found when it is opened.
 ///
 /// # Errors
 /// [`crate::error::Error::InvalidArgument`] naming the field.
@@ -108,7 +107,7 @@ pub fn target_path(path: &str, kubelet: &Kubelet) -> Result<Target> {
 }
 
 impl Volume {
-    /// Checks a publish request.
+    /// Parses a publish request.
     ///
     /// # Errors
     /// [`crate::error::Error::InvalidArgument`] naming the field.
@@ -133,7 +132,7 @@ impl Volume {
         Ok(Self { id, target, maps, gid, user_namespace, single_target, renew, request })
     }
 
-    /// Refuses what only a volume that is there already may be asked to be.
+    /// Refuses requests that only make sense for the renewal of a mounted volume.
     ///
     /// # Errors
     /// [`crate::error::Error::InvalidArgument`] naming the field.
@@ -149,7 +148,7 @@ impl Volume {
 }
 
 impl Workspace {
-    /// Checks a publish request.
+    /// Parses a publish request.
     ///
     /// # Errors
     /// [`crate::error::Error::InvalidArgument`] naming the field.
@@ -162,11 +161,11 @@ impl Workspace {
 }
 
 fn group(gid: Option<u32>) -> Result<Option<u32>> {
-    // (gid_t)-1 means "leave it" to chown(2).
+    // chown(2) takes (gid_t)-1 as "do not change".
     if gid == Some(u32::MAX) { invalid("gid", "4294967295 is no group") } else { Ok(gid) }
 }
 
-/// As a pod asks for it: `flows`, `limits:rw`.
+/// As in a pod's spec: `flows`, `limits:rw`.
 impl fmt::Display for VolumeMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;

@@ -1,4 +1,4 @@
-//! What holds of every request, whatever is in it.
+//! Property tests: what holds for every request, whatever it contains.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use crate::api::source::From;
 use crate::error::Error;
 use crate::sys::path::is_canonical;
 
-/// Mostly what is right, so that what is wrong with the rest is found.
+/// Mostly valid, so that the checks of other fields are reached.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![4 => "[A-Za-z0-9_-]{1,12}", 1 => ".{0,300}", 1 => "[a./\0 ]{0,20}"]
 }

@@ -1,4 +1,4 @@
-//! Sources, checked again.
+//! Parses sources.
 
 use std::ffi::CString;
 use std::path::PathBuf;
@@ -13,46 +13,46 @@ use crate::text::Quoted;
 /// Where a map comes from.
 #[derive(Debug)]
 pub enum Source {
-    /// A pin, by its canonical path.
+    /// A pinned map, by its canonical path.
     Pinned(PathBuf),
-    /// A map in the kernel, by names.
+    /// A map in the kernel, found by names.
     Loaded(Loaded),
     /// A map of the store.
     Created(Created),
-    /// A pin in a workspace.
+    /// A map pinned in a workspace.
     Workspace(WorkspaceMap),
 }
 
-/// A map in the kernel, by its name and perhaps by a program that uses it.
+/// A map in the kernel, found by its name and perhaps by a program that uses it.
 #[derive(Debug)]
 pub struct Loaded {
     /// 1 to 15 characters.
     pub map: String,
     /// 1 to 15 characters.
     pub program: Option<String>,
-    /// 16 hexadecimal digits, small.
+    /// 16 lower-case hexadecimal digits.
     pub tag: Option<String>,
-    /// The kernel uses ids again: whoever gives one gives a name or a tag too.
+    /// Given only together with `program` or `tag`, because the kernel reuses ids.
     pub program_id: Option<u32>,
 }
 
 /// A map of the store.
 #[derive(Debug)]
 pub struct Created {
-    /// The volume that it belongs to; `None`: the node. As [`super::kept_volume_id`] allows.
+    /// The volume that it belongs to, as [`super::kept_volume_id`] allows; `None`: it belongs to the node.
     pub volume_id: Option<String>,
     /// `[A-Za-z0-9_-]`.
     pub name: CString,
-    /// What it is.
+    /// Its type, sizes and flags.
     pub shape: Shape,
-    /// For a map of maps, and for no other: what the maps in it are.
+    /// The shape of the inner maps: for a map of maps, and only then.
     pub inner: Option<Shape>,
 }
 
-/// What a map is that the pinner makes.
+/// The definition of a map that the pinner creates.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-    /// `enum bpf_map_type`, of the creatable ones.
+    /// `enum bpf_map_type`, one that the pinner can create.
     pub kind: u32,
     /// Bytes.
     pub key_size: u32,
@@ -64,17 +64,17 @@ pub struct Shape {
     pub flags: u32,
 }
 
-/// A pin in a workspace.
+/// A map pinned in a workspace.
 #[derive(Debug)]
 pub struct WorkspaceMap {
     /// As [`super::kept_volume_id`] allows.
     pub volume_id: String,
-    /// Relative, without links or dots.
+    /// Relative to the workspace, without dots.
     pub path: PathBuf,
 }
 
 impl Source {
-    /// Checks a source.
+    /// Parses a source.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] naming the field.

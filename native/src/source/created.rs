@@ -1,4 +1,4 @@
-//! A map that the pinner made, or makes now.
+//! Maps that the pinner creates.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -14,17 +14,17 @@ use crate::sys;
 use crate::sys::bpf::{self, MapDefinition, MapInfo};
 use crate::sys::path::through_descriptor;
 
-/// The kernel's own, which never should have reached user space: `ENOTSUPP`, and not `EOPNOTSUPP`.
+/// Not `EOPNOTSUPP`: a kernel-internal number that leaks to user space.
 const ENOTSUPP: i32 = 524;
 
-/// Opens a map of the store, after making it where it is absent and may be made.
+/// Opens a map of the store, creating it first if it is absent and `if_absent` says so.
 ///
 /// # Errors
-/// [`Error::Unusable`] when the store holds a map of that name that was defined otherwise, the kernel refuses the
-/// definition, or the volume is a workspace; [`Error::NotYet`] with [`IfAbsent::Fail`].
+/// [`Error::Unusable`] if the store has a map of that name with another definition, the kernel refuses the definition,
+/// or the volume is a workspace; [`Error::Exhausted`] beyond the budget; [`Error::NotYet`] with [`IfAbsent::Fail`].
 pub fn open(store: &Store, wanted: &Created, if_absent: IfAbsent) -> Result<Map> {
     let volume_id = wanted.volume_id.as_deref();
-    // Twice, because another call may keep a map of the same name between our look and ours.
+    // Twice, because another call may add a map of the same name between the lookup and the pin.
     for _ in 0..2 {
         if let Some(found) = find(store, wanted)? {
             return check_definition(store, found, wanted);
@@ -62,14 +62,14 @@ fn check_definition(store: &Store, found: Map, wanted: &Created) -> Result<Map> 
     )))
 }
 
-/// What the maps in a map of maps are cannot be seen from outside, and is not compared.
+/// The inner maps' definition cannot be read from a map of maps, so it is not compared.
 fn differences(found: &MapInfo, wanted: &Shape, cpus: u64) -> Vec<String> {
-    // The kernel adds flags of its own to others.
+    // The kernel sets other flags on its own.
     const ASKABLE: u32 = ((1 << 11) - 1) | INNER_MAP;
     let is_kind = found.kind == wanted.kind;
     let is_rounded = is_kind && u128::from(found.max_entries) == rounded_entries(wanted, cpus.into());
     let entries = if is_rounded { wanted.max_entries } else { found.max_entries };
-    // Programs never write to a devmap, and the kernel says so by BPF_F_RDONLY_PROG.
+    // The kernel sets BPF_F_RDONLY_PROG on a devmap, because programs never write to one.
     let added = if map_type::name(found.kind).starts_with("devmap") { RDONLY_PROG } else { 0 };
     let mut differences = Vec::new();
     if !is_kind {

@@ -1,7 +1,7 @@
-//! What the kernel's programs and maps are called, so that looking for one does not cost more the more there are.
+//! Names of the kernel's programs and maps by id, so that a lookup need not open every object.
 //!
-//! The kernel hands ids out upwards, and an object keeps its name: what was seen once needs no second look, and a look is only
-//! due at ids beyond the last. Whether what fits is still there is asked by its id.
+//! Ids are assigned upwards and names never change. So only ids above the last one seen have to be looked at; whether a
+//! match still exists is checked by its id.
 
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
@@ -11,9 +11,9 @@ use rustix::io::Errno;
 use crate::sys::bpf;
 use crate::sys::{Error, Result};
 
-/// How many objects of a kind are remembered; where there are more, all are looked at each time.
+/// Objects remembered per kind; beyond it, every lookup looks at all objects.
 const MOST: usize = 16_384;
-/// The kernel begins anew beyond 2^31. Long before, nothing is taken for seen any more.
+/// The kernel's ids wrap at 2^31. From here on, every lookup looks at all objects.
 const LAST: u32 = 1 << 30;
 
 /// Names by id.
@@ -28,7 +28,7 @@ pub struct Index {
 struct Seen<T> {
     last: u32,
     names: Vec<(u32, T)>,
-    /// Those that a security module does not let the pinner open, or did not.
+    /// Ids that a security module did not let the pinner open.
     hidden: Vec<u32>,
 }
 
@@ -38,22 +38,22 @@ impl<T> Default for Seen<T> {
     }
 }
 
-/// What an index tells.
+/// The result of a lookup.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Ids of what fits.
+    /// Ids of the objects that match.
     pub ids: Vec<u32>,
-    /// How many objects there are that the pinner may not open.
+    /// How many objects the pinner may not open.
     pub hidden: usize,
-    /// How many had to be looked at this time.
+    /// How many objects this lookup looked at.
     pub looked_at: usize,
 }
 
 impl Index {
-    /// Programs, by name and tag.
+    /// Finds programs by name and tag.
     ///
     /// # Errors
-    /// Whatever the kernel says unexpectedly.
+    /// An unexpected kernel error.
     pub fn programs(&self, fits: impl Fn(&str, &str) -> bool) -> Result<Found> {
         let look = |id| {
             let Some(program) = bpf::program_by_id(id)? else { return Ok(None) };
@@ -63,10 +63,10 @@ impl Index {
         seen.find(bpf::program_ids, look, |(name, tag)| fits(name, tag))
     }
 
-    /// Maps of a name.
+    /// Finds maps by name.
     ///
     /// # Errors
-    /// Whatever the kernel says unexpectedly.
+    /// An unexpected kernel error.
     pub fn maps(&self, wanted: &str) -> Result<Found> {
         let look = |id| {
             let Some(map) = bpf::map_by_id(id)? else { return Ok(None) };
@@ -99,7 +99,7 @@ impl<T> Seen<T> {
             }
             self.last = self.last.max(id);
         }
-        // What is gone is forgotten as it is found, or a program that is loaded again and again would be many.
+        // Forget matches that are gone, or reloading a program again and again would fill the index.
         self.names.retain(|(id, name)| !fits(name) || !matches!(look(*id), Ok(None)));
         let ids = self.names.iter().filter(|(_, name)| fits(name)).map(|(id, _)| *id).collect();
         Ok(Found { ids, hidden: self.hidden.len(), looked_at })

@@ -1,4 +1,4 @@
-//! A map that a program in the kernel uses, found by name.
+//! Finds a map in the kernel by its name, and perhaps by a program that uses it.
 
 use std::fmt::Write as _;
 use std::os::fd::AsFd;
@@ -10,11 +10,11 @@ use crate::map_type;
 use crate::request::Loaded;
 use crate::sys::bpf;
 
-/// Finds the one map that fits, among all programs or, where none is named, among all maps, unless a program's id is given.
-/// What a security module hides from the pinner does not fit.
+/// Finds the only map that matches: among the maps of matching programs or, if no program is named, among all maps. A
+/// program id saves the search. Objects that a security module hides from the pinner do not match.
 ///
 /// # Errors
-/// [`Error::NotYet`] when none fits, [`Error::Unusable`] with the candidates when several do.
+/// [`Error::NotYet`] if none matches, [`Error::Unusable`] with the candidates if several do.
 pub fn find(index: &Index, wanted: &Loaded) -> Result<Map> {
     let names_program = wanted.program.is_some() || wanted.tag.is_some();
     let told = match wanted.program_id {
@@ -34,7 +34,7 @@ fn fits(wanted: &Loaded, name: &str, tag: &str) -> bool {
         && wanted.tag.as_ref().is_none_or(|wanted| wanted == tag)
 }
 
-/// A message has to fit an event.
+/// A Kubernetes event holds only a short message.
 const MOST_LISTED: usize = 8;
 
 struct Candidate {

@@ -1,4 +1,4 @@
-//! From a source to a map of this kernel.
+//! Resolves sources to maps of this kernel.
 
 mod created;
 mod index;
@@ -17,21 +17,21 @@ use crate::store::Store;
 use crate::sys::Context;
 use crate::sys::bpf::{self, MapInfo};
 
-/// A map in hand.
+/// An open map.
 #[derive(Debug)]
 pub struct Map {
-    /// Keeps it alive.
+    /// Keeps the map alive.
     pub fd: OwnedFd,
-    /// As it was when it was found.
+    /// As it was when the map was opened.
     pub info: MapInfo,
 }
 
 /// Where maps are looked for.
 #[derive(Debug)]
 pub struct Sources {
-    /// The directories beneath which a pin may lie.
+    /// The directories below which pins may be named.
     pub pin_roots: Vec<PathBuf>,
-    /// What the pinner keeps itself.
+    /// The maps and workspaces that the pinner keeps.
     pub store: Store,
     index: Index,
 }
@@ -39,17 +39,17 @@ pub struct Sources {
 /// What to do about a created map that is not there yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfAbsent {
-    /// Make it.
+    /// Create it.
     Create,
-    /// Say so.
+    /// Return [`Error::NotYet`].
     Fail,
 }
 
 impl Map {
-    /// The same map, in another descriptor.
+    /// Duplicates the descriptor.
     ///
     /// # Errors
-    /// Out of descriptors.
+    /// If the process is out of descriptors.
     pub fn another(&self) -> crate::sys::Result<Self> {
         let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 0).context("dup", || self.info.name().to_owned())?;
         Ok(Self { fd, info: self.info })
@@ -57,16 +57,17 @@ impl Map {
 }
 
 impl Sources {
-    /// Those of this node.
+    /// The sources of this node.
     #[must_use]
     pub fn new(pin_roots: Vec<PathBuf>, store: Store) -> Self {
         Self { pin_roots, store, index: Index::default() }
     }
 
-    /// Finds the map that a source means, and checks that its type is handed out.
+    /// Resolves a source, and checks that the map's type is handed out.
     ///
     /// # Errors
-    /// [`Error::NotYet`] when it is not there, [`Error::Unusable`] when it is ambiguous, no map or of a refused type.
+    /// [`Error::NotYet`] if it does not exist yet, [`Error::Unusable`] if it is ambiguous, not a map or of a refused
+    /// type; for a created map, [`Error::Exhausted`] beyond the budget.
     pub fn resolve(&self, source: &Source, if_absent: IfAbsent) -> Result<Map> {
         let map = match source {
             Source::Pinned(path) => pinned::open(path, &self.pin_roots)?,
@@ -84,7 +85,7 @@ impl Sources {
     }
 }
 
-/// Takes a descriptor for a map, once it is known to be one.
+/// Describes a map that was opened.
 fn map(fd: OwnedFd) -> Result<Map> {
     let info = bpf::map_info(fd.as_fd())?;
     Ok(Map { fd, info })

@@ -1,4 +1,4 @@
-//! A map that something else pinned.
+//! Maps that something else pinned.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use crate::sys::{self, Context};
 /// Opens the map pinned at `path`.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] outside the pin roots, [`Error::NotYet`] where nothing is, [`Error::Unusable`] where it is
-/// no pin of a map or a symbolic link is on the way.
+/// [`Error::InvalidArgument`] outside the pin roots, [`Error::NotYet`] if nothing is pinned there, [`Error::Unusable`]
+/// if it is not the pin of a map or the path has a symbolic link.
 pub fn open(path: &Path, pin_roots: &[PathBuf]) -> Result<Map> {
     let shown = path.display();
     let Some((root, relative)) = pin_roots.iter().find_map(|root| Some((root, beneath(root, path)?))) else {
@@ -38,18 +38,18 @@ pub fn open(path: &Path, pin_roots: &[PathBuf]) -> Result<Map> {
     map_at(open_beneath(root, relative), &shown.to_string(), absent)
 }
 
-/// Whether a path that is not there, or as much of it as is, lies on a bpffs.
+/// Whether the deepest existing parent of the path is on a bpffs.
 fn is_on_bpffs(root: &Path, relative: &Path) -> bool {
     let there = relative.ancestors().skip(1).find_map(|ancestor| open_beneath(root, ancestor).ok());
     let file_system = there.and_then(|place| mount::file_system(place.as_fd()).ok());
     file_system.is_some_and(|file_system| file_system.kind == Kind::Bpf)
 }
 
-/// Opens the map pinned at a place that was looked for; `shown` is what messages call it.
+/// Opens the map pinned at `place`; messages call it `shown`.
 ///
 /// # Errors
-/// [`Error::NotYet`], with that text, where nothing is, [`Error::Unusable`] where it is no pin of a map or a symbolic
-/// link is on the way.
+/// [`Error::NotYet`] with the text `absent` if nothing is there, [`Error::Unusable`] if it is not the pin of a map or
+/// the path has a symbolic link.
 pub fn map_at(place: sys::Result<OwnedFd>, shown: &str, absent: impl Fn() -> String) -> Result<Map> {
     let place = place.map_err(|error| match error.errno {
         Errno::NOENT => Error::NotYet(absent()),
@@ -58,9 +58,9 @@ pub fn map_at(place: sys::Result<OwnedFd>, shown: &str, absent: impl Fn() -> Str
         _ => error.into(),
     })?;
     let fd = bpf::open_pin(&through_descriptor(place.as_fd(), c"")).or_else(|error| match error.errno {
-        // Taken away since the path was opened, perhaps to be replaced.
+        // Removed since the path was opened, perhaps to be replaced.
         Errno::NOENT => Err(Error::NotYet(absent())),
-        // EINVAL: a link, which cannot be opened read-only. EACCES: anything that is no pin at all.
+        // EINVAL: the pin of a BPF link, which cannot be opened read-only. EACCES: not a pin.
         Errno::INVAL | Errno::ACCESS => Err(Error::Unusable(no_pin(&place, shown)?)),
         _ => Err(error.into()),
     })?;
@@ -75,7 +75,7 @@ pub fn map_at(place: sys::Result<OwnedFd>, shown: &str, absent: impl Fn() -> Str
     }
 }
 
-/// What is at a place that is not the pin of a map.
+/// What is there instead of a map's pin.
 fn no_pin(place: &OwnedFd, shown: &str) -> Result<String> {
     if mount::file_system(place.as_fd())?.kind != Kind::Bpf {
         return Ok(format!("{shown} is not on a bpf filesystem"));

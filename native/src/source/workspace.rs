@@ -1,4 +1,4 @@
-//! A map that a pod pinned in its workspace.
+//! Maps that a pod pinned in its workspace.
 
 use std::os::fd::AsFd;
 
@@ -11,11 +11,11 @@ use crate::request::WorkspaceMap;
 use crate::store::{Kept, Store};
 use crate::sys::path::open_within;
 
-/// Opens a pin in a workspace that is kept on this node. Its owner may rename and unlink while this looks, and put links
-/// anywhere, of which none is followed.
+/// Opens a map pinned in a workspace of this node. Pods may rename and unlink meanwhile and create symbolic links; none
+/// is followed.
 ///
 /// # Errors
-/// [`Error::NotYet`] when there is no such workspace or no such pin, [`Error::Unusable`] where it is no pin of a map.
+/// [`Error::NotYet`] if there is no such workspace or pin, [`Error::Unusable`] if it is not the pin of a map.
 pub fn open(store: &Store, wanted: &WorkspaceMap) -> Result<Map> {
     let WorkspaceMap { volume_id, path } = wanted;
     let root = match store.kept(volume_id)? {

@@ -1,6 +1,6 @@
-//! The budget: how much the pinner makes on one node, so that no definition and no number of claims takes all of its memory.
+//! Limits what the pinner creates on a node, so that no definition and no number of claims takes all of its memory.
 //!
-//! What is kept is counted anew each time, from what the kernel says of it; only what is in the making is remembered.
+//! What the store keeps is counted anew each time, from the kernel; only maps that are being created are remembered.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,18 +16,18 @@ use crate::sys;
 use crate::sys::bpf::{self, MapInfo, ObjectKind};
 use crate::sys::path::{entries, through_descriptor};
 
-/// What the pinner makes at most.
+/// The most that the pinner creates.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Maps, those of the node and those of all persistent volumes.
+    /// Maps, of the node and of all persistent volumes.
     pub maps: u64,
-    /// Bytes of them together, each counted as when it is full.
+    /// Bytes of all maps together, each counted as when it is full.
     pub memory: u64,
     /// Workspaces.
     pub workspaces: u64,
 }
 
-/// How much of it is in use.
+/// How much of the limits is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Maps.
@@ -38,7 +38,7 @@ pub struct Usage {
     pub workspaces: u64,
 }
 
-/// The limits, and what is in the making.
+/// The limits, and the reservations.
 #[derive(Debug)]
 pub struct Budget {
     pub(super) limits: Limits,
@@ -46,7 +46,7 @@ pub struct Budget {
     making: Mutex<Usage>,
 }
 
-/// A place in the budget for a map in the making, until it is kept.
+/// Reserves room for a map that is being created, until dropped.
 #[derive(Debug)]
 pub struct Reservation<'a> {
     budget: &'a Budget,
@@ -72,26 +72,26 @@ impl Drop for Reservation<'_> {
 }
 
 impl Store {
-    /// CPUs for which the kernel makes room.
+    /// The possible CPUs of this kernel, for which per-CPU values are allocated.
     #[must_use]
     pub fn cpus(&self) -> u64 {
         self.budget.cpus
     }
 
-    /// The limits of what is made on this node.
+    /// The limits of this node.
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.budget.limits
     }
 
-    /// Makes room for a map. To be kept until the map is, so that others count it meanwhile.
+    /// Reserves room for a map. Hold it until the map is pinned in the store, so that concurrent calls count it.
     ///
     /// # Errors
-    /// [`Error::Unusable`] where it could never fit, [`Error::Exhausted`] where it does not fit beside what is there.
+    /// [`Error::Unusable`] if it could never fit, [`Error::Exhausted`] if it does not fit beside what is kept.
     pub fn reserve(&self, wanted: &Created) -> Result<Reservation<'_>> {
         let Limits { maps: most, memory: limit, .. } = self.limits();
         let of = |shape: &Shape| estimate(shape, self.cpus());
-        // The kernel is shown an inner map while it makes the outer one.
+        // A sample inner map exists while the outer one is created.
         let memory = of(&wanted.shape).saturating_add(wanted.inner.as_ref().map_or(0, of));
         if memory > limit {
             return Err(Error::Unusable(format!(
@@ -119,7 +119,7 @@ impl Store {
         Ok(Reservation { budget: &self.budget, memory })
     }
 
-    /// Refuses another workspace beyond the limit.
+    /// Refuses a workspace beyond the limit.
     ///
     /// # Errors
     /// [`Error::Exhausted`].
@@ -135,16 +135,16 @@ impl Store {
         Ok(())
     }
 
-    /// What is kept now.
+    /// Counts what is kept.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub fn usage(&self) -> Result<Usage> {
         let mut usage = Usage::default();
         self.count(self.subdirectory(CREATED)?.as_fd(), &mut usage)?;
         for id in self.kept_volumes()? {
             match self.kept(&id) {
-                // Something that the pinner did not make.
+                // Not created by the pinner.
                 Ok(Kept::Nothing) | Err(Error::Unusable(_)) => {}
                 Ok(Kept::Workspace(_)) => usage.workspaces += 1,
                 Ok(Kept::Maps(directory)) => self.count(directory.as_fd(), &mut usage)?,
@@ -160,7 +160,7 @@ impl Store {
                 continue;
             }
             let map = match bpf::open_pin(&through_descriptor(directory, &entry.name)) {
-                // Gone meanwhile; or a link, which the pinner did not pin.
+                // Removed meanwhile; or a BPF link, which the pinner did not pin.
                 Err(sys::Error { errno: Errno::NOENT | Errno::INVAL, .. }) => continue,
                 map => map?,
             };

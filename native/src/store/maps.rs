@@ -1,4 +1,4 @@
-//! Maps that the pinner made.
+//! Maps that the pinner created.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,10 +11,10 @@ use crate::sys::path::{ensure_entry, open_subdirectory, through_descriptor};
 use crate::sys::{self, Context};
 
 impl Store {
-    /// The directory with the maps of a volume, or of the node; `None` when it has none.
+    /// The directory with the maps of a volume, or of the node; `None` if there is none yet.
     ///
     /// # Errors
-    /// [`crate::error::Error::Unusable`] when the volume is a workspace.
+    /// [`crate::error::Error::Unusable`] if the volume is a workspace.
     pub fn maps(&self, volume_id: Option<&str>) -> Result<Option<OwnedFd>> {
         let Some(id) = volume_id else { return Ok(Some(self.subdirectory(CREATED)?)) };
         match self.kept(id)? {
@@ -24,12 +24,12 @@ impl Store {
         }
     }
 
-    /// Keeps a map; `false` when another of that name is there.
+    /// Pins a map in the store; `false` if one of that name is there already.
     ///
     /// # Errors
     /// As [`Store::maps`].
     pub fn keep_map(&self, volume_id: Option<&str>, name: &CStr, map: BorrowedFd<'_>) -> Result<bool> {
-        // Or the directory might be released between our look and our pin.
+        // The directory must not be released between the lookup and the pin.
         let _changing = self.change();
         let directory = match (self.maps(volume_id)?, volume_id) {
             (Some(directory), _) => directory,
@@ -43,14 +43,14 @@ impl Store {
         }
     }
 
-    /// Where a map lies, for messages.
+    /// Where a map is pinned, for messages.
     #[must_use]
     pub fn map_path(&self, volume_id: Option<&str>, name: &CStr) -> PathBuf {
         let directory = volume_id.map_or_else(|| PathBuf::from("created"), |id| PathBuf::from("volumes").join(id));
         self.directory.join(directory).join(name.to_string_lossy().as_ref())
     }
 
-    /// Makes the directory of a volume, or finds it.
+    /// The directory of a volume, created if absent.
     pub(super) fn volume_directory(&self, volume_id: &str) -> sys::Result<OwnedFd> {
         let (volumes, name) = (self.volumes()?, file_name(volume_id));
         ensure_entry(volumes.as_fd(), &name)?;

@@ -1,12 +1,12 @@
-//! The store: a bpffs of the pinner's own, with what it keeps while no volume is published and while it does not run.
+//! The store: the pinner's own bpffs, for what must outlive published volumes and the pinner itself.
 //!
 //! ```text
 //! <store>/created/<name>              maps that belong to the node
 //! <store>/volumes/<volume id>/<name>  maps that belong to a persistent volume
-//! <store>/volumes/<volume id>/        a workspace: a bpffs of its own, mounted here so that it stays
+//! <store>/volumes/<volume id>/        a workspace: a bpffs of its own, mounted here to keep it alive
 //! ```
-//! As everywhere, what is there is all that is known: a directory is made with the first thing in it, and one that was left
-//! empty by a kill is used, or released, like any other.
+//! There is no other record. A directory is created together with the first thing in it; one that a killed pinner left
+//! empty is used, or released, like any other.
 
 mod budget;
 mod maps;
@@ -34,18 +34,18 @@ use crate::sys::{self, Context, possible_cpus};
 
 /// The source of the store's mount, as findmnt shows it.
 const SOURCE: &CStr = c"csi-bpffs-store";
-/// The directory of the maps that belong to the node.
+/// Has the maps that belong to the node.
 const CREATED: &CStr = c"created";
-/// The directory with a directory for each persistent volume.
+/// Has a directory for each persistent volume.
 const VOLUMES: &CStr = c"volumes";
 
-/// Where things are pinned that outlive the pinner.
+/// What the pinner keeps.
 #[derive(Debug)]
 pub struct Store {
     /// Where it is mounted.
     pub directory: PathBuf,
     spares: Spares,
-    /// Held while something of a volume is made or given up.
+    /// Held while something of a volume is created or released.
     changing: Mutex<()>,
     budget: Budget,
 }
@@ -53,19 +53,19 @@ pub struct Store {
 /// What is kept of a persistent volume.
 #[derive(Debug)]
 pub enum Kept {
-    /// Nothing, or a directory that is still empty.
+    /// Nothing, or an empty directory.
     Nothing,
     /// Maps, in this directory.
     Maps(OwnedFd),
-    /// A workspace, whose root this is.
+    /// A workspace, by its root.
     Workspace(OwnedFd),
 }
 
 impl Store {
-    /// Opens the store, and mounts it unless the pinner's own is there.
+    /// Opens the store, mounting it first unless it is mounted.
     ///
     /// # Errors
-    /// When directory or mount cannot be made.
+    /// If the directory cannot be created or the mount fails.
     pub fn open_or_mount(directory: PathBuf, limits: Limits) -> sys::Result<Self> {
         ensure_directory(&directory)?;
         let place = open_beneath(&directory, "".as_ref())?;
@@ -87,10 +87,10 @@ impl Store {
         Ok(store)
     }
 
-    /// Looks for what is kept of a volume.
+    /// What is kept of a volume.
     ///
     /// # Errors
-    /// [`Error::Unusable`] when something is in its place that the pinner did not make.
+    /// [`Error::Unusable`] if something else is in its place.
     pub fn kept(&self, volume_id: &str) -> Result<Kept> {
         let foreign = |what: &str| {
             let path = self.directory.join("volumes").join(volume_id);
@@ -110,10 +110,10 @@ impl Store {
         Ok(if entries(entry.as_fd(), 1)?.is_empty() { Kept::Nothing } else { Kept::Maps(entry) })
     }
 
-    /// The volumes of which there is something, be it a directory that was left empty, in no order.
+    /// The ids of all volumes with a directory in the store, even an empty one, in no order.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub fn kept_volumes(&self) -> sys::Result<Vec<String>> {
         let volumes = entries(self.volumes()?.as_fd(), usize::MAX)?;
         let directories = volumes.into_iter().filter(|entry| entry.kind == FileType::Directory);
@@ -135,15 +135,15 @@ impl Store {
     }
 }
 
-/// Whether a place is the root of a store: a bpffs that says so, whose directory is root's alone. Anybody's bpffs may lie at
-/// the path.
+/// Whether `place` is the root of a store: a bpffs with the store's source that only root can use. Anybody's bpffs may
+/// be mounted at the path.
 fn is_store(place: BorrowedFd<'_>) -> sys::Result<bool> {
     let wanted = StatxFlags::MODE | StatxFlags::UID;
     let stat = rustix::fs::statx(place, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted)
         .context("statx", || "the store".to_owned())?;
     let is_roots = stat.stx_uid == 0 && stat.stx_mode & 0o777 == 0o700;
     let (_, mount) = Mounts::find(place)?;
-    // Before Linux 5.17 a bpffs does not say where it comes from.
+    // Before Linux 5.17 a bpffs shows no source.
     Ok(is_roots
         && stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
         && mount.is_some_and(|mount| {
@@ -152,7 +152,7 @@ fn is_store(place: BorrowedFd<'_>) -> sys::Result<bool> {
         }))
 }
 
-/// For an id or name that was checked, and so has no NUL.
+/// For a checked id or name, which has no NUL.
 fn file_name(name: &str) -> CString {
     CString::new(name).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Giving up what is kept of a volume.
+//! Releases what is kept.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,11 +12,11 @@ use crate::sys::path::{Entry, entries, through_descriptor};
 use crate::sys::{Context, bpf, mount};
 
 impl Store {
-    /// Gives up the maps of a volume, or its workspace, and its directory; that there is nothing is success. Pods that have
-    /// it published keep it.
+    /// Releases the maps or the workspace of a volume, and its directory. Succeeds if there is nothing. Pods that have
+    /// the volume keep it.
     ///
     /// # Errors
-    /// [`Error::Unusable`] or [`Error::NotOurs`] when something is there that the pinner did not make.
+    /// [`Error::Unusable`] or [`Error::NotOurs`] if something is there that the pinner did not create.
     pub fn release(&self, volume_id: &str) -> Result<()> {
         let _changing = self.change();
         let (volumes, name) = (self.volumes()?, file_name(volume_id));
@@ -33,10 +33,10 @@ impl Store {
         }
     }
 
-    /// A map that belongs to the node; `None`: there is none of that name.
+    /// Opens a map that belongs to the node; `None` if there is none of that name.
     ///
     /// # Errors
-    /// Whatever the kernel says.
+    /// Any kernel error.
     pub fn node_map(&self, name: &CStr) -> Result<Option<OwnedFd>> {
         match bpf::open_pin(&through_descriptor(self.subdirectory(CREATED)?.as_fd(), name)) {
             Err(error) if error.errno == Errno::NOENT => Ok(None),
@@ -44,10 +44,10 @@ impl Store {
         }
     }
 
-    /// Gives up a map that belongs to the node.
+    /// Releases a map that belongs to the node.
     ///
     /// # Errors
-    /// Whatever the kernel says.
+    /// Any kernel error.
     pub fn release_node_map(&self, name: &CStr) -> Result<()> {
         let _changing = self.change();
         match rustix::fs::unlinkat(self.subdirectory(CREATED)?, name, AtFlags::empty()) {

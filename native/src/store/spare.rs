@@ -1,8 +1,8 @@
-//! What the store is held by while the pinner runs, so that it is the same one whatever is mounted at its path.
+//! Keeps the store alive while the pinner runs, whatever happens to its mount.
 //!
-//! A copy of the store's own mount is attached nowhere, and neither is one of each workspace. Should the store be unmounted,
-//! they take its place: maps and workspaces are what they were. The copy of the store shows it bare, too, without the
-//! workspaces that are mounted in it: the directory beneath one keeps what its pods cannot change.
+//! The pinner holds a detached copy of the store's mount and of each workspace's. If the store is unmounted, the copies
+//! are mounted in its place, with the same maps and workspaces. The store's copy also shows it bare, without the
+//! workspaces mounted in it: the directory below a workspace holds its owner, where no pod can change it.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,7 +17,7 @@ use crate::sys::mountinfo::Device;
 use crate::sys::path::{ensure_directory, open_beneath, open_subdirectory};
 use crate::sys::{self, Context, mount};
 
-/// Copies of mounts.
+/// Detached copies of the store's mounts.
 #[derive(Debug)]
 pub struct Spares {
     device: Device,
@@ -30,11 +30,11 @@ struct Mounts {
     workspaces: HashMap<String, OwnedFd>,
 }
 
-/// Whom the directory of a workspace belongs to: a group, or everyone.
+/// Who owns a workspace's directory: a group, or everyone (`None`).
 pub type Owner = Option<u32>;
 
 impl Spares {
-    /// Of the store whose root this is, without workspaces.
+    /// A copy of the store with this root, without workspaces.
     pub(super) fn of(root: BorrowedFd<'_>) -> sys::Result<Self> {
         let store = mount::private_root(root)?;
         Ok(Self { device: device(root)?, mounts: Mutex::new(Mounts { store, workspaces: HashMap::new() }) })
@@ -46,10 +46,10 @@ impl Spares {
 }
 
 impl Store {
-    /// The root of the store, which is mounted again where it is gone or covered.
+    /// The store's root. Mounts the store again if it was unmounted or covered.
     ///
     /// # Errors
-    /// Whatever the mount calls say.
+    /// If a mount call fails.
     pub(super) fn root(&self) -> sys::Result<OwnedFd> {
         match self.root_at_path() {
             Some(root) => Ok(root),
@@ -83,35 +83,35 @@ impl Store {
         Ok(root)
     }
 
-    /// Holds a workspace that is mounted.
+    /// Holds a copy of a mounted workspace.
     pub(super) fn hold(&self, volume_id: &str, root: BorrowedFd<'_>) -> sys::Result<()> {
         let spare = mount::private_copy(root)?;
         self.spares.lock().workspaces.insert(volume_id.to_owned(), spare);
         Ok(())
     }
 
-    /// Lets go of a workspace.
+    /// Drops the copy of a workspace.
     pub(super) fn let_go(&self, volume_id: &str) {
         self.spares.lock().workspaces.remove(volume_id);
     }
 
-    /// Whom a workspace was given to last; `None`: to nobody yet.
+    /// The last owner of a workspace; `None` if it never had one.
     ///
     /// # Errors
-    /// Whatever the kernel says.
+    /// Any kernel error.
     pub fn owner(&self, volume_id: &str) -> Result<Option<Owner>> {
         let bare = owner(self.bare(volume_id)?.as_fd())?;
         match (bare, self.kept(volume_id)?) {
-            // An older version of the pinner told nobody but the directory itself.
+            // An older pinner set it on the workspace itself only.
             (None, Kept::Workspace(root)) => Ok(owner(root.as_fd())?),
             (bare, _) => Ok(bare),
         }
     }
 
-    /// Remembers whom a workspace is given to.
+    /// Records the owner of a workspace.
     ///
     /// # Errors
-    /// Whatever the kernel says.
+    /// Any kernel error.
     pub fn set_owner(&self, volume_id: &str, owner: Owner) -> Result<()> {
         let (directory, object) = (self.bare(volume_id)?, || volume_id.to_owned());
         let (mode, group) = (if owner.is_some() { 0o770 } else { 0o707 }, Gid::from_raw(owner.unwrap_or(0)));
