@@ -1,4 +1,4 @@
-//! Workspaces: each a bpffs that a pod may write to, mounted in the store so that it lives on between pods.
+//! Workspaces: a bpffs each, writable by its pods and mounted in the store, so that it outlives them.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -14,21 +14,21 @@ use crate::tree;
 use crate::tree::compose::Composer;
 
 impl Store {
-    /// The root of a workspace, which is made unless it is there.
+    /// The root of a workspace, created if absent.
     ///
     /// # Errors
-    /// [`crate::error::Error::Unusable`] when the volume is one with maps.
+    /// [`crate::error::Error::Unusable`] if the volume has maps, [`crate::error::Error::Exhausted`] beyond the limit.
     pub fn workspace(&self, volume_id: &str, composer: &Composer) -> Result<OwnedFd> {
         let _changing = self.change();
         self.workspace_unlocked(volume_id, composer)
     }
 
-    /// A detached copy of a workspace, to be attached elsewhere. What becomes of the copy does not touch the workspace.
+    /// A detached, private copy of a workspace's mount, to be attached elsewhere.
     ///
     /// # Errors
     /// As [`Store::workspace`].
     pub fn workspace_copy(&self, volume_id: &str, composer: &Composer) -> Result<OwnedFd> {
-        // Or it might be released, and so unmounted, before it is copied.
+        // The workspace must not be released between the lookup and the copy.
         let _changing = self.change();
         let root = self.workspace_unlocked(volume_id, composer)?;
         Ok(mount::private_copy(root.as_fd())?)
@@ -54,10 +54,10 @@ impl Store {
         Ok(fresh)
     }
 
-    /// The filesystems of all workspaces that are kept, and whose they are.
+    /// The filesystems of all kept workspaces, with their volume ids.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub fn workspaces(&self) -> sys::Result<Vec<(Device, String)>> {
         let volumes = self.volumes()?;
         let mut found = Vec::new();

@@ -1,8 +1,7 @@
 //! `bpf(2)`: pins, ids, descriptions of maps and programs.
 //!
-//! The attribute structs hold the fields of `union bpf_attr` (`include/uapi/linux/bpf.h`) up to the last one used; the
-//! kernel reads what lies behind as zero.
-//! <https://man7.org/linux/man-pages/man2/bpf.2.html>
+//! The attribute structs have the fields of `union bpf_attr` (`include/uapi/linux/bpf.h`) up to the last one used; the
+//! kernel takes the rest as zero. <https://man7.org/linux/man-pages/man2/bpf.2.html>
 
 use std::ffi::CStr;
 use std::fs;
@@ -25,7 +24,7 @@ const OBJ_GET_INFO_BY_FD: u32 = 15;
 
 /// Loads a program, which the pinner never does.
 pub const PROG_LOAD: u32 = 5;
-/// What is asked of `bpf(2)` while the pinner serves.
+/// The commands that the pinner uses while it serves.
 pub const COMMANDS: [u32; 8] = [
     MAP_CREATE,
     OBJ_PIN,
@@ -39,16 +38,16 @@ pub const COMMANDS: [u32; 8] = [
 
 const BPF_F_RDONLY: u32 = 1 << 3;
 
-/// Bytes the kernel keeps of a name, the closing zero not counted (`BPF_OBJ_NAME_LEN - 1`).
+/// Bytes of a name without its NUL (`BPF_OBJ_NAME_LEN - 1`).
 pub const NAME_LEN: usize = 15;
 
-/// A map as `BPF_OBJ_GET_INFO_BY_FD` describes it: the head of `struct bpf_map_info`.
+/// A map as `BPF_OBJ_GET_INFO_BY_FD` describes it: the first fields of `struct bpf_map_info`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MapInfo {
     /// `enum bpf_map_type`.
     pub kind: u32,
-    /// Unique while the map lives; handed out upwards, so hardly ever again.
+    /// Unique among living maps; the kernel reuses ids only after they wrap.
     pub id: u32,
     /// Bytes.
     pub key_size: u32,
@@ -62,14 +61,14 @@ pub struct MapInfo {
 }
 
 impl MapInfo {
-    /// The name its creator gave it, cut to 15 characters; may be empty.
+    /// The name that its creator gave it, cut to 15 characters; may be empty.
     #[must_use]
     pub fn name(&self) -> &str {
         object_name(&self.name)
     }
 }
 
-/// A program as `BPF_OBJ_GET_INFO_BY_FD` describes it: the head of `struct bpf_prog_info`.
+/// A program as `BPF_OBJ_GET_INFO_BY_FD` describes it: the first fields of `struct bpf_prog_info`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 struct RawProgramInfo<'a> {
@@ -87,20 +86,20 @@ struct RawProgramInfo<'a> {
     name: [u8; NAME_LEN + 1],
 }
 
-/// What is asked of a program here.
+/// What the pinner needs to know of a program.
 #[derive(Clone, Debug)]
 pub struct ProgramInfo {
-    /// Unique while the program lives.
+    /// Unique among living programs.
     pub id: u32,
     /// The name its loader gave it, cut to 15 characters.
     pub name: String,
-    /// SHA-1 of its instructions, the first 8 bytes in hexadecimal.
+    /// The first 8 bytes of the SHA-1 of its instructions, in hexadecimal.
     pub tag: String,
     /// Ids of the maps that it uses.
     pub map_ids: Vec<u32>,
 }
 
-/// What a new map shall be.
+/// The definition of a new map.
 #[derive(Clone, Copy, Debug)]
 pub struct MapDefinition<'a> {
     /// `enum bpf_map_type`.
@@ -113,18 +112,18 @@ pub struct MapDefinition<'a> {
     pub max_entries: u32,
     /// `BPF_F_…`.
     pub flags: u32,
-    /// Cut to 15 characters, and `_` for what the kernel does not take in a name.
+    /// Cut to 15 characters; characters that the kernel does not allow become `_`.
     pub name: &'a str,
 }
 
-/// What a pin holds.
+/// The kind of a pinned object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectKind {
     /// A map.
     Map,
     /// A program.
     Program,
-    /// A link, or anything that later kernels may pin.
+    /// A BPF link, or a kind that a later kernel can pin.
     Other,
 }
 
@@ -133,7 +132,7 @@ fn object_name(bytes: &[u8]) -> &str {
     std::str::from_utf8(&bytes[..end]).unwrap_or_default()
 }
 
-/// The address of what the kernel shall read or write, as its structs have it; what is there stays for as long as this does.
+/// An address that the kernel reads or writes, as the attribute structs have it. Borrows what it points to.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default)]
 struct Pointer<'a>(u64, PhantomData<&'a ()>);
@@ -148,22 +147,22 @@ impl<'a> Pointer<'a> {
     }
 }
 
-/// What a command of `bpf(2)` takes.
+/// The attributes of commands of `bpf(2)`.
 ///
 /// # Safety
-/// It is the head of `union bpf_attr` for `COMMANDS`, without padding, and its [`Pointer`]s have room for what those commands
-/// write there.
+/// The type has the first fields of `union bpf_attr` for `COMMANDS`, without padding, and its [`Pointer`]s have room
+/// for what those commands write there.
 unsafe trait Attributes {
     const COMMANDS: &'static [u32];
 }
 
-/// The one place that calls `bpf(2)`.
+/// The only function that calls `bpf(2)`.
 fn bpf<T: Attributes>(command: u32, attributes: &mut T) -> rustix::io::Result<RawFd> {
     if !T::COMMANDS.contains(&command) {
         return Err(Errno::INVAL);
     }
     let size = size_of::<T>();
-    // SAFETY: `attributes` is a live, exclusive reference to a struct of `size` bytes that is right for the command.
+    // SAFETY: `attributes` is an exclusive reference to a struct of `size` bytes that suits the command.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size) };
     if result < 0 {
         return Err(last_errno());
@@ -173,7 +172,7 @@ fn bpf<T: Attributes>(command: u32, attributes: &mut T) -> rustix::io::Result<Ra
 
 fn bpf_fd<T: Attributes>(command: u32, attributes: &mut T) -> rustix::io::Result<OwnedFd> {
     let fd = bpf(command, attributes)?;
-    // SAFETY: the commands given here answer with a new descriptor that nobody else owns.
+    // SAFETY: callers pass only commands that return a new descriptor, which nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -184,7 +183,7 @@ struct ObjectAttributes<'a> {
     file_flags: u32,
 }
 
-// SAFETY: the fields for these commands; the path is a C string, and is read.
+// SAFETY: the fields of these commands; the path is a C string and only read.
 unsafe impl Attributes for ObjectAttributes<'_> {
     const COMMANDS: &'static [u32] = &[OBJ_PIN, OBJ_GET];
 }
@@ -192,17 +191,17 @@ unsafe impl Attributes for ObjectAttributes<'_> {
 /// Pins an object at `path`, which must be on a bpffs.
 ///
 /// # Errors
-/// `EEXIST`, `EROFS`, `EPERM` for a name with a dot, `EINVAL` where `path` is on another filesystem.
+/// `EEXIST`, `EROFS`, `EPERM` for a name with a dot, `EINVAL` if `path` is on another filesystem.
 pub fn pin(object: BorrowedFd<'_>, path: &CStr) -> Result<()> {
     let mut attributes =
         ObjectAttributes { path: Pointer::to_read(path), fd: object.as_raw_fd().cast_unsigned(), file_flags: 0 };
     bpf(OBJ_PIN, &mut attributes).map(|_| ()).context("bpf(OBJ_PIN)", || path.to_string_lossy().into_owned())
 }
 
-/// Opens the object pinned at `path` for reading. A map opened so can still be pinned elsewhere, with all rights.
+/// Opens the object pinned at `path` for reading. The kernel still lets a map opened so be pinned elsewhere, writable.
 ///
 /// # Errors
-/// `ENOENT`, `EACCES` by file mode, `EINVAL` where there is no pin or it holds a link.
+/// `ENOENT`, `EACCES` by file mode, `EINVAL` if it is not a pin or the pin of a BPF link.
 pub fn open_pin(path: &CStr) -> Result<OwnedFd> {
     let mut attributes = ObjectAttributes { path: Pointer::to_read(path), fd: 0, file_flags: BPF_F_RDONLY };
     bpf_fd(OBJ_GET, &mut attributes).context("bpf(OBJ_GET)", || path.to_string_lossy().into_owned())
@@ -217,10 +216,10 @@ pub fn open_pin_writable(path: &CStr) -> Result<OwnedFd> {
     bpf_fd(OBJ_GET, &mut attributes).context("bpf(OBJ_GET, rw)", || path.to_string_lossy().into_owned())
 }
 
-/// Whether `object` is a map, judged by the kernel's name for the descriptor.
+/// The kind of `object`, by the kernel's name for its descriptor.
 ///
 /// # Errors
-/// When `/proc` is not there.
+/// If `/proc` is not mounted.
 pub fn object_kind(object: BorrowedFd<'_>) -> Result<ObjectKind> {
     let link = format!("/proc/self/fd/{}", object.as_raw_fd());
     let target = fs::read_link(&link).context("readlink", || link)?;
@@ -238,21 +237,21 @@ struct InfoAttributes<'a> {
     info: Pointer<'a>,
 }
 
-// SAFETY: the fields for this command, which writes at most `len` bytes; they are made by `info` alone.
+// SAFETY: the fields of this command, which writes at most `len` bytes; only `info` constructs them.
 unsafe impl Attributes for InfoAttributes<'_> {
     const COMMANDS: &'static [u32] = &[OBJ_GET_INFO_BY_FD];
 }
 
-/// A description of an object, as the kernel writes it.
+/// A struct that `BPF_OBJ_GET_INFO_BY_FD` fills.
 ///
 /// # Safety
-/// It is the head of `struct bpf_map_info` or `struct bpf_prog_info`, any bytes are one, and what its [`Pointer`]s point to has
-/// room for as many elements as it says.
+/// The type has the first fields of `struct bpf_map_info` or `struct bpf_prog_info`, any bytes are a valid value, and
+/// its [`Pointer`]s have room for as many elements as its counts say.
 unsafe trait Info {}
 
-// SAFETY: the head of `struct bpf_map_info`, of integers.
+// SAFETY: the first fields of `struct bpf_map_info`, all integers.
 unsafe impl Info for MapInfo {}
-// SAFETY: the head of `struct bpf_prog_info`, of integers; `program_info` gives it room for the ids of as many maps as it says.
+// SAFETY: the first fields of `struct bpf_prog_info`, all integers; `program_info` makes room for `map_count` map ids.
 unsafe impl Info for RawProgramInfo<'_> {}
 
 fn info<T: Info>(object: BorrowedFd<'_>, info: &mut T) -> rustix::io::Result<()> {
@@ -264,7 +263,7 @@ fn info<T: Info>(object: BorrowedFd<'_>, info: &mut T) -> rustix::io::Result<()>
 /// Describes a map.
 ///
 /// # Errors
-/// `EINVAL` if `map` is no BPF object.
+/// `EINVAL` if `map` is not a BPF object.
 pub fn map_info(map: BorrowedFd<'_>) -> Result<MapInfo> {
     let mut described = MapInfo::default();
     info(map, &mut described).context("bpf(OBJ_GET_INFO_BY_FD, map)", String::new)?;
@@ -274,7 +273,7 @@ pub fn map_info(map: BorrowedFd<'_>) -> Result<MapInfo> {
 /// Describes a program and the maps it uses.
 ///
 /// # Errors
-/// `EINVAL` if `program` is no BPF object.
+/// `EINVAL` if `program` is not a BPF object.
 pub fn program_info(program: BorrowedFd<'_>) -> Result<ProgramInfo> {
     const CALL: &str = "bpf(OBJ_GET_INFO_BY_FD, program)";
     let mut raw = RawProgramInfo::default();
@@ -298,7 +297,7 @@ pub fn program_info(program: BorrowedFd<'_>) -> Result<ProgramInfo> {
 /// Kernel memory of a map in bytes: `memlock` of its fdinfo.
 ///
 /// # Errors
-/// When `/proc` is not there.
+/// If `/proc` is not mounted.
 pub fn map_memory(map: BorrowedFd<'_>) -> Result<u64> {
     let path = format!("/proc/self/fdinfo/{}", map.as_raw_fd());
     let text = fs::read_to_string(&path).context("read", || path)?;
@@ -313,7 +312,7 @@ struct IdAttributes {
     open_flags: u32,
 }
 
-// SAFETY: the fields for these commands, and no pointers.
+// SAFETY: the fields of these commands, without pointers.
 unsafe impl Attributes for IdAttributes {
     const COMMANDS: &'static [u32] = &[PROG_GET_NEXT_ID, MAP_GET_NEXT_ID, PROG_GET_FD_BY_ID, MAP_GET_FD_BY_ID];
 }
@@ -335,12 +334,12 @@ fn ids(command: u32, call: &'static str, after: u32) -> impl Iterator<Item = Res
     })
 }
 
-/// The ids of all maps in the kernel beyond one, upwards.
+/// The ids of all maps in the kernel above `after`, ascending.
 pub fn map_ids(after: u32) -> impl Iterator<Item = Result<u32>> {
     ids(MAP_GET_NEXT_ID, "bpf(MAP_GET_NEXT_ID)", after)
 }
 
-/// The ids of all programs in the kernel beyond one, upwards.
+/// The ids of all programs in the kernel above `after`, ascending.
 pub fn program_ids(after: u32) -> impl Iterator<Item = Result<u32>> {
     ids(PROG_GET_NEXT_ID, "bpf(PROG_GET_NEXT_ID)", after)
 }
@@ -354,15 +353,15 @@ fn by_id(command: u32, call: &'static str, id: u32, open_flags: u32) -> Result<O
     }
 }
 
-/// Opens a map by id for reading, which is enough to pin it; `None` when it is gone by now.
+/// Opens a map by id for reading, which is enough to pin it; `None` if it is gone.
 ///
 /// # Errors
-/// `EPERM` without `CAP_SYS_ADMIN`, or where a security module forbids it.
+/// `EPERM` without `CAP_SYS_ADMIN`, or if a security module forbids it.
 pub fn map_by_id(id: u32) -> Result<Option<OwnedFd>> {
     by_id(MAP_GET_FD_BY_ID, "bpf(MAP_GET_FD_BY_ID)", id, BPF_F_RDONLY)
 }
 
-/// Opens a program by id; `None` when it is gone by now.
+/// Opens a program by id; `None` if it is gone.
 ///
 /// # Errors
 /// As [`map_by_id`].
@@ -383,24 +382,24 @@ struct CreateAttributes {
     name: [u8; NAME_LEN + 1],
 }
 
-// SAFETY: the fields for this command, and no pointers.
+// SAFETY: the fields of this command, without pointers.
 unsafe impl Attributes for CreateAttributes {
     const COMMANDS: &'static [u32] = &[MAP_CREATE];
 }
 
-/// Makes a map.
+/// Creates a map.
 ///
 /// # Errors
-/// `EINVAL` or `E2BIG` where the definition does not suit the type, `EPERM` where the type needs another capability,
+/// `EINVAL` or `E2BIG` if the definition does not suit the type, `EPERM` if the type needs another capability,
 /// `ENOMEM`.
 pub fn create_map(definition: MapDefinition<'_>) -> Result<OwnedFd> {
     create(definition, 0)
 }
 
-/// Makes a map of maps, each like `inner`, which is not needed afterwards.
+/// Creates a map of maps. `inner` is a sample of its inner maps, not needed afterwards.
 ///
 /// # Errors
-/// As [`create_map`], and `ENOTSUPP` for a type of inner map that the kernel does not take.
+/// As [`create_map`], and `ENOTSUPP` for a type that the kernel does not allow as an inner map.
 pub fn create_map_of_maps(definition: MapDefinition<'_>, inner: BorrowedFd<'_>) -> Result<OwnedFd> {
     create(definition, inner.as_raw_fd().cast_unsigned())
 }
@@ -430,15 +429,15 @@ struct ElementAttributes<'a> {
     flags: u64,
 }
 
-// SAFETY: the fields for this command; `lookup_first`, which alone makes them, knows the sizes of key and value.
+// SAFETY: the fields of this command; only `lookup_first` constructs them, with a key and a value of the map's sizes.
 unsafe impl Attributes for ElementAttributes<'_> {
     const COMMANDS: &'static [u32] = &[MAP_LOOKUP_ELEM];
 }
 
-/// Reads the element 0 of an array whose values have `N` bytes.
+/// Reads element 0 of an array whose values have `N` bytes.
 ///
 /// # Errors
-/// `EINVAL` for any other map, and `EPERM` for a process that may not use maps.
+/// `EINVAL` for any other map, `EPERM` for a process that may not use maps.
 pub fn lookup_first<const N: usize>(array: BorrowedFd<'_>) -> Result<[u8; N]> {
     const ARRAY: u32 = 2;
     const CALL: &str = "bpf(MAP_LOOKUP_ELEM)";

@@ -1,4 +1,4 @@
-//! The system calls that a volume is made of, each a thin function that owns its descriptors and names itself in its errors.
+//! The system calls that volumes are made with: thin functions with owned descriptors, whose errors name the call.
 
 pub mod bpf;
 pub mod mount;
@@ -15,15 +15,15 @@ use rustix::io::Errno;
 /// A system call that failed.
 #[derive(Debug)]
 pub struct Error {
-    /// The call and what of it: `fsconfig(bpf, create)`.
+    /// The call, perhaps with its command: `fsconfig(create)`.
     pub call: &'static str,
-    /// Why the kernel refused.
+    /// The kernel's error.
     pub errno: Errno,
-    /// The path, pin or id that it was about; empty where there is none.
+    /// The path, pin or id that it was about; may be empty.
     pub object: String,
 }
 
-/// What a system call gives.
+/// The result of a system call.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl fmt::Display for Error {
@@ -38,9 +38,9 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Adds the call, and the object it was about, to a bare errno.
+/// Adds the call and its object to an errno.
 pub trait Context<T> {
-    /// `object` is only asked for when the call failed.
+    /// `object` runs only on failure.
     ///
     /// # Errors
     /// The errno, with call and object.
@@ -59,23 +59,23 @@ impl<T> Context<T> for std::io::Result<T> {
     }
 }
 
-/// The errno of the raw system call that this thread has just made.
+/// The errno of the raw system call that this thread made last.
 #[must_use]
 pub fn last_errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
-/// The CPUs that this kernel makes room for, there or not.
+/// The number of possible CPUs: those for which the kernel allocates per-CPU values, online or not.
 ///
 /// # Errors
-/// When `/sys` is not there.
+/// If `/sys` is not mounted.
 pub fn possible_cpus() -> Result<u64> {
     const PATH: &str = "/sys/devices/system/cpu/possible";
     let list = std::fs::read_to_string(PATH).context("read", || PATH.to_owned())?;
     cpus(&list).ok_or(Errno::INVAL).context("read", || PATH.to_owned())
 }
 
-/// `0-3,8`: <https://docs.kernel.org/admin-guide/cputopology.html>
+/// Counts a list like `0-3,8`: <https://docs.kernel.org/admin-guide/cputopology.html>
 fn cpus(list: &str) -> Option<u64> {
     list.trim().split(',').try_fold(0, |sum, range| {
         let (from, to) = range.split_once('-').unwrap_or((range, range));
@@ -83,7 +83,7 @@ fn cpus(list: &str) -> Option<u64> {
     })
 }
 
-/// `EPERM (Operation not permitted)`: the symbol to search for and the words to read.
+/// `EPERM (Operation not permitted)`: the symbol to search for, and its text.
 fn errno_name(errno: Errno) -> String {
     let text = std::io::Error::from(errno).to_string();
     let words = text.split(" (os error").next().unwrap_or_default();

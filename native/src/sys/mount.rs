@@ -1,4 +1,4 @@
-//! The new mount API: a filesystem is made detached, filled, and attached when it is complete.
+//! The new mount API: a filesystem is created detached, filled, and attached once complete.
 //!
 //! <https://man7.org/linux/man-pages/man2/fsopen.2.html>, <https://man7.org/linux/man-pages/man2/move_mount.2.html>
 
@@ -16,20 +16,21 @@ use rustix::mount::{
 use super::mountinfo::Kind;
 use super::{Context, Result};
 
-/// A new filesystem, mounted nowhere, with neither setuid programs nor devices nor anything to execute; closing it frees it.
+/// A new detached filesystem, mounted `nosuid,nodev,noexec`; closing it frees it.
 ///
 /// # Errors
-/// `EPERM` without `CAP_SYS_ADMIN`, `ENODEV` where the kernel lacks the filesystem, `EINVAL` for an option.
+/// `EPERM` without `CAP_SYS_ADMIN`, `ENODEV` if the kernel lacks the filesystem, `EINVAL` for an option.
 pub fn detached(filesystem: &'static CStr, options: &[(&'static CStr, &CStr)]) -> Result<OwnedFd> {
     let attributes =
         MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     detached_with(attributes, filesystem, options)
 }
 
-/// As [`detached`], with no attribute that a pod's user namespace would lock: runc asks for a volume to be mounted without any.
+/// As [`detached`], but without mount attributes: a pod's user namespace would lock them, and runc mounts volumes
+/// without any.
 ///
 /// # Errors
-/// As of [`detached`].
+/// As [`detached`].
 pub fn detached_unlocked(filesystem: &'static CStr, options: &[(&'static CStr, &CStr)]) -> Result<OwnedFd> {
     detached_with(MountAttrFlags::empty(), filesystem, options)
 }
@@ -49,19 +50,19 @@ fn detached_with(
     rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).context("fsmount", object)
 }
 
-/// What a place is on.
+/// The filesystem that a place is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileSystem {
-    /// Its kind.
+    /// Its type.
     pub kind: Kind,
-    /// Whether the mount or its whole superblock is read-only.
+    /// Whether the mount or its superblock is read-only.
     pub read_only: bool,
 }
 
-/// What filesystem `place` is on, by asking it: one whose server is gone does not answer.
+/// The filesystem that `place` is on. Asks the filesystem: it hangs if that is remote and its server is gone.
 ///
 /// # Errors
-/// Whatever `fstatfs(2)` says.
+/// If `fstatfs(2)` fails.
 pub fn file_system(place: BorrowedFd<'_>) -> Result<FileSystem> {
     rustix::fs::fstatfs(place).map(FileSystem::from).context("fstatfs", String::new)
 }
@@ -78,7 +79,7 @@ impl From<rustix::fs::StatFs> for FileSystem {
     }
 }
 
-/// Makes the whole superblock read-only, which unlike a read-only mount no remount by a container can undo.
+/// Makes the whole superblock read-only. Unlike a read-only mount, a container's remount cannot undo that.
 ///
 /// # Errors
 /// `EPERM` without `CAP_SYS_ADMIN`, `EBUSY` while something in it is open for writing.
@@ -89,16 +90,16 @@ pub fn make_superblock_read_only(mount: BorrowedFd<'_>) -> Result<()> {
     rustix::mount::fsconfig_reconfigure(context.as_fd()).context("fsconfig(reconfigure)", String::new)
 }
 
-/// A detached copy of the mount at `name` in `directory` (of `directory` itself for an empty name), without what is
-/// mounted beneath it.
+/// A detached copy of the directory or mount at `name` in `directory`, or of `directory` itself for an empty name,
+/// without the mounts below it.
 ///
 /// # Errors
-/// `EINVAL` where `directory` is in another mount namespace or, before Linux 6.15, in a detached tree.
+/// `EINVAL` if `directory` is in another mount namespace or, before Linux 6.15, in a detached tree.
 pub fn clone(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     open_tree(directory, name, OpenTreeFlags::OPEN_TREE_CLONE)
 }
 
-/// As [`clone`], with all that is mounted beneath.
+/// As [`clone`], with all mounts below.
 ///
 /// # Errors
 /// As [`clone`].
@@ -106,10 +107,10 @@ pub fn clone_tree(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     open_tree(directory, name, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE)
 }
 
-/// As [`clone_tree`], for a tree that goes where others may unmount it.
+/// As [`clone_tree`], for a tree that will be attached where others may unmount it.
 ///
-/// A plain copy of a shared mount shares events with it: unmounting the copy, with what lies on it, would take the same
-/// from the original and from all other copies. This one shares with nobody.
+/// A plain copy of a shared mount is its peer: unmounting something from the copy would unmount it from the original
+/// and all other copies too. This copy is private.
 ///
 /// # Errors
 /// As [`clone`].
@@ -119,7 +120,7 @@ pub fn private_copy(tree: BorrowedFd<'_>) -> Result<OwnedFd> {
     Ok(copy)
 }
 
-/// As [`private_copy`], without what is mounted beneath.
+/// As [`private_copy`], without the mounts below.
 ///
 /// # Errors
 /// As [`clone`].
@@ -132,7 +133,7 @@ pub fn private_root(mount: BorrowedFd<'_>) -> Result<OwnedFd> {
 fn make_private(tree: BorrowedFd<'_>) -> Result<()> {
     let attributes = mount_attr { attr_set: 0, attr_clr: 0, propagation: MS_PRIVATE.into(), userns_fd: 0 };
     let flags = (AtFlags::EMPTY_PATH | AtFlags::from_bits_retain(libc::AT_RECURSIVE.cast_unsigned())).bits();
-    // SAFETY: path and struct live through the call, and the struct has the size that it is told.
+    // SAFETY: path and struct live through the call, and the struct has the size passed.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
@@ -144,7 +145,7 @@ fn make_private(tree: BorrowedFd<'_>) -> Result<()> {
         )
     };
     match if result < 0 { Err(super::last_errno()) } else { Ok(()) } {
-        // Before Linux 5.12. Such a kernel still lets the older call change what is mounted nowhere.
+        // Before Linux 5.12. Such a kernel still accepts mount(2) on a detached mount.
         Err(Errno::NOSYS) => {
             let path = super::path::through_descriptor(tree, c"");
             let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
@@ -163,10 +164,10 @@ fn open_tree(directory: BorrowedFd<'_>, name: &CStr, flags: OpenTreeFlags) -> Re
     rustix::mount::open_tree(directory, name, flags).context("open_tree", || name.to_string_lossy().into_owned())
 }
 
-/// Mounts a detached tree on `name` in `directory` (on `directory` itself for an empty name), over whatever is there.
+/// Attaches a detached tree on `name` in `directory`, or on `directory` itself for an empty name, over what is there.
 ///
 /// # Errors
-/// `EINVAL` where `directory` is not in this mount namespace or, before Linux 6.15, in a detached tree; `ENOSPC` beyond
+/// `EINVAL` if `directory` is not in this mount namespace or, before Linux 6.15, in a detached tree; `ENOSPC` beyond
 /// `fs.mount-max`.
 pub fn attach(tree: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
@@ -174,10 +175,10 @@ pub fn attach(tree: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &CStr) -> R
         .context("move_mount", || name.to_string_lossy().into_owned())
 }
 
-/// Mounts a detached tree between the top mount at `mount` and what that one covers (Linux 6.5).
+/// Attaches a detached tree below the top mount at `mount` (Linux 6.5).
 ///
 /// # Errors
-/// `EINVAL` where `mount` is no mount's root, or the kernel is older.
+/// `EINVAL` if `mount` is not the root of a mount, or on an older kernel.
 pub fn attach_beneath(tree: BorrowedFd<'_>, mount: BorrowedFd<'_>) -> Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH
         | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH
@@ -185,10 +186,10 @@ pub fn attach_beneath(tree: BorrowedFd<'_>, mount: BorrowedFd<'_>) -> Result<()>
     rustix::mount::move_mount(tree, c"", mount, c"", flags).context("move_mount(beneath)", String::new)
 }
 
-/// Takes the top mount at `name` in `directory` away, with all beneath it; users of open files keep them.
+/// Unmounts the top mount at `name` in `directory` lazily, with all mounts below it; open files stay usable.
 ///
 /// # Errors
-/// `EINVAL` where nothing is mounted there.
+/// `EINVAL` if nothing is mounted there.
 pub fn detach(directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     let path = super::path::through_descriptor(directory, name);
     rustix::mount::unmount(path.as_c_str(), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)

@@ -9,10 +9,10 @@ use super::{Context, Result};
 
 const TABLE: &str = "/proc/thread-self/mountinfo";
 
-/// A filesystem by its number, as stat(2) and the mount table tell it: major and minor.
+/// A filesystem's device number: major and minor.
 pub type Device = (u32, u32);
 
-/// A kind of filesystem, as far as volumes are made of them.
+/// A filesystem type, as far as volumes use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A bpffs.
@@ -23,42 +23,42 @@ pub enum Kind {
     Other,
 }
 
-/// What is said of a mount.
+/// What the kernel says of a mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// By which whoever said it knows the mount.
+    /// Its id, in the numbering of the source: mountinfo and `statmount(2)` differ.
     pub id: u64,
-    /// The mount that it is mounted on.
+    /// The id of the mount that it is mounted on.
     pub parent: u64,
-    /// The filesystem.
+    /// Its filesystem's device number.
     pub device: Device,
-    /// Its kind.
+    /// Its filesystem type.
     pub kind: Kind,
     /// Whether its superblock is read-only.
     pub is_read_only: bool,
-    /// Where it says it comes from; `None` on kernels that do not show that of a bpffs (before 5.17).
+    /// Its source; `None` for a bpffs on kernels that do not show it (before 5.17).
     pub source: Option<String>,
 }
 
 /// A line of the mount table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Where it is mounted.
+    /// The mount point.
     pub target: PathBuf,
-    /// What is said of it.
+    /// The rest of the line.
     pub mount: Mount,
 }
 
 /// All mounts that this thread sees, in the order of the table.
 ///
 /// # Errors
-/// When `/proc` is not there.
+/// If `/proc` is not mounted.
 pub fn read() -> Result<Vec<Row>> {
     let table = fs::read(TABLE).context("read", || TABLE.to_owned())?;
     Ok(table.split(|&byte| byte == b'\n').filter_map(row).collect())
 }
 
-/// Reads a line.
+/// Parses a line; `None` if it is malformed.
 #[must_use]
 pub fn row(line: &[u8]) -> Option<Row> {
     let text = |field: &[u8]| String::from_utf8_lossy(field).into_owned();
@@ -87,7 +87,7 @@ pub fn row(line: &[u8]) -> Option<Row> {
     Some(Row { target: PathBuf::from(OsString::from_vec(unescape(target))), mount })
 }
 
-/// Space, tab, newline, backslash and, in a source, `#` stand as three octal digits behind a backslash.
+/// The kernel writes space, tab, newline, backslash and, in a source, `#` as `\` and three octal digits.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -109,7 +109,7 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 }
 
 impl Kind {
-    /// By the magic number of a filesystem.
+    /// The type with this magic number.
     #[must_use]
     pub const fn of_magic(magic: u32) -> Self {
         // include/uapi/linux/magic.h: BPF_FS_MAGIC, TMPFS_MAGIC.
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(source("90 25 0:51 / /m rw - tmpfs none ro"), Some(Some("none".to_owned())));
     }
 
-    /// As the kernel writes a path (`mangle` of `fs/proc_namespace.c`).
+    /// As the kernel writes a path (`mangle` in `fs/proc_namespace.c`).
     fn escape(bytes: &[u8]) -> Vec<u8> {
         bytes
             .iter()

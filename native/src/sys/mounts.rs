@@ -1,6 +1,7 @@
-//! What the kernel says of mounts, without asking their filesystems: a server may be gone, and who asks it waits for ever.
+//! Looks at mounts without asking their filesystems: if a remote one's server is gone, the question would hang for
+//! ever.
 //!
-//! Since Linux 6.13 `statmount(2)` says all of it of one mount. Before, the whole mount table has to be read, at a cost that
+//! Since Linux 6.13 `statmount(2)` tells all of one mount. Before, the whole mount table must be read, at a cost that
 //! grows with it.
 
 use std::os::fd::BorrowedFd;
@@ -11,20 +12,20 @@ use rustix::io::Errno;
 use super::mountinfo::{Kind, Mount, Row, read};
 use super::{Context, Result, statmount};
 
-/// Who says it.
+/// Where the information comes from.
 #[derive(Debug)]
 pub enum Mounts {
-    /// `statmount(2)`.
+    /// `statmount(2)`, mount by mount.
     OneByOne,
-    /// The mount table, as it was read.
+    /// The mount table, as read.
     Table(Vec<Row>),
 }
 
 impl Mounts {
-    /// With what is said of the mount that `place` is on; `None`: it is mounted no more.
+    /// Looks at the mount that `place` is on; `None` if that is not mounted any more.
     ///
     /// # Errors
-    /// When neither way works.
+    /// If neither way works.
     pub fn find(place: BorrowedFd<'_>) -> Result<(Self, Option<Mount>)> {
         match statmount::status(place) {
             Ok(mount) if mount.source.is_some() || mount.kind == Kind::Other => Ok((Self::OneByOne, Some(mount))),
@@ -37,7 +38,7 @@ impl Mounts {
         }
     }
 
-    /// The mount that another one is mounted on; `None` where that is not in this mount namespace.
+    /// The mount that `mount` is mounted on; `None` if it is not in this mount namespace.
     #[must_use]
     pub fn beneath(&self, mount: &Mount) -> Option<Mount> {
         match self {
@@ -47,9 +48,9 @@ impl Mounts {
     }
 }
 
-/// The id of the mount that `place` is on, as the mount table has it.
+/// The id, as in the mount table, of the mount that `place` is on.
 fn id(place: BorrowedFd<'_>) -> Result<u64> {
-    // STATX_MNT_ID, Linux 5.8.
+    // STATX_MNT_ID, since Linux 5.8.
     let wanted = StatxFlags::MNT_ID;
     let stat = rustix::fs::statx(place, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, wanted);
     let stat = stat.context("statx(mnt_id)", String::new)?;

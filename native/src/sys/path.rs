@@ -1,4 +1,4 @@
-//! Paths that others name: resolved beneath a root, without symbolic links.
+//! Paths from requests, resolved beneath a root without symbolic links.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::{Context, Result};
 
-/// `/proc/self/fd/N/name`: a path for the calls that take no descriptor, bound to the directory that is open.
+/// `/proc/self/fd/N/name`: for calls that take a path, but shall act on an open directory.
 #[must_use]
 pub fn through_descriptor(directory: BorrowedFd<'_>, name: &CStr) -> CString {
     let mut path = format!("/proc/self/fd/{}", directory.as_raw_fd()).into_bytes();
@@ -20,7 +20,7 @@ pub fn through_descriptor(directory: BorrowedFd<'_>, name: &CStr) -> CString {
     CString::new(path).unwrap_or_default()
 }
 
-/// Whether `path` is absolute and written in one way only: no `.`, no `..`, no empty element, no slash at its end, no NUL.
+/// Whether `path` is absolute and in canonical form: no `.`, `..`, empty element, trailing slash or NUL.
 #[must_use]
 pub fn is_canonical(path: &str) -> bool {
     path.strip_prefix('/').is_some_and(|rest| {
@@ -28,7 +28,7 @@ pub fn is_canonical(path: &str) -> bool {
     })
 }
 
-/// `path` as seen from `root`, if it lies beneath it.
+/// `path` relative to `root`, if it lies beneath it.
 #[must_use]
 pub fn beneath<'a>(root: &Path, path: &'a Path) -> Option<&'a Path> {
     path.strip_prefix(root).ok().filter(|rest| {
@@ -36,8 +36,8 @@ pub fn beneath<'a>(root: &Path, path: &'a Path) -> Option<&'a Path> {
     })
 }
 
-/// Opens `relative` beneath `root` as a mere place (`O_PATH`). `root` itself is the administrator's word and may be a
-/// link; beneath it none is followed.
+/// Opens `relative` beneath `root` with `O_PATH`. `root` comes from the configuration and may be a symbolic link;
+/// beneath it none is followed.
 ///
 /// # Errors
 /// `ELOOP` for a symbolic link, `ENOENT`, `ENOTDIR`.
@@ -51,10 +51,10 @@ pub fn open_beneath(root: &Path, relative: &Path) -> Result<OwnedFd> {
         .context("openat2", || root.join(relative).display().to_string())
 }
 
-/// Opens `relative` with these flags from a directory that is open, following no link and never across a mount.
+/// Opens `relative` in an open directory, without following symbolic links or crossing mounts.
 ///
 /// # Errors
-/// As [`open_beneath`]; `EXDEV` where something is mounted on the way.
+/// As [`open_beneath`]; `EXDEV` for a mount on the way.
 pub fn open_within(directory: BorrowedFd<'_>, relative: &Path, flags: OFlags) -> Result<OwnedFd> {
     resolve(directory, relative, flags, ResolveFlags::NO_XDEV).context("openat2", || relative.display().to_string())
 }
@@ -66,9 +66,9 @@ fn resolve(
     more: ResolveFlags,
 ) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | more;
-    // openat2 answers EAGAIN when a rename or mount raced with "beneath"; the manual says to try again.
+    // openat2 returns EAGAIN when a rename or mount raced with RESOLVE_BENEATH; the manual says to retry.
     loop {
-        // With O_NOFOLLOW a link at the end would be opened as itself, in place of ELOOP.
+        // Not O_NOFOLLOW: with it and O_PATH, a symbolic link at the end would be opened itself, without ELOOP.
         match rustix::fs::openat2(directory, relative, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
             Err(Errno::AGAIN) => {}
             opened => return opened,
@@ -76,10 +76,10 @@ fn resolve(
     }
 }
 
-/// Opens `name` in `directory` as a mere place, a link as itself; `None` when it is not there.
+/// Opens `name` in `directory` with `O_PATH`, a symbolic link itself; `None` if it does not exist.
 ///
 /// # Errors
-/// Whatever `openat(2)` says beyond `ENOENT`.
+/// If `openat(2)` fails, except with `ENOENT`.
 pub fn open_entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<Option<OwnedFd>> {
     match rustix::fs::openat(directory, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
         Err(Errno::NOENT) => Ok(None),
@@ -87,10 +87,10 @@ pub fn open_entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<Option<Owned
     }
 }
 
-/// As [`open_entry`], a directory only; `None` also where `name` is something else, a link to a directory included.
+/// As [`open_entry`], but only directories; `None` for anything else, including a symbolic link to a directory.
 ///
 /// # Errors
-/// Whatever `openat(2)` says beyond `ENOENT` and `ENOTDIR`.
+/// If `openat(2)` fails, except with `ENOENT` and `ENOTDIR`.
 pub fn open_subdirectory(directory: BorrowedFd<'_>, name: &CStr) -> Result<Option<OwnedFd>> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::openat(directory, name, flags, Mode::empty()) {
@@ -99,19 +99,19 @@ pub fn open_subdirectory(directory: BorrowedFd<'_>, name: &CStr) -> Result<Optio
     }
 }
 
-/// What a directory says of something in it.
+/// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its name.
     pub name: CString,
-    /// What it is, mounts on it left aside.
+    /// Its type, whatever is mounted on it.
     pub kind: FileType,
 }
 
-/// What is in the directory that `place` (`O_PATH`) refers to, `.` and `..` left out, and not more than `limit` of it.
+/// Lists at most `limit` entries of the directory `place` (`O_PATH`), without `.` and `..`.
 ///
 /// # Errors
-/// Whatever opening or reading it gives.
+/// If it cannot be opened or read.
 pub fn entries(place: BorrowedFd<'_>, limit: usize) -> Result<Vec<Entry>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = rustix::fs::openat(place, c".", flags, Mode::empty()).context("openat", || ".".to_owned())?;
@@ -129,10 +129,10 @@ pub fn entries(place: BorrowedFd<'_>, limit: usize) -> Result<Vec<Entry>> {
     Ok(found)
 }
 
-/// Makes a directory for root alone, unless something of that name is there.
+/// Creates a directory with mode 0700 unless `name` exists.
 ///
 /// # Errors
-/// Whatever `mkdir(2)` says beyond `EEXIST`; `EPERM` on a bpffs for a name with a dot.
+/// If `mkdir(2)` fails, except with `EEXIST`; `EPERM` on a bpffs for a name with a dot.
 pub fn ensure_entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     match rustix::fs::mkdirat(directory, name, Mode::from_raw_mode(0o700)) {
         Err(Errno::EXIST) => Ok(()),
@@ -140,10 +140,10 @@ pub fn ensure_entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     }
 }
 
-/// Makes a directory for the administrator's `path` unless it is there, its parents too.
+/// Creates the directory `path`, which comes from the configuration, and its parents, unless they exist.
 ///
 /// # Errors
-/// Whatever `mkdir(2)` says.
+/// If `mkdir(2)` fails.
 pub fn ensure_directory(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).context("mkdir", || path.display().to_string())
 }

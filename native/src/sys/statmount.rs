@@ -1,4 +1,4 @@
-//! `statmount(2)`: what the kernel says of one mount, at a cost that does not depend on how many there are.
+//! `statmount(2)` describes one mount, at a cost that does not grow with the mount table.
 //!
 //! <https://man7.org/linux/man-pages/man2/statmount.2.html>
 
@@ -16,8 +16,7 @@ use rustix::io::Errno;
 use super::mountinfo::{Kind, Mount};
 use super::{Context, Result};
 
-/// Looks at one mount, at a cost that does not depend on how many there are (Linux 6.8). Where it comes from is `None` before
-/// Linux 6.13.
+/// Describes the mount that `mount` is on (Linux 6.8). Its source is `None` before Linux 6.13.
 ///
 /// # Errors
 /// `ENOSYS` or `EINVAL` on older kernels.
@@ -26,9 +25,9 @@ pub fn status(mount: BorrowedFd<'_>) -> Result<Mount> {
 }
 
 fn unique_id(mount: BorrowedFd<'_>) -> Result<u64> {
-    // Linux 6.8: ids that are never used again.
+    // Since Linux 6.8: ids that are never reused.
     let wanted = StatxFlags::from_bits_retain(STATX_MNT_ID_UNIQUE);
-    // Without the last flag some filesystems ask their server, which may be gone.
+    // Without AT_STATX_DONT_SYNC some filesystems ask their server, which may be gone.
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     let found = rustix::fs::statx(mount, c"", flags, wanted).context("statx(mnt_id)", String::new)?;
     if found.stx_mask & wanted.bits() == 0 {
@@ -38,15 +37,15 @@ fn unique_id(mount: BorrowedFd<'_>) -> Result<u64> {
     }
 }
 
-/// As [`status`], by an id that a [`Mount`] of it has.
+/// As [`status`], by the id or parent id of a [`Mount`] that came from there.
 ///
 /// # Errors
-/// As [`status`]; `ENOENT` when there is no such mount in this mount namespace.
+/// As [`status`]; `ENOENT` if there is no such mount in this mount namespace.
 pub fn status_by_id(id: u64) -> Result<Mount> {
     const REQUIRED: u64 = (STATMOUNT_SB_BASIC | STATMOUNT_MNT_BASIC) as u64;
     const SOURCE: u64 = STATMOUNT_SB_SOURCE as u64;
     const SB_RDONLY: u32 = 0x1;
-    /// The strings lie behind the struct, which says where.
+    /// The struct's fields have the offsets of its strings, which follow it.
     #[repr(C)]
     struct Reply {
         head: statmount,
@@ -54,13 +53,13 @@ pub fn status_by_id(id: u64) -> Result<Mount> {
     }
     let call = || id.to_string();
 
-    // The first kernels that have the call know no more of the struct than this.
+    // The first version of the struct, which every kernel with this call knows.
     let size = offset_of!(mnt_id_req, mnt_ns_id);
     let size = u32::try_from(size).unwrap_or_default();
     let request = mnt_id_req { size, spare: 0, mnt_id: id, param: REQUIRED | SOURCE, mnt_ns_id: 0 };
-    // SAFETY: it is made of integers, of which any bytes are one.
+    // SAFETY: all fields are integers, for which zero is a valid value.
     let mut reply: Reply = unsafe { MaybeUninit::zeroed().assume_init() };
-    // SAFETY: both structs live through the call and have the sizes that it is told.
+    // SAFETY: both structs live through the call and have the sizes passed.
     let result = unsafe {
         libc::syscall(
             libc::c_long::from(__NR_statmount),
@@ -74,7 +73,7 @@ pub fn status_by_id(id: u64) -> Result<Mount> {
         return Err(super::last_errno()).context("statmount", call);
     }
     let Reply { head, strings } = reply;
-    // A kernel leaves out what it does not know.
+    // The kernel leaves out what it does not support.
     if head.mask & REQUIRED != REQUIRED {
         return Err(Errno::NOSYS).context("statmount", call);
     }

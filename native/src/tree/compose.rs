@@ -1,8 +1,9 @@
-//! Taking a directory of a mount for the root of a tree that is mounted nowhere yet, and mounting single files over others in
+//! Composes a detached tree: takes a directory of a detached mount as its root, and mounts single files over others in
 //! it.
 //!
-//! Since Linux 6.15 the kernel does that as it is. Before, all ends must be attached in the caller's mount namespace: a
-//! thread with a private, empty one does it there and hands the finished tree back as a descriptor.
+//! Since Linux 6.15 the kernel allows this on detached mounts. Before, all mounts involved must be attached in the
+//! caller's mount namespace: a thread with a private, empty one does the work there and returns the finished tree as a
+//! descriptor.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -19,49 +20,49 @@ use super::leftovers::Leftovers;
 use crate::sys::path::ensure_entry;
 use crate::sys::{Context, Result, mount};
 
-/// Where a tree under construction is attached in the private namespace.
+/// Where the tree is attached in the private namespace.
 const TREE: &CStr = c"tree";
 
-/// A file that takes the place of its namesake in the tree.
+/// A file to be mounted over the file of the same name in the tree.
 #[derive(Clone, Copy, Debug)]
 pub struct Cover<'a> {
-    /// The detached mount that has it.
+    /// The detached mount that has the file.
     pub from: BorrowedFd<'a>,
-    /// Its name, there and in the tree.
+    /// The file's path, in `from` and in the tree.
     pub name: &'a CStr,
 }
 
-/// Puts trees together.
+/// Composes trees.
 #[derive(Debug)]
 pub struct Composer {
-    /// What SELinux calls a bpffs; `None` without SELinux.
+    /// The SELinux label of a bpffs; `None` without SELinux.
     pub label: Option<CString>,
     way: Way,
     leftovers: Leftovers,
 }
 
-/// How that is done on this kernel.
+/// How this kernel lets trees be composed.
 #[derive(Debug)]
 enum Way {
-    /// On the detached tree itself.
+    /// On detached mounts.
     Direct,
     /// In a private mount namespace.
     Namespace(Mutex<Workshop>),
 }
 
 impl Composer {
-    /// Chooses by trying.
+    /// Chooses the way by trying.
     ///
     /// # Errors
-    /// When neither way works.
+    /// If neither way works.
     pub fn new() -> Result<Self> {
         if composes_detached().is_ok() { Self::by(Way::Direct) } else { Self::in_namespace() }
     }
 
-    /// The way of older kernels, which newer ones know too. The thread behind it inherits the caller's capabilities.
+    /// Always uses a private namespace, as older kernels need it. Its thread inherits the caller's capabilities.
     ///
     /// # Errors
-    /// When the private namespace cannot be made.
+    /// If the namespace cannot be created.
     pub fn in_namespace() -> Result<Self> {
         Self::by(Way::Namespace(Mutex::new(Workshop::open()?)))
     }
@@ -70,16 +71,17 @@ impl Composer {
         Ok(Self { label: super::label()?, way, leftovers: Leftovers::open()? })
     }
 
-    /// Closes a detached mount that is of no more use, soon.
+    /// Closes a detached mount in the background.
     pub fn discard(&self, mount: OwnedFd) {
         self.leftovers.close(mount);
     }
 
-    /// The directory `root` of a detached mount as a tree, or all of it for an empty name, with the covers over their
-    /// namesakes. The mounts that the covers come from are used up, to be discarded.
+    /// A tree of the directory `root` of a detached mount, or of the whole mount for an empty name, with the covers
+    /// mounted over their files. The mounts that the covers come from are then of no further use and should be
+    /// discarded.
     ///
     /// # Errors
-    /// Whatever the mount calls say; nothing of it is left then.
+    /// If a mount call fails; nothing is left then.
     pub fn compose(&self, mount: OwnedFd, root: &CStr, covers: &[Cover<'_>]) -> Result<OwnedFd> {
         if root.is_empty() && covers.is_empty() {
             return Ok(mount);
@@ -110,10 +112,10 @@ fn gone() -> String {
     "the thread with the private mount namespace is gone".to_owned()
 }
 
-/// Tries to take a directory of a detached mount, and to mount a file onto it.
+/// Tries to copy a directory of a detached mount, and to mount a file in the copy.
 ///
 /// # Errors
-/// `EINVAL` where this kernel does not do that.
+/// `EINVAL` if this kernel does not allow it.
 pub fn composes_detached() -> Result<()> {
     const FILE: &CStr = c"file";
     let mount = mount::detached(c"tmpfs", &[(c"source", c"csi-bpffs-probe"), (c"mode", c"0700"), (c"size", c"4k")])?;
@@ -125,22 +127,21 @@ pub fn composes_detached() -> Result<()> {
     cover(tree.as_fd(), FILE, mount.as_fd())
 }
 
-/// Mounts the file `name` of `from` over its namesake in `tree`.
+/// Mounts the file `name` of `from` over the one of that name in `tree`.
 fn cover(tree: BorrowedFd<'_>, name: &CStr, from: BorrowedFd<'_>) -> Result<()> {
     mount::attach(mount::clone(from, name)?.as_fd(), tree, name)
 }
 
-/// Makes an empty file for others to be mounted over.
+/// Creates an empty file, to be mounted over.
 ///
 /// # Errors
-/// Whatever `mknod(2)` says.
+/// If `mknod(2)` fails.
 pub fn make_file(directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     rustix::fs::mknodat(directory, name, FileType::RegularFile, Mode::from_raw_mode(0o444), 0)
         .context("mknod", || name.to_string_lossy().into_owned())
 }
 
-/// What the thread is asked for: a mount, what of it is the tree, the mounts that covers come from, and for each cover its
-/// index among them.
+/// A request to the thread. Each of `covers` has the index of its mount in `parts`, and its path.
 struct Job {
     mount: OwnedFd,
     root: CString,
@@ -148,7 +149,7 @@ struct Job {
     covers: Vec<(usize, CString)>,
 }
 
-/// A thread in a mount namespace of its own, in which nothing else is mounted.
+/// A thread in its own mount namespace, which is otherwise empty.
 #[derive(Debug)]
 pub struct Workshop {
     jobs: SyncSender<Job>,
@@ -203,7 +204,7 @@ impl Workshop {
 }
 
 impl Job {
-    /// What was attached goes again, whether it was all of it or not.
+    /// Unmounts whatever `compose` attached, even if it failed half-way.
     fn clean_up(self) {
         let _ = unmount(TREE, UnmountFlags::DETACH);
         for part in 0..self.parts.len() {
@@ -224,7 +225,7 @@ impl Job {
     }
 }
 
-/// Opens a directory beneath another one, or that one itself for an empty name.
+/// Opens the directory `name` in `directory`, or `directory` itself for an empty name.
 fn open_beneath(directory: &CStr, name: &CStr) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = rustix::fs::open(directory, flags, Mode::empty()).context("open", String::new)?;
@@ -238,13 +239,13 @@ fn part_name(index: usize) -> CString {
     CString::new(format!("part{index}")).unwrap_or_default()
 }
 
-/// Puts the calling thread into a new mount namespace and empties it: a copy of the host's mounts would keep other
+/// Moves the calling thread to a new mount namespace and empties it: a copy of the host's mounts would keep other
 /// drivers' volumes busy for as long as the pinner lives.
 ///
 /// # Errors
-/// Whatever the kernel says; the thread is of no use then.
+/// Any kernel error; the thread is unusable then.
 pub fn enter_private_namespace() -> Result<OwnedFd> {
-    // SAFETY: this thread has just been made for the purpose; nothing in it relies on the directory shared so far.
+    // SAFETY: the thread was created for this; nothing in it relies on sharing its working directory.
     unsafe { unshare_unsafe(UnshareFlags::NEWNS | UnshareFlags::FS) }.context("unshare", String::new)?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .context("mount(private)", String::new)?;
@@ -252,7 +253,7 @@ pub fn enter_private_namespace() -> Result<OwnedFd> {
     for name in [TREE, &part_name(0), &part_name(1)] {
         ensure_entry(root.as_fd(), name)?;
     }
-    // Any directory will do to reach the new root by; this one exists wherever Linux runs.
+    // pivot_root needs some directory for the new root; this one exists on every Linux.
     mount::attach(root.as_fd(), CWD, c"/proc")?;
     rustix::process::fchdir(root.as_fd()).context("fchdir", String::new)?;
     rustix::process::pivot_root(c".", c".").context("pivot_root", String::new)?;

@@ -1,8 +1,8 @@
-//! Closing mounts that are of no more use, where nobody waits for it.
+//! Closes mounts in the background.
 //!
-//! To close a detached mount is to unmount it, and until every processor knows, that takes the kernel about as long as all the
-//! rest of a publish. It takes no longer for many: they are mounted on the first, and go with it. So a volume's maps are
-//! held for a moment longer than the volume is there.
+//! To close a detached mount is to unmount it, which waits for an RCU grace period: about as long as the rest of a
+//! publish. Many take no longer than one if they are mounted on the first and go with it. So a volume's maps live a
+//! moment longer than the volume.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -11,20 +11,20 @@ use std::time::Duration;
 
 use crate::sys::{Context, Result, mount};
 
-/// How many go at once at most, and how many may wait for that.
+/// How many mounts are closed at once, and how many may wait.
 const MANY: usize = 64;
-/// How long the first waits for others. To wake the thread for each would cost the calls that leave them a part of what they save.
+/// How long the first waits for more: waking the thread for each would cost the callers part of what this saves.
 const MOMENT: Duration = Duration::from_millis(25);
 
-/// A thread that closes them.
+/// The thread that closes mounts.
 #[derive(Debug)]
 pub struct Leftovers(SyncSender<OwnedFd>);
 
 impl Leftovers {
-    /// Starts it.
+    /// Starts the thread.
     ///
     /// # Errors
-    /// Out of threads.
+    /// If the thread cannot be started.
     pub fn open() -> Result<Self> {
         let (mounts, queue) = sync_channel(MANY);
         let close = move || while close_some(&queue).is_some() {};
@@ -32,18 +32,18 @@ impl Leftovers {
         Ok(Self(mounts))
     }
 
-    /// Has a detached mount closed; where too many wait, here.
+    /// Queues a detached mount to be closed; closes it here if the queue is full.
     pub fn close(&self, mount: OwnedFd) {
         let _ = self.0.try_send(mount);
     }
 }
 
-/// Closes what came within a moment; `None` when nothing will come any more.
+/// Closes the mounts that arrive within a moment; `None` if no more will come.
 fn close_some(queue: &Receiver<OwnedFd>) -> Option<()> {
     let first = queue.recv().ok()?;
     thread::sleep(MOMENT);
     for another in queue.try_iter().take(MANY) {
-        // Before Linux 6.15 a detached tree takes none, and it is closed by itself.
+        // Before Linux 6.15 this fails, and the mount is closed on its own.
         drop(mount::attach(another.as_fd(), first.as_fd(), c""));
     }
     Some(())

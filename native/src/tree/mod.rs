@@ -1,4 +1,4 @@
-//! What volumes and workspaces are made of: mounts that are put together while nobody sees them, and bear a name.
+//! The mounts that volumes and workspaces consist of: composed while detached, and named by their source.
 
 pub mod compose;
 mod leftovers;
@@ -11,11 +11,11 @@ use rustix::fs::{Mode, OFlags};
 use crate::sys::path::ensure_entry;
 use crate::sys::{Context, Result, mount, selinux};
 
-/// The directory of a bpffs that is the root of a volume. Beside it, and so outside of the volume, lies what kernels with
-/// `CONFIG_BPF_PRELOAD` put into every bpffs: a listing of all maps and one of all programs of the host.
+/// The directory of a bpffs that is a volume's root. Kernels with `CONFIG_BPF_PRELOAD` put listings of all the host's
+/// maps and programs into the root of every bpffs; so they stay outside the volume.
 pub const ROOT: &CStr = c"volume";
 
-/// How a mount's source begins that belongs to a volume; the volume's id follows.
+/// The prefix of a volume's mount source; the volume id follows.
 const SOURCE_PREFIX: &str = "csi-bpffs:";
 
 /// The source of a volume's mounts, as findmnt shows it.
@@ -24,16 +24,16 @@ pub fn source(volume_id: &str) -> CString {
     CString::new(format!("{SOURCE_PREFIX}{volume_id}")).unwrap_or_default()
 }
 
-/// The id of the volume that a mount's source says it belongs to.
+/// The volume id in a mount's source; `None` if the mount is not a volume's.
 #[must_use]
 pub fn volume_id(source: &str) -> Option<&str> {
     source.strip_prefix(SOURCE_PREFIX)
 }
 
-/// A new bpffs, mounted nowhere, and in it the directory that is to be the root of a volume.
+/// A new detached bpffs, and the directory in it that becomes a volume's root.
 ///
 /// # Errors
-/// Whatever the kernel says.
+/// Any kernel error.
 pub fn bpffs(source: &CStr) -> Result<(OwnedFd, OwnedFd)> {
     let bpffs = mount::detached(c"bpf", &[(c"source", source), (c"mode", c"0700")])?;
     ensure_entry(bpffs.as_fd(), ROOT)?;
@@ -42,10 +42,10 @@ pub fn bpffs(source: &CStr) -> Result<(OwnedFd, OwnedFd)> {
     Ok((bpffs, root))
 }
 
-/// What SELinux calls a bpffs, with all that is in it; `None` without SELinux.
+/// The SELinux label of a bpffs and everything in it; `None` without SELinux.
 ///
 /// # Errors
-/// Whatever the kernel says.
+/// Any kernel error.
 pub fn label() -> Result<Option<CString>> {
     selinux::label(mount::detached(c"bpf", &[(c"mode", c"0700")])?.as_fd())
 }
