@@ -1,4 +1,4 @@
-//! Building a volume, detached: until it is attached nobody sees it, and closing it frees it.
+//! Builds a volume, detached: nobody sees it before it is attached, and closing it frees it.
 
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
@@ -13,40 +13,40 @@ use crate::sys::{Context, Error, Result, bpf, mount};
 use crate::tree;
 use crate::tree::compose::{Composer, Cover, make_file};
 
-/// One file to be.
+/// A file of a volume.
 pub struct File<'a> {
-    /// From the volume's directory; what lies before its last element is made.
+    /// Relative to the volume's directory; parent directories are created.
     pub path: &'a CStr,
     pub map: BorrowedFd<'a>,
     pub writable: bool,
-    /// Of the name that it comes from.
+    /// The mark of its origin.
     pub from: Option<Mark>,
 }
 
-/// What to build.
+/// A volume to build.
 pub struct Plan<'a> {
     pub volume_id: &'a str,
-    /// Of what the pod asked for.
+    /// The mark of what the pod asked for.
     pub request: Option<Mark>,
     pub files: &'a [File<'a>],
     pub gid: Option<u32>,
     pub user_namespace: bool,
-    /// As [`super::carriers`] has it.
+    /// Whether it may carry descriptors: see [`super::carriers`].
     pub carries: bool,
 }
 
 /// Builds the whole volume as one detached tree.
 ///
 /// # Errors
-/// Whatever the kernel says; nothing is left then.
+/// Any kernel error; nothing is left then.
 pub fn build(plan: &Plan<'_>, composer: &Composer) -> Result<OwnedFd> {
     let modes = Modes::new(plan.gid, plan.user_namespace);
-    // The pins of a pod with a user namespace are open to all who pass the directory.
+    // With a user namespace, the directory's group keeps others out, and everyone who can enter it may use the pins.
     let pin_gid = if plan.user_namespace { None } else { plan.gid };
     let directory_mode = if plan.carries { modes.directory | Mode::from_raw_mode(CARRIES) } else { modes.directory };
     let source = tree::source(plan.volume_id);
 
-    // A bpffs with the pins of one kind, to take single files from.
+    // A bpffs with the pins of one access mode, from which single files are mounted.
     let part = |writable| -> Result<Option<OwnedFd>> {
         let mut files = plan.files.iter().filter(|file| file.writable == writable).peekable();
         if files.peek().is_none() {
@@ -72,7 +72,7 @@ pub fn build(plan: &Plan<'_>, composer: &Composer) -> Result<OwnedFd> {
         let label = composer.label.as_deref();
         composer.compose(carrier(plan, &source, directory_mode, label)?, c"", &covers)?
     } else {
-        // A writable map is pinned here too: a bpffs has no other files that another one could be mounted over.
+        // Writable maps are pinned here too: only a pin can be the mount point in a bpffs.
         let (bpffs, root) = tree::bpffs(&source)?;
         pin_all(root.as_fd(), plan.files.iter(), modes.directory, modes.read_only, pin_gid)?;
         own(root.as_fd(), c"", directory_mode, plan.gid)?;
@@ -85,7 +85,7 @@ pub fn build(plan: &Plan<'_>, composer: &Composer) -> Result<OwnedFd> {
     Ok(tree)
 }
 
-/// Pins these maps in a directory.
+/// Pins `files` in a directory.
 fn pin_all<'a>(
     directory: BorrowedFd<'_>,
     files: impl Iterator<Item = &'a File<'a>>,
@@ -116,8 +116,8 @@ fn parents(path: &CStr) -> impl Iterator<Item = CString> {
 
 /// A read-only tmpfs with an empty file for each map.
 ///
-/// With SELinux, all of it has one label for good, that of a bpffs: a pod needs no right that it does not need for its maps, and
-/// the container runtime does not try to give each file in it a label of its own, which it does to any other tmpfs.
+/// With SELinux, the mount option `context` gives all of it the label of a bpffs. So a pod needs no further permission,
+/// and the container runtime does not relabel its files, as it does in any other tmpfs.
 fn carrier(plan: &Plan<'_>, source: &CStr, mode: Mode, label: Option<&CStr>) -> Result<OwnedFd> {
     let mut options = vec![(c"source", source), (c"mode", c"0700"), (c"size", c"4k")];
     options.extend(label.map(|label| (c"context", label)));
@@ -136,7 +136,7 @@ fn carrier(plan: &Plan<'_>, source: &CStr, mode: Mode, label: Option<&CStr>) -> 
     Ok(mount)
 }
 
-/// Last of all, because whatever is made in a directory changes its times.
+/// Writes the marks. Must come last, because creating a file changes its directory's times.
 fn mark(plan: &Plan<'_>, directory: BorrowedFd<'_>) -> Result<()> {
     let volume = Mark::of(plan.volume_id);
     let marks = |from: Option<Mark>| Marks { volume, origin: from.unwrap_or(Mark::NOTHING) };
@@ -144,7 +144,7 @@ fn mark(plan: &Plan<'_>, directory: BorrowedFd<'_>) -> Result<()> {
     marks(plan.request).write(directory, c".")
 }
 
-/// Mode first: once it belongs to another, `CAP_FOWNER` would be needed.
+/// Mode first: changing it after the owner would take `CAP_FOWNER`.
 fn own(directory: BorrowedFd<'_>, name: &CStr, mode: Mode, gid: Option<u32>) -> Result<()> {
     let object = || name.to_string_lossy().into_owned();
     // fchmodat takes no AT_EMPTY_PATH before Linux 6.6.

@@ -1,12 +1,12 @@
-//! What carries descriptors, and so never stands in one pod beside a map that the pod may only read.
+//! Keeps carriers of descriptors out of pods that have read-only maps.
 //!
-//! Whoever has a read-only descriptor of a map may still pin it anew in a directory that he may write to, a **workspace**, and
-//! open that pin for writing; or put it into a **map of maps** that he may write to, whose owner's programs write the maps in
-//! it. The kernel looks at the mode of the descriptor in neither case. What else there is, and why it is no carrier, is in
-//! `docs/threat-model.md`.
+//! A process with a read-only descriptor of a map can pin it anew in a directory that it may write to, a **workspace**,
+//! and open that pin for writing. Or it can put the descriptor into a writable **map of maps**, whose programs then
+//! write the inner map. In neither case does the kernel check the descriptor's mode. `docs/threat-model.md` lists what
+//! else there is, and why it is no carrier.
 //!
-//! A volume is made to carry when it is first published, or not, and stays so: what a process has opened in one generation it
-//! still has in the next.
+//! Whether a volume may carry descriptors is decided when it is first published and never changes: what a process
+//! opened in one generation it still has in the next.
 
 use std::path::PathBuf;
 
@@ -20,21 +20,21 @@ use crate::map_type::holds_maps;
 use crate::store::Store;
 use crate::text::list;
 
-/// What a pod gets by a volume.
+/// What a volume gives to its pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gives {
-    /// Maps to write that carry nothing, or none.
+    /// Writable maps, none of them a carrier; or no maps.
     WritableMaps,
-    /// Maps to read, by name, and perhaps others to write.
+    /// Read-only maps, by name, and perhaps writable ones.
     ReadOnlyMaps(Vec<String>),
-    /// A map of maps to write, by name, and none to read.
+    /// A writable map of maps, by name, and no read-only map.
     MapOfMaps(String),
     /// A directory to write to.
     Workspace,
 }
 
 impl Gives {
-    /// What these maps are.
+    /// What a volume with these maps gives.
     pub fn of(maps: &[Resolved<'_>]) -> Self {
         let read_only: Vec<_> = maps.iter().filter(|map| !map.writable).map(|map| map.file.name.clone()).collect();
         match maps.iter().find(|map| map.writable && holds_maps(map.map.info.kind)) {
@@ -45,8 +45,8 @@ impl Gives {
     }
 }
 
-/// Refuses maps for a new volume of which one would carry another's descriptor. Each is its name, whether it can be
-/// written, and its type.
+/// Refuses a carrier and a read-only map in one new volume. Each map is given by its name, whether it is writable, and
+/// its type.
 ///
 /// # Errors
 /// [`Error::Unusable`] naming both.
@@ -60,8 +60,8 @@ pub fn refuse_both<'a>(maps: &(impl Iterator<Item = (&'a str, bool, u32)> + Clon
     )))
 }
 
-/// Takes from the maps for a volume that is there what it must not have: in one that was made to carry, maps to read; in
-/// another one, the right to write a map of maps.
+/// Removes what a mounted volume must not gain: read-only maps if it may carry descriptors, else write access to maps
+/// of maps.
 pub fn narrow(maps: &mut Vec<Resolved<'_>>, there: &Mounted) {
     if there.carries {
         maps.retain(|map| map.writable);
@@ -71,10 +71,10 @@ pub fn narrow(maps: &mut Vec<Resolved<'_>>, there: &Mounted) {
     }
 }
 
-/// A carrier among the pod's other volumes: what it is, in words, and where.
+/// A carrier among the pod's other volumes: a description and its target.
 ///
 /// # Errors
-/// Whatever the kernel says.
+/// Any kernel error.
 pub fn beside(place: &Place, store: &Store) -> Result<Option<(String, PathBuf)>> {
     pod_volumes::find(place, store, |mounted, path| {
         let id = mounted.shown_id();
@@ -87,7 +87,7 @@ pub fn beside(place: &Place, store: &Store) -> Result<Option<(String, PathBuf)>>
     })
 }
 
-/// Refuses what a volume would give beside the pod's other volumes.
+/// Refuses a volume that would bring a carrier and a read-only map together in one pod.
 ///
 /// # Errors
 /// [`Error::Unusable`] naming both.

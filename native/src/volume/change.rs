@@ -1,38 +1,38 @@
-//! How a generation differs from the one before.
+//! The differences between two generations of a volume.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
 
 use super::walk::PinnedMap;
 
-/// What became of a file.
+/// How a file changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Another map is behind the name.
+    /// The name now has another map.
     MapReplaced,
-    /// It was not there.
+    /// The file is new.
     Added,
-    /// It is there no more.
+    /// The file is gone.
     Removed,
-    /// The same map, and now it can be written.
+    /// The same map, now writable.
     MadeWritable,
-    /// The same map, and now it can only be read.
+    /// The same map, now read-only.
     MadeReadOnly,
 }
 
-/// A file that is not as it was.
+/// A file that changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Relative to the volume's directory.
     pub path: CString,
-    /// How it differs.
+    /// How it changed.
     pub kind: Kind,
 }
 
-/// What a file is to be: its path, the id of its map, and whether it can be written.
+/// A wanted file: its path, its map's id, and whether it is writable.
 pub type Wanted<'a> = (&'a CString, u32, bool);
 
-/// Holds the files that are there against those that are to be.
+/// Compares the files of a mounted volume with the wanted ones.
 pub fn changes<'a>(there: &BTreeMap<CString, PinnedMap>, wanted: impl Iterator<Item = Wanted<'a>>) -> Vec<Change> {
     let mut gone: Vec<_> = there.keys().collect();
     let mut changes = Vec::new();

@@ -1,4 +1,4 @@
-//! Generations: complete trees of one volume, each mounted on the one before.
+//! Generations: complete trees of one volume, each mounted over the one before.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -8,19 +8,19 @@ use crate::kubelet::{MOUNT, Place};
 use crate::sys::mounts::Mounts;
 use crate::sys::{Result, mount};
 
-/// Puts a new generation over the old one, with a complete one at the target at every moment.
+/// Mounts a new generation over the old one. There is a complete one at the target at every moment, and never more than
+/// two afterwards.
 ///
-/// The first is covered. A later one takes the second's place: slid beneath it, then the second is taken away. A pod that
-/// follows mounts is a slave of the first and would not see that one replaced. Where the kernel cannot slide beneath (before
-/// Linux 6.5), the second is taken away first, and for a moment the first one is at the target: so there are never more
-/// than two.
+/// The second generation covers the first. A later one replaces the second: it is mounted beneath it, then the second
+/// is unmounted. The first stays because a pod that follows mounts is a slave of it and would not see it replaced.
+/// Before Linux 6.5 the kernel cannot mount beneath: the second is unmounted first, and for a moment the first is
+/// visible.
 ///
-/// Taking a generation away parts it from the files that are mounted in it (`umount_tree` in the kernel's `fs/namespace.c`).
-/// Who is in it at that moment, on the way to a writable map, may find the pin beneath: opening it for writing is `EROFS`
-/// then, and succeeds when it is tried again.
+/// Unmounting a generation also unmounts the files in it (`umount_tree` in the kernel's `fs/namespace.c`). A process
+/// that is just opening a writable map may reach the pin below instead and get `EROFS`; a retry succeeds.
 ///
 /// # Errors
-/// Whatever the mount calls say; an old one is there then.
+/// If a mount call fails; an old generation is visible then.
 pub fn swap(tree: &OwnedFd, mounted: &Mounted, place: &Place) -> Result<()> {
     let detach = || mount::detach(place.parent.as_fd(), MOUNT);
     if count(mounted)? > 1 {
@@ -32,15 +32,15 @@ pub fn swap(tree: &OwnedFd, mounted: &Mounted, place: &Place) -> Result<()> {
     mount::attach(tree.as_fd(), place.parent.as_fd(), MOUNT)
 }
 
-/// How many generations there are of a volume.
+/// How many generations of a volume are mounted.
 ///
 /// # Errors
-/// When the kernel does not say it.
+/// If the kernel does not tell.
 pub fn count(mounted: &Mounted) -> Result<u32> {
     let (mounts, top) = Mounts::find(mounted.root.as_fd())?;
     let mut count = 1;
     let mut next = top.and_then(|top| mounts.beneath(&top));
-    // A workspace has no generations, and none is kept where nobody may tell.
+    // No workspaces are needed here: a workspace never has generations.
     while let Some(beneath) = next {
         if identify(&beneath, || Ok(Vec::new()))?.is_none() {
             break;

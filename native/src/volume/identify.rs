@@ -1,16 +1,16 @@
-//! Which volume a mount is, if it is one: the one place that decides. Nothing here asks the mounted filesystem, which may be
-//! another driver's and its server gone.
+//! Decides which volume a mount is, if any. Nothing here asks the mounted filesystem, which may be another driver's
+//! with its server gone.
 
 use crate::sys::Result;
 use crate::sys::mountinfo::{Device, Kind, Mount};
 use crate::tree;
 
-/// What a volume is made of.
+/// What a volume consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// A bpffs with the pins.
     Pins,
-    /// A tmpfs that carries the pins, for a pod with a user namespace.
+    /// A tmpfs with the pins mounted in it, for a pod with a user namespace.
     Carrier,
     /// A bpffs that the pod may write to.
     Workspace,
@@ -19,19 +19,19 @@ pub enum Layout {
 /// A mount that is a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// What it is made of.
+    /// What it consists of.
     pub layout: Layout,
-    /// Its id; `None` where the kernel shows no source of a bpffs (before 5.17), and it is no workspace that is kept.
+    /// Its id; `None` if the kernel shows no source of a bpffs (before 5.17) and it is not a kept workspace.
     pub id: Option<String>,
 }
 
-/// The volume that a mount is, going by what the kernel says of it; `None`: it is something else.
+/// Identifies the volume that a mount is; `None` if it is none.
 ///
-/// A volume is a bpffs or tmpfs with a read-only superblock, a workspace is a bpffs with one that can be written, and the
-/// mount's source names it. A kernel that shows no source leaves the filesystem that a workspace is kept on.
+/// A volume is a bpffs or tmpfs with a read-only superblock, a workspace a bpffs with a writable one; the mount's
+/// source has the volume id. On a kernel that shows no source, a workspace is recognized by its filesystem's device.
 ///
 /// # Errors
-/// What asking for the workspaces gives, which is done only for such a kernel.
+/// Those of `workspaces`, which is called only on such a kernel.
 pub fn identify(mount: &Mount, workspaces: impl FnOnce() -> Result<Vec<(Device, String)>>) -> Result<Option<Identity>> {
     let layout = match (mount.kind, mount.is_read_only) {
         (Kind::Bpf, true) => Layout::Pins,

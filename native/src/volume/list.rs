@@ -1,4 +1,5 @@
-//! The volumes of this node, from the whole mount table. Not for the way of a publish: its cost grows with the table.
+//! Lists this node's volumes from the whole mount table. Most publishes avoid it, because its cost grows with the
+//! table.
 
 use super::identify::{Layout, identify};
 use crate::kubelet::{Kubelet, Target};
@@ -9,18 +10,18 @@ use crate::sys::mountinfo;
 /// A volume found in the mount table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Empty on kernels that do not show a bpffs's source.
+    /// Empty if the kernel does not show a bpffs's source, except for kept workspaces.
     pub volume_id: String,
     /// Where it is mounted.
     pub target: Target,
-    /// What it is made of.
+    /// What it consists of.
     pub layout: Layout,
 }
 
-/// Lists the volumes that the kubelet has here, each target once, in the order of the mount table.
+/// Lists the volumes at the kubelet's targets, each once, in the order of the mount table.
 ///
 /// # Errors
-/// When `/proc` or the store is not there.
+/// If `/proc` or the store cannot be read.
 pub fn list(kubelet: &Kubelet, store: &Store) -> Result<Vec<Listed>> {
     let workspaces = store.workspaces()?;
     let mut volumes: Vec<Listed> = Vec::new();

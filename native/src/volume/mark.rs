@@ -1,9 +1,9 @@
-//! Marks: what a volume remembers of how it was made, in itself.
+//! Marks: what a volume records about how it was made.
 //!
-//! The superblock of a volume is read-only, and so the times of its directory and of its files stay as they were set before,
-//! whatever a pod tries. They hold digests in place of times: the last modification that of the volume's id; the last access
-//! that of what the pod asked for, or of where the file comes from. Where a writable file is mounted over another, the
-//! other one counts: the one on top belongs to a superblock that can be written.
+//! A volume's superblock is read-only, so no pod can change the times of its directory and files. These times hold
+//! digests: the modification time that of the volume's id; the access time that of the pod's request, for the
+//! directory, or of a file's origin. Where a writable file is mounted over a pin, the pin's times count, because the
+//! file's own superblock is writable.
 
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
@@ -14,29 +14,29 @@ use sha2::{Digest, Sha256};
 use crate::request::VolumeMap;
 use crate::sys::{Context, Result};
 
-/// On the directory of a volume that was made to carry descriptors, see [`super::carriers`]: the sticky bit, which means nothing
-/// where nobody can change anything.
+/// Mode bit on the directory of a volume that may carry descriptors, see [`super::carriers`]. It is the sticky bit,
+/// which has no effect in a directory that nobody can change.
 pub const CARRIES: u32 = 0o1000;
 
-/// Bits of a mark that are kept as nanoseconds, of which there are 10^9 in a second; the others are seconds.
+/// How many low bits of a mark are kept as nanoseconds, of which a second has 10^9; the others are seconds.
 const LOW: u32 = 29;
 
 /// A digest of a text: the first 8 bytes of its SHA-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark(u64);
 
-/// What a directory or file is marked with. Any two times can be read as marks; they are a volume's if `volume` is the mark
-/// of its id.
+/// The marks of a directory or file. Any two times parse as marks; they are a volume's if `volume` is the mark of its
+/// id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marks {
     /// Of the volume's id.
     pub volume: Mark,
-    /// Of the request, or of the map's name; [`Mark::NOTHING`] where that is not known.
+    /// Of the request, or of the file's origin; [`Mark::NOTHING`] if unknown.
     pub origin: Mark,
 }
 
 impl Mark {
-    /// What it says in place of a text that is not known.
+    /// Stands for an unknown text.
     pub const NOTHING: Self = Self(0);
 
     /// The mark of a text.
@@ -46,7 +46,7 @@ impl Mark {
         Self(digest[..8].iter().fold(0, |mark, &byte| mark << 8 | u64::from(byte)))
     }
 
-    /// The mark of what a file comes from: a name and, where it is known, which of those that had it. No name has a slash.
+    /// The mark of a file's origin: its `BpfMap`'s name and, if known, uid. Names have no slash.
     #[must_use]
     pub fn of_origin(file: &VolumeMap) -> Self {
         let VolumeMap { name, uid, .. } = file;
@@ -63,29 +63,29 @@ impl Mark {
 }
 
 impl Marks {
-    /// What `statx(2)` is to be asked for.
+    /// What to ask `statx(2)` for.
     pub const WANTED: StatxFlags = StatxFlags::ATIME.union(StatxFlags::MTIME);
 
-    /// Sets the marks of `name` in a directory.
+    /// Writes the marks of `name` in `directory`.
     ///
     /// # Errors
-    /// Whatever `utimensat(2)` says.
+    /// If `utimensat(2)` fails.
     pub fn write(self, directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
         let times = Timestamps { last_access: self.origin.time(), last_modification: self.volume.time() };
         rustix::fs::utimensat(directory, name, &times, AtFlags::SYMLINK_NOFOLLOW)
             .context("utimensat", || name.to_string_lossy().into_owned())
     }
 
-    /// Reads the marks of `name` in a directory.
+    /// Reads the marks of `name` in `directory`.
     ///
     /// # Errors
-    /// Whatever `statx(2)` says.
+    /// If `statx(2)` fails.
     pub fn read(directory: BorrowedFd<'_>, name: &CStr) -> Result<Self> {
         let stat = rustix::fs::statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, Self::WANTED);
         Ok(Self::from(&stat.context("statx", || name.to_string_lossy().into_owned())?))
     }
 
-    /// What the volume of this id was marked to come from; `None` where that is not known.
+    /// The origin, if these are marks of the volume with this id and it is known.
     #[must_use]
     pub fn origin_in(self, volume_id: &str) -> Option<Mark> {
         (self.volume == Mark::of(volume_id) && self.origin != Mark::NOTHING).then_some(self.origin)

@@ -1,15 +1,15 @@
-//! Volumes: what one looks like, how it is built, attached, recognised and taken away.
+//! Volumes: how they are built, attached, recognized and removed.
 //!
-//! A volume is a bpffs **A** with a read-only superblock, so that nobody can open its maps for writing or change its
-//! directory, whatever their uid. A map granted for writing is pinned in a second bpffs **B** too, whose superblock is
-//! writable, and only that one file is mounted over its name in A: no directory of B can be reached. For a pod with a user
-//! namespace of its own the place of A's directory is taken by a read-only tmpfs, which can be id-mapped. What is bound
-//! without the files that are mounted in it has less: those maps to read, or names alone.
+//! A volume is a bpffs **A** with a read-only superblock, so nobody can open its maps for writing or change its
+//! directory, whatever their uid. A map granted for writing is also pinned in a second bpffs **B** with a writable
+//! superblock, and that single file is mounted over its name in A: no directory of B is reachable. For a pod with a
+//! user namespace, a read-only tmpfs, which can be id-mapped, takes the place of A's directory. A bind mount of a
+//! volume without the mounts in it gives less: the same maps read-only, or, of the tmpfs, only names.
 //!
-//! The root of a volume is a directory of its bpffs, and what the kernel puts into each bpffs lies beside that.
+//! A volume's root is a directory of its bpffs, beside the files that the kernel puts into each bpffs.
 //!
-//! A workspace is a bpffs that its pod may write to: a copy of the mount that the store keeps of it. No pod has one, or
-//! anything else that carries descriptors, beside a map that it may only read.
+//! A workspace is a bpffs that its pod may write to: a copy of the mount in the store. No pod has a workspace or
+//! another carrier of descriptors together with a read-only map.
 //!
 //! Everything is built detached and attached with one call. The mount table is the only database.
 
@@ -41,7 +41,7 @@ pub use publish_maps::{Outcome, Refusal};
 pub use publisher::Publisher;
 pub use walk::{Cut, PinnedMap};
 
-/// Who may do what in a volume, apart from what its superblocks refuse.
+/// File modes: who may do what in a volume, besides what its superblocks refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Modes {
     directory: Mode,
@@ -50,10 +50,11 @@ struct Modes {
 }
 
 impl Modes {
-    /// With a group, it and root alone; without, everyone who reaches the path, which nobody outside the pod does.
+    /// With a group, only it and root may use the volume; without, everyone who reaches the path, which nobody outside
+    /// the pod does.
     ///
-    /// A pod with a user namespace sees the owners of the pins as they are on the host, where its group has another
-    /// number. There the directory, which is id-mapped, keeps others out.
+    /// A pod with a user namespace sees the pins' owners unmapped, so their group is not its own; instead the id-mapped
+    /// directory keeps others out.
     const fn new(gid: Option<u32>, user_namespace: bool) -> Self {
         let (directory, read_only, read_write) = match (gid, user_namespace) {
             (Some(_), false) => (0o550, 0o440, 0o660),

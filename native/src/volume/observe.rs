@@ -1,4 +1,4 @@
-//! What is at a target: the mount table asked about one place.
+//! Looks at what is mounted at a target.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -18,9 +18,9 @@ use crate::sys::mounts::Mounts;
 use crate::sys::path::open_entry;
 use crate::sys::{Context, Result};
 
-/// A volume is the pinner's own work, and all of it is looked at.
+/// The pinner built it, so all of it is read.
 const VOLUME: Limits = Limits { depth: usize::MAX, entries: usize::MAX };
-/// A workspace is as large as its owner likes; what lies beyond does not count.
+/// A workspace may be of any size; maps beyond these limits do not count.
 const WORKSPACE: Limits = Limits { depth: 32, entries: 16_384 };
 
 /// What was found at a target.
@@ -32,36 +32,36 @@ pub enum Found {
     Directory(OwnedFd),
     /// A volume of this driver.
     Volume(Mounted),
-    /// Something that this driver must not touch; in words, as "a symbolic link".
+    /// Something that this driver must not touch, in words: "a symbolic link".
     Foreign(String),
 }
 
-/// A volume that is mounted.
+/// A mounted volume.
 #[derive(Debug)]
 pub struct Mounted {
-    /// Its root, as a place.
+    /// Its root, opened with `O_PATH`.
     pub root: OwnedFd,
-    /// Whose it is; `None` where nothing says it.
+    /// Its id; `None` if the kernel does not show it.
     pub volume_id: Option<String>,
-    /// What it is made of.
+    /// What it consists of.
     pub layout: Layout,
-    /// Whether it was made to carry descriptors: see [`super::carriers`].
+    /// Whether it may carry descriptors: see [`super::carriers`].
     pub carries: bool,
     /// The permission bits of its directory.
     pub mode: u32,
     /// The group of its directory.
     pub gid: u32,
-    /// What its directory is marked with; a workspace's may be anything.
+    /// The marks of its directory; those of a workspace may be anything.
     pub marks: Marks,
 }
 
-/// Looks at a target, in the expectation of a volume.
+/// Looks at a target, where the volume `expected` may be.
 ///
-/// Of what is mounted there only the attributes are looked at, as the kernel remembers them, until it is known for a volume:
-/// by [`identify`] or, where no whole mount table is to be read for it, by the mark of the expected one.
+/// Reads only cached attributes of what is mounted there until it is known to be a volume, either by [`identify`] or,
+/// to save reading the mount table, by the mark of the expected volume.
 ///
 /// # Errors
-/// Whatever the kernel says unexpectedly.
+/// An unexpected kernel error.
 pub fn observe(place: &Place, expected: Option<&str>, store: &Store) -> Result<Found> {
     let Some(entry) = open_entry(place.parent.as_fd(), MOUNT)? else { return Ok(Found::Nothing) };
     let object = || place.path.display().to_string();
@@ -93,9 +93,9 @@ pub fn observe(place: &Place, expected: Option<&str>, store: &Store) -> Result<F
     })
 }
 
-/// A mount that has a volume's mark; `None` where it is a workspace, whose owner may have made the mark.
+/// Identifies a mount with a volume's mark; `None` if it is a workspace, whose mark a pod may have written.
 fn by_mark(root: &OwnedFd, id: &str) -> Result<Option<Identity>> {
-    // The mounts of volumes are never read-only by themselves, so what a file or directory shows is its superblock's.
+    // A volume's mount is never read-only itself, so the flag is its superblock's.
     let FileSystem { kind, read_only } = mount::file_system(root.as_fd())?;
     let layout = match kind {
         Kind::Bpf if read_only => Layout::Pins,
@@ -105,7 +105,7 @@ fn by_mark(root: &OwnedFd, id: &str) -> Result<Option<Identity>> {
     Ok(Some(Identity { layout, id: Some(id.to_owned()) }))
 }
 
-/// The volume that a mount is by what the kernel says of it; else, in words, where it comes from.
+/// Identifies a mount by what the kernel says of it; else its source, in words.
 fn by_kernel(root: &OwnedFd, is_closed: bool, store: &Store) -> Result<std::result::Result<Identity, String>> {
     let Some(mount) = Mounts::find(root.as_fd())?.1 else { return Ok(Err(String::new())) };
     let identity = identify(&mount, || store.workspaces())?;
@@ -114,31 +114,31 @@ fn by_kernel(root: &OwnedFd, is_closed: bool, store: &Store) -> Result<std::resu
 }
 
 impl Mounted {
-    /// Its id, for messages.
+    /// The id, for messages.
     #[must_use]
     pub fn shown_id(&self) -> &str {
         self.volume_id.as_deref().unwrap_or("whose id this kernel does not show")
     }
 
-    /// Whether this is the volume of that id.
+    /// Whether this is the volume with this id.
     #[must_use]
     pub fn is(&self, volume_id: &str) -> bool {
         self.volume_id.as_deref() == Some(volume_id)
     }
 
-    /// Shows every map in it to `visit`, by its path; of a workspace, as many as are within some limits.
+    /// Calls `visit` for every map with its path; in a workspace, within limits.
     ///
     /// # Errors
-    /// Whatever the kernel says, and what `visit` says.
+    /// Any kernel error, and those of `visit`.
     pub fn walk(&self, visit: &mut dyn FnMut(CString, PinnedMap) -> error::Result<()>) -> error::Result<Option<Cut>> {
         let limits = if self.layout == Layout::Workspace { WORKSPACE } else { VOLUME };
         walk(self.root.as_fd(), limits, visit)
     }
 
-    /// Opens every map of a volume that is no workspace, by its path.
+    /// Opens every map of a volume that is not a workspace, by its path.
     ///
     /// # Errors
-    /// Whatever the kernel says.
+    /// Any kernel error.
     pub fn files(&self) -> error::Result<BTreeMap<CString, PinnedMap>> {
         let mut files = BTreeMap::new();
         self.walk(&mut |path, map| {

@@ -1,4 +1,4 @@
-//! The other volumes of the same pod: the kubelet keeps them side by side, as `<directory>/<volume>/mount`.
+//! The pod's other volumes: the kubelet puts them side by side, as `<directory>/<volume>/mount`.
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
@@ -14,10 +14,10 @@ use crate::store::Store;
 use crate::sys::Context;
 use crate::sys::path::{entries, open_subdirectory};
 
-/// The first of the pod's other volumes of this driver that `look` sees something in.
+/// Calls `look` for the pod's other volumes of this driver until it returns something.
 ///
 /// # Errors
-/// Whatever the kernel says, and what `look` says.
+/// Any kernel error, and those of `look`.
 pub fn find<T>(place: &Place, store: &Store, look: impl Fn(&Mounted, &Path) -> Result<Option<T>>) -> Result<Option<T>> {
     let Some(pod_path) = place.path.ancestors().nth(2) else { return Ok(None) };
     let own = place.path.parent().and_then(Path::file_name).unwrap_or_default();
@@ -25,7 +25,7 @@ pub fn find<T>(place: &Place, store: &Store, look: impl Fn(&Mounted, &Path) -> R
     let pod = rustix::fs::openat(&place.parent, c"..", flags, Mode::empty())
         .context("openat", || pod_path.display().to_string())?;
     for entry in entries(pod.as_fd(), usize::MAX)? {
-        // Some filesystems do not say in a directory what is in it.
+        // Some filesystems do not give the type of a directory's entries.
         let may_be_directory = matches!(entry.kind, FileType::Directory | FileType::Unknown);
         if !may_be_directory || entry.name.as_bytes() == own.as_bytes() {
             continue;

@@ -1,4 +1,4 @@
-//! Publishing a volume with maps: observe, resolve, build, attach.
+//! Publishes a volume with maps: observe, resolve, build, attach.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -16,30 +16,31 @@ use crate::kubelet::{Lifecycle, Place};
 use crate::request::{Created, Source, Volume, VolumeMap};
 use crate::source::IfAbsent;
 
-/// What publishing did.
+/// What a publish did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The volume was not there.
+    /// The volume was not mounted.
     Created,
-    /// It was there, just so.
+    /// The volume was mounted just so.
     Unchanged,
-    /// It was there, with these differences.
+    /// The volume was mounted with these differences.
     Replaced(Vec<Change>),
 }
 
-/// Why a map of a volume that was renewed stays as it was, or stays out.
+/// Why a map was not looked up anew on renewal: it stayed as it was, or stayed out.
 #[derive(Debug)]
 pub struct Refusal {
-    /// Which one.
+    /// The map's name.
     pub map: String,
-    /// What a new volume would have failed for.
+    /// The error that a new volume would have failed with.
     pub error: Error,
 }
 
 impl Publisher {
-    /// Makes the volume at its target unless it is there just so. Gives also the maps whose sources were of no use to renew it.
+    /// Publishes a volume, unless it is mounted just so. Also returns the maps whose sources could not be used on
+    /// renewal.
     ///
-    /// `is_cancelled` is asked before each costly step and last before the volume is attached.
+    /// `is_cancelled` is called before each costly step, and finally before the volume is attached.
     ///
     /// # Errors
     /// As the API's `PublishVolume`.
@@ -68,14 +69,15 @@ impl Publisher {
         Ok((changes.map_or(Outcome::Created, Outcome::Replaced), refusals))
     }
 
-    /// How the maps, after those are taken out that may not stand beside others of the pod, differ from what is there.
+    /// How the maps differ from the mounted ones, after those are removed that the pod must not have beside its other
+    /// volumes.
     fn changes(&self, there: &There<'_>, maps: &mut Vec<Resolved<'_>>, place: &Place) -> Result<Vec<Change>> {
         let differences = |maps: &[Resolved<'_>]| {
             changes(&there.files, maps.iter().map(|map| (&map.file.file, map.map.info.id, map.writable)))
         };
         carriers::narrow(maps, there.mounted);
         let found = differences(maps);
-        // To refuse them would leave the volume as it is, perhaps with more than it may have now.
+        // To refuse them would leave the mounted volume as it is, perhaps with more than it may have now.
         let would_read = !found.is_empty() && maps.iter().any(|map| !map.writable);
         if would_read && carriers::beside(place, &self.sources.store)?.is_some() {
             maps.retain(|map| map.writable);
@@ -84,8 +86,8 @@ impl Publisher {
         Ok(found)
     }
 
-    /// Created maps come last, so that none is made for a volume that fails for another map. In a volume that is there and
-    /// is renewed, a map whose source is not there stays, or stays out.
+    /// Resolves the maps. Created maps come last, so that none is created for a volume that another map makes fail. On
+    /// renewal, a map whose source is unavailable stays as it is mounted, or stays out.
     fn resolve<'a>(
         &self,
         volume: &'a Volume,
@@ -103,10 +105,10 @@ impl Publisher {
                     self.sources.resolve(source, IfAbsent::Create).map_err(|error| error.of_map(&file.name))
                 });
                 match (resolved, &mut there) {
-                    // Of a volume from before marks, several may take the same file for theirs.
+                    // In a volume from before marks, several maps may claim the same file.
                     (None, Some(_)) if maps.iter().any(|kept: &Resolved<'_>| kept.file.file == file.file) => {}
                     (None, Some(there)) => maps.extend(there.keep(file)?),
-                    // Parsing lets no map of a new volume through without its source.
+                    // Impossible: parsing requires a source for every map of a new volume.
                     (None, None) => {}
                     (Some(Err(error @ (Error::NotYet(_) | Error::Unusable(_) | Error::Exhausted(_)))), Some(there))
                         if volume.renew =>
@@ -140,7 +142,7 @@ impl Publisher {
     }
 }
 
-/// Refuses maps of which one would carry another's descriptor, those that are to be made included.
+/// Refuses a carrier together with a read-only map, counting the maps that are yet to be created.
 fn refuse_carriers(volume: &Volume, found: &[Resolved<'_>]) -> Result<()> {
     let created = volume.maps.iter().filter_map(|map| match &map.source {
         Some(Source::Created(created)) => Some((map.name.as_str(), map.writable, created.shape.kind)),
@@ -150,7 +152,7 @@ fn refuse_carriers(volume: &Volume, found: &[Resolved<'_>]) -> Result<()> {
     carriers::refuse_both(&found.chain(created))
 }
 
-/// Refuses maps that are kept for another volume, and any that are kept for one that ends with its pod.
+/// Refuses maps that are kept for another volume, and any kept map in an inline volume.
 fn check_kept(volume: &Volume, lifecycle: Lifecycle) -> Result<()> {
     for map in &volume.maps {
         let Some(Source::Created(Created { volume_id: Some(keeper), .. })) = &map.source else { continue };
@@ -168,7 +170,7 @@ pub(super) fn otherwise(place: &Place, how: &str) -> Error {
     Error::Occupied(format!("{} was published before with {how}", place.path.display()))
 }
 
-/// Holds what is mounted against what is asked, files left aside.
+/// Compares a mounted volume with a request, except for its files.
 pub(super) fn same_volume(
     mounted: &Mounted,
     volume_id: &str,
@@ -197,7 +199,7 @@ pub(super) fn same_volume(
     Ok(())
 }
 
-/// Holds a mounted volume against what is asked, the maps' identity left aside and, to renew it, all of its files.
+/// Compares a mounted volume with a request, except for the maps' ids and, on renewal, all of its files.
 fn same_request<'a>(mounted: &'a Mounted, volume: &'a Volume, place: &Place) -> Result<There<'a>> {
     let layout = if volume.user_namespace { Layout::Carrier } else { Layout::Pins };
     same_volume(mounted, &volume.id, layout, volume.gid, place)?;

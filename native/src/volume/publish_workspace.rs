@@ -1,4 +1,4 @@
-//! Publishing a workspace: itself, to write to, or a volume with the maps that are pinned in it.
+//! Publishes a workspace: itself, writable, or a volume with the maps pinned in it.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -23,13 +23,13 @@ use crate::source::Map;
 use crate::store::Kept;
 use crate::sys::{self, Context};
 
-/// How far a workspace is searched for maps.
+/// How far a workspace is searched for maps to publish.
 const LIMITS: Limits = Limits { depth: 8, entries: 4096 };
 
 impl Publisher {
-    /// Attaches a workspace at its target, or renews the volume that shows it read-only.
+    /// Publishes a workspace, or renews the volume that shows it read-only.
     ///
-    /// `is_cancelled` is asked before each costly step and last before anything is attached.
+    /// `is_cancelled` is called before each costly step, and finally before anything is attached.
     ///
     /// # Errors
     /// As the API's `PublishWorkspace`.
@@ -47,7 +47,7 @@ impl Publisher {
         proceed()?;
         match (workspace.read_only, mounted) {
             (true, mounted) => self.publish_view(workspace, &place, mounted.as_ref(), &proceed),
-            // Its directory is left as it is: the pod may have changed it.
+            // The pod may have changed its directory, which is left as it is.
             (false, Some(_)) => Ok(Outcome::Unchanged),
             (false, None) => self.publish_itself(workspace, &place, &proceed),
         }
@@ -68,7 +68,7 @@ impl Publisher {
         Ok(Outcome::Created)
     }
 
-    /// Gives a workspace to the group of a pod, or to everyone; it keeps whom it has while another pod has it.
+    /// Gives a workspace to the group of a pod, or to everyone. Refuses another owner while a pod has it.
     fn give(&self, workspace: &Workspace, tree: &OwnedFd) -> Result<()> {
         let (store, id, asked) = (&self.sources.store, &workspace.id, workspace.gid);
         if !matches!(store.kept(id)?, Kept::Workspace(_)) {
@@ -158,7 +158,7 @@ impl Publisher {
 
 /// Gives the directory of a workspace to a group, or to everyone.
 ///
-/// Owner first: a pod may have given it away, and only root as its owner may change the mode without `CAP_FOWNER`.
+/// Owner first: a pod may have changed it, and changing the mode of somebody else's directory takes `CAP_FOWNER`.
 fn hand_over(tree: &OwnedFd, gid: Option<u32>) -> sys::Result<()> {
     let mode = if gid.is_some() { 0o770 } else { 0o1777 };
     let (root, group) = (Uid::ROOT, Gid::from_raw(gid.unwrap_or(0)));

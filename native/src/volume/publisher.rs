@@ -1,4 +1,4 @@
-//! What every publish has in common: a place that is fit for a volume, and attaching what is complete where nothing forbids it.
+//! What all publishes share: finding the place for a volume, and attaching it under its terms.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
@@ -17,7 +17,7 @@ use crate::sys::path::entries;
 use crate::sys::{Context, mount};
 use crate::tree::compose::Composer;
 
-/// What has to hold when a volume is attached.
+/// What must hold when a volume is attached.
 #[derive(Debug)]
 pub struct Terms<'a> {
     pub volume_id: &'a str,
@@ -25,27 +25,28 @@ pub struct Terms<'a> {
     pub gives: Gives,
 }
 
-/// All that publishing needs.
+/// Publishes and releases volumes.
 #[derive(Debug)]
 pub struct Publisher {
-    /// Who says where volumes are.
+    /// Where volumes are.
     pub kubelet: Kubelet,
-    /// Where maps are looked for.
+    /// Where maps come from.
     pub sources: Sources,
-    /// How trees are put together.
+    /// How trees are composed.
     pub composer: Composer,
-    /// Held while a volume is attached whose pod, or whose other targets, have a say in it, and while one is given up.
+    /// Held while a volume is attached that depends on the pod's other volumes or on its other targets, and while one
+    /// is released.
     pub(super) attaching: Mutex<()>,
 }
 
 impl Publisher {
-    /// One for all volumes that a kubelet has.
+    /// A publisher for the volumes of one kubelet.
     #[must_use]
     pub fn new(kubelet: Kubelet, sources: Sources, composer: Composer) -> Self {
         Self { kubelet, sources, composer, attaching: Mutex::default() }
     }
 
-    /// The place for a volume, and what the kubelet says of it where it is asked.
+    /// Opens the place for a volume and, if configured, reads what the kubelet says of it.
     pub(super) fn open_place(&self, target: &Target, volume_id: &str) -> Result<(Place, Option<Lifecycle>)> {
         let absent = || {
             let shown = target.path().display();
@@ -56,7 +57,7 @@ impl Publisher {
         Ok((place, lifecycle))
     }
 
-    /// The volume at a place; `None` where one can be put.
+    /// The volume at a place; `None` if the place is free.
     pub(super) fn mounted(&self, place: &Place, volume_id: &str) -> Result<Option<Mounted>> {
         match observe(place, Some(volume_id), &self.sources.store)? {
             Found::Nothing => Ok(None),
@@ -67,10 +68,11 @@ impl Publisher {
         }
     }
 
-    /// Attaches a tree at its place, over the generation that is there if one is. `last` runs when nothing else can refuse.
+    /// Attaches a tree at its place, over the mounted generation if there is one. `last` runs when nothing else can
+    /// refuse.
     ///
     /// # Errors
-    /// [`Error::Unusable`] where the terms do not hold, and what `last` says; nothing was attached then.
+    /// [`Error::Unusable`] if the terms do not hold, and those of `last`; nothing is attached then.
     pub(super) fn attach(
         &self,
         tree: &OwnedFd,
@@ -79,7 +81,8 @@ impl Publisher {
         terms: &Terms<'_>,
         last: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        // Between our look at the pod's other volumes, or at other targets, and our mount no other call may attach one.
+        // No other call may attach a volume between our look at the pod's other volumes, or at other targets, and our
+        // mount.
         let is_free = terms.gives == Gives::WritableMaps && !terms.single_target;
         let _alone = (!is_free).then(|| self.attaching.lock().unwrap_or_else(PoisonError::into_inner));
         if terms.single_target && over.is_none() {
@@ -110,7 +113,7 @@ fn occupied(place: &Place, what: &str) -> Error {
     Error::Occupied(format!("{} is {what}; it is left as it is", place.path.display()))
 }
 
-/// Puts a complete tree where nothing is mounted; a directory that was made for it goes again when that fails.
+/// Attaches a tree where nothing is mounted. If that fails, a directory created for it is removed.
 fn attach_first(tree: &OwnedFd, place: &Place) -> crate::sys::Result<()> {
     let is_new = match rustix::fs::mkdirat(&place.parent, MOUNT, Mode::from_raw_mode(0o750)) {
         Err(Errno::EXIST) => false,

@@ -1,4 +1,4 @@
-//! Giving up what is kept, where no pod on this node has it.
+//! Releases what is kept, unless a pod on this node has it.
 
 use std::ffi::CStr;
 use std::os::fd::AsFd;
@@ -12,11 +12,11 @@ use crate::error::{Error, Result};
 use crate::sys::bpf;
 
 impl Publisher {
-    /// Gives up what is kept of a persistent volume; that there is nothing is success.
+    /// Releases what is kept of a persistent volume. Succeeds if there is nothing.
     ///
     /// # Errors
-    /// [`Error::NotYet`] while it is published, as far as the kernel tells (Linux 5.17, and workspaces before), and as
-    /// [`crate::store::Store::release`].
+    /// [`Error::NotYet`] while it is published, as far as the kernel tells (since Linux 5.17; workspaces always), and
+    /// as [`crate::store::Store::release`].
     pub fn release(&self, volume_id: &str) -> Result<()> {
         let _alone = self.attaching.lock().unwrap_or_else(PoisonError::into_inner);
         let published = list(&self.kubelet, &self.sources.store)?;
@@ -29,7 +29,7 @@ impl Publisher {
         self.sources.store.release(volume_id)
     }
 
-    /// Gives up a map that was made for the node; that there is none is success.
+    /// Releases a map that belongs to the node. Succeeds if there is none.
     ///
     /// # Errors
     /// [`Error::NotYet`] while a volume has it.

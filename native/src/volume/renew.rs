@@ -1,4 +1,4 @@
-//! What stays of a volume whose pod runs: renewal never gives more than the volume has or its sources say.
+//! What a mounted volume keeps on renewal: never more than it has, nor than was granted.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -12,23 +12,23 @@ use crate::request::VolumeMap;
 use crate::source::Map;
 use crate::sys::mount;
 
-/// A map that a volume is to have, and how.
+/// A map for a volume, and how it is to be published.
 #[derive(Debug)]
 pub struct Resolved<'a> {
     pub file: &'a VolumeMap,
     pub map: Map,
     pub writable: bool,
-    /// Of the name that it comes from; `None` where the volume does not say.
+    /// The mark of its origin; `None` if the mounted volume does not record it.
     pub from: Option<Mark>,
 }
 
-/// The files of a volume that is there, to choose from.
+/// The files of a mounted volume.
 #[derive(Debug)]
 pub struct There<'a> {
     pub mounted: &'a Mounted,
     pub volume_id: &'a str,
     pub files: BTreeMap<CString, PinnedMap>,
-    /// The volume without what is mounted in it, once it was needed: only its own files have marks.
+    /// The volume without the mounts in it, opened when first needed: only its own files have marks.
     bare: Option<OwnedFd>,
 }
 
@@ -37,11 +37,11 @@ impl<'a> There<'a> {
         Ok(Self { mounted, volume_id, files: mounted.files()?, bare: None })
     }
 
-    /// The file that is there under the name of one whose source is not: with at most the access that it has, and only
-    /// where it came from the same name, or from one that was never marked. `None`: the file stays out.
+    /// The mounted file that stands for a map whose source is unavailable: with at most its present access, and only if
+    /// its origin is the same or unrecorded. `None` if there is none: the map stays out.
     ///
     /// # Errors
-    /// Whatever the kernel says.
+    /// Any kernel error.
     pub fn keep<'b>(&mut self, file: &'b VolumeMap) -> Result<Option<Resolved<'b>>> {
         let Some(there) = self.files.get(&file.file) else { return Ok(None) };
         let bare = match &self.bare {

@@ -1,4 +1,4 @@
-//! Unpublishing: unmount until nothing is there, then remove the directory.
+//! Unpublishes a volume: unmounts until nothing is mounted, then removes the directory.
 
 use std::os::fd::AsFd;
 
@@ -11,10 +11,10 @@ use crate::kubelet::{MOUNT, Target};
 use crate::sys::{self, mount};
 
 impl Publisher {
-    /// Takes the volume away from its target; that it is gone already is success. A workspace stays in the store.
+    /// Removes a volume from its target. Succeeds if it is gone already. A workspace stays in the store.
     ///
     /// # Errors
-    /// [`Error::NotOurs`] when something else is there.
+    /// [`Error::NotOurs`] if something else is there.
     pub fn unpublish(&self, volume_id: &str, target: &Target) -> Result<()> {
         let shown = target.path().display();
         let refuse = |what: &str| Err(Error::NotOurs(format!("{shown} is {what}; it is left as it is")));

@@ -1,4 +1,4 @@
-//! Finding the maps beneath a directory of a bpffs whose owner may change it meanwhile.
+//! Finds the maps pinned in a bpffs, whose owner may change it meanwhile.
 
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
@@ -13,16 +13,16 @@ use crate::sys::bpf::{self, ObjectKind};
 use crate::sys::path::{Entry, entries, open_entry, open_subdirectory, through_descriptor};
 use crate::sys::{self, mount};
 
-/// How far to go.
+/// How far to search.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How many directories deep.
+    /// The most levels of directories.
     pub depth: usize,
-    /// How many entries of directories to look at, all together.
+    /// The most directory entries, all together.
     pub entries: usize,
 }
 
-/// What of a limit was reached, so that something may not have been looked at.
+/// The limit that was reached, so that maps may have been missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// A directory lies deeper.
@@ -34,17 +34,17 @@ pub enum Cut {
 /// A map that is pinned in a volume or workspace.
 #[derive(Debug)]
 pub struct PinnedMap {
-    /// It.
+    /// The map.
     pub map: Map,
-    /// Whether its superblock lets it be opened for writing.
+    /// Whether its superblock is writable, and so the map can be opened for writing.
     pub writable: bool,
 }
 
-/// Shows all maps that are pinned beneath `root` to `visit`, with their paths from there. Other pins and symbolic links are
-/// passed over, and so is what goes away while this looks.
+/// Calls `visit` for all maps pinned beneath `root`, with their paths from there. Skips other pins, symbolic links, and
+/// what is removed meanwhile.
 ///
 /// # Errors
-/// Whatever the kernel says unexpectedly, and what `visit` says.
+/// An unexpected kernel error, and those of `visit`.
 pub fn walk(
     root: BorrowedFd<'_>,
     limits: Limits,
@@ -65,7 +65,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn directory(&mut self, place: BorrowedFd<'_>, path: &[&CStr]) -> Result<()> {
         let found = match entries(place, self.left.saturating_add(1)) {
-            // Removed, and read before it is gone for good.
+            // The directory was removed after it was opened.
             Err(error) if error.errno == Errno::NOENT => return Ok(()),
             found => found?,
         };
@@ -74,7 +74,7 @@ impl Walk<'_> {
             self.cut = Some(Cut::Entries);
         }
         self.left -= within;
-        // What is renamed while a directory is read may be read twice.
+        // An entry renamed while its directory is read may be listed twice.
         let mut seen = HashSet::new();
         for Entry { name, kind } in &found[..within] {
             if !seen.insert(name) {
@@ -109,7 +109,7 @@ impl Walk<'_> {
 fn open_map(pin: BorrowedFd<'_>) -> Result<Option<Map>> {
     let fd = match bpf::open_pin(&through_descriptor(pin, c"")) {
         Ok(fd) => fd,
-        // As for the source `pinned`: gone, a link, or no pin at all.
+        // As in `source::pinned`: gone, the pin of a BPF link, or not a pin.
         Err(sys::Error { errno: Errno::NOENT | Errno::INVAL | Errno::ACCESS, .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
