@@ -1,13 +1,13 @@
-//! What a pod's program does with a map, as small as it gets: for the demo and the tests, which run it as any user.
+//! A minimal client of a map, for the demo and the tests, which run it as any user.
 //!
 //! ```text
-//! map create PIN          a hash of u32 to u64, pinned: what a loader does
+//! map create PIN          creates and pins a hash of u32 to u64, as a loader does
 //! map read PIN            opens it read-only, prints "key=value" for each element
 //! map write PIN KEY VALUE opens it for writing and sets an element
 //! map count               prints how many maps the kernel has
-//! map try                 reads definitions from stdin and prints what the kernel says to each; see `try_line`
+//! map try                 reads definitions from stdin and prints the kernel's answer to each; see `try_line`
 //! ```
-//! A failure is one line on stderr that names the system call and the errno, and exit status 1.
+//! On failure, prints one line to stderr that names the system call and the errno, and exits with status 1.
 
 use std::ffi::CString;
 use std::io::BufRead;
@@ -22,7 +22,7 @@ const MAP_LOOKUP_ELEM: libc::c_int = 1;
 const MAP_UPDATE_ELEM: libc::c_int = 2;
 const MAP_GET_NEXT_KEY: libc::c_int = 4;
 
-/// The head of `union bpf_attr` for the commands on elements.
+/// The first fields of `union bpf_attr` for commands on elements.
 #[repr(C)]
 struct Element {
     fd: u32,
@@ -32,12 +32,12 @@ struct Element {
     flags: u64,
 }
 
-/// One command on an element; for `MAP_GET_NEXT_KEY` the value is the next key.
+/// Runs a command on an element; for `MAP_GET_NEXT_KEY`, `value` is the next key.
 fn element<V>(command: libc::c_int, map: BorrowedFd<'_>, key: Option<&u32>, value: &mut V) -> rustix::io::Result<()> {
     let key = key.map_or(0, |key| std::ptr::from_ref(key) as u64);
     let fd = map.as_raw_fd().cast_unsigned();
     let element = Element { fd, pad: 0, key, value: std::ptr::from_mut(value) as u64, flags: 0 };
-    // SAFETY: key and value live through the call and have the sizes with which `create` makes maps.
+    // SAFETY: key and value live through the call and have the sizes of the maps that `create` makes.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(&element), size_of::<Element>()) };
     if result < 0 { Err(last_errno()) } else { Ok(()) }
 }
@@ -73,26 +73,26 @@ fn count() -> Result<()> {
     Ok(())
 }
 
-/// The head of `union bpf_attr` for `MAP_CREATE`, as numbers: `[type, key, value, entries, flags, inner fd]`.
+/// The first fields of `union bpf_attr` for `MAP_CREATE`: `[type, key, value, entries, flags, inner fd]`.
 type Definition = [u32; 6];
 
-/// Makes a map of just these numbers, past all checks but the kernel's. The type is not asked for here: that is the point.
+/// Creates a map of exactly these numbers, so that only the kernel checks them.
 fn try_create(definition: &Definition) -> rustix::io::Result<OwnedFd> {
-    // SAFETY: the struct lives through the call, and the kernel reads what lies behind as zero.
+    // SAFETY: the array lives through the call, and the kernel takes the rest as zero.
     let fd = unsafe { libc::syscall(libc::SYS_bpf, MAP_CREATE, definition.as_ptr(), size_of::<Definition>()) };
     let fd = i32::try_from(fd).ok().filter(|&fd| fd >= 0).ok_or_else(last_errno)?;
     // SAFETY: a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Sets as many elements as the map takes. The key counts in its last four bytes, all of a trie's prefix counting.
+/// Sets as many elements as the map takes. Keys count in their last four bytes; a trie's prefix is the whole key.
 fn fill(map: BorrowedFd<'_>, &[kind, key_size, value_size, entries, ..]: &Definition) -> Result<()> {
     const LPM_TRIE: u32 = 11;
     let mut key = vec![0_u8; key_size as usize];
     if kind == LPM_TRIE {
         key[..4].copy_from_slice(&((key_size - 4) * 8).to_ne_bytes());
     }
-    // Room for as many CPUs as a machine may have.
+    // Room for 1024 CPUs.
     let value = vec![0_u8; value_size.next_multiple_of(8) as usize * 1024];
     for number in 0..entries {
         key[(key_size - 4) as usize..].copy_from_slice(&number.to_be_bytes());
@@ -109,8 +109,8 @@ fn fill(map: BorrowedFd<'_>, &[kind, key_size, value_size, entries, ..]: &Defini
     Ok(())
 }
 
-/// `TYPE KEY VALUE ENTRIES FLAGS`, in the kernel's numbers; the same again where the maps in it are described; `fill` where
-/// elements shall be set: `ok MEMORY`, or the number of the errno.
+/// Tries `TYPE KEY VALUE ENTRIES FLAGS`, in the kernel's numbers, followed by the same five for inner maps, if any, and
+/// by `fill` to set all elements. Returns `ok MEMORY`, or the number of the errno.
 fn try_line(line: &str) -> Result<String> {
     let mut words: Vec<_> = line.split_whitespace().collect();
     let full = words.pop_if(|word| *word == "fill").is_some();

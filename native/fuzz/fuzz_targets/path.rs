@@ -1,4 +1,4 @@
-//! Paths that others name, resolved in a real directory with links in it that lead out: nothing outside is ever opened.
+//! Paths from requests, resolved in a real directory with symbolic links that lead out: nothing outside is ever opened.
 #![no_main]
 
 use std::fs;
@@ -11,7 +11,7 @@ use bpffs_pinner::sys::path::{beneath, is_canonical, open_beneath};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use tempfile::TempDir;
 
-/// `root` in it is where paths are resolved.
+/// A directory, and the path of `root` in it, where paths are resolved.
 static TREE: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
     let directory = TempDir::new().expect("a directory for temporary files");
     let outside = directory.path().canonicalize().expect("its path");
@@ -36,7 +36,7 @@ fuzz_target!(|path: &str| -> Corpus {
     if is_canonical(&whole) {
         let relative = beneath(root, Path::new(&whole)).expect("what has one spelling lies where it seems to");
         assert_eq!(relative.to_str(), Some(path));
-        // Then it was opened, or the kernel refused for what is there.
+        // So it was opened as itself, or the kernel refused.
         if let Ok(place) = opened {
             let found = fs::read_link(format!("/proc/self/fd/{}", place.as_raw_fd())).expect("a descriptor's path");
             assert_eq!(found, root.join(path), "through a link");

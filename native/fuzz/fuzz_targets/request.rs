@@ -1,5 +1,4 @@
-//! Bytes as a peer may send them, decoded and checked as each request: none ends the pinner, and a refusal says why in a text
-//! that can be sent.
+//! Decodes and checks any bytes as each kind of request: none panics, and the text of a refusal fits a gRPC status.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -14,7 +13,7 @@ use prost::Message;
 use tempfile::TempDir;
 use tonic::Status;
 
-/// Requests name their targets beneath `/kubelet`; it stands for this directory.
+/// A kubelet's directory, which stands for `/kubelet` in the targets of requests.
 static KUBELET: LazyLock<(TempDir, Kubelet)> = LazyLock::new(|| {
     let directory = TempDir::new().expect("a directory for temporary files");
     std::fs::create_dir(directory.path().join("pods")).expect("a directory in it");
@@ -34,7 +33,7 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
     })
 });
 
-/// `None`: the bytes are no message.
+/// `None` if the bytes are not a message.
 fn check(which: u8, bytes: &[u8]) -> Option<Result<()>> {
     let (directory, kubelet) = &*KUBELET;
     let here = |target: String| target.replacen("/kubelet", &directory.path().display().to_string(), 1);
