@@ -1,4 +1,4 @@
-//! Compiles the API of the pinner with protox, so that no protoc has to be installed.
+//! Compiles the pinner's API with protox, so that protoc need not be installed.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=../proto/pinner.proto");

@@ -1,5 +1,5 @@
-//! Where the promise of read-only ends: a process with `CAP_BPF` or `CAP_SYS_ADMIN` is stronger than any volume. And
-//! what holds even then: a map that its owner froze and made read-only for programs.
+//! The limits of read-only: a process with `CAP_BPF` or `CAP_SYS_ADMIN` overcomes any volume. Only a map that its owner
+//! created read-only for programs and froze holds even then.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ const BPF_F_RDONLY_PROG: u32 = 1 << 7;
 const WITH_BPF: User = User::root_with(CapabilitySet::BPF);
 const WITH_SYS_ADMIN: User = User::root_with(CapabilitySet::SYS_ADMIN);
 
-/// A container's view of a volume with this map to read.
+/// A container's view of a volume with this map, read-only.
 fn read_only_view(node: &Node, map: &OwnedFd) -> PathBuf {
     let wanted = Wanted::new("volume", &node.target("pod")).read("flows", node.pin("flows", map.as_fd()));
     node.publish(&wanted).unwrap();
@@ -28,7 +28,7 @@ fn read_only_view(node: &Node, map: &OwnedFd) -> PathBuf {
     view
 }
 
-/// Loads and runs a program that writes to the map behind a descriptor for reading.
+/// Loads and runs a program that writes to the map through a read-only descriptor.
 fn write_by_program(user: User, view: &std::path::Path) -> Result<(), Errno> {
     user.run(|| {
         let flows = map::open_read_only(&view.join("flows")).unwrap();

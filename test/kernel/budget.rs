@@ -1,4 +1,4 @@
-//! How much the pinner makes on a node: bounded before the kernel is asked, and told.
+//! Limits on what the pinner creates on a node: checked before the kernel is asked, and reported.
 
 use std::os::fd::AsFd;
 
@@ -48,7 +48,7 @@ fn a_map_that_can_never_fit_is_refused_before_the_kernel_is_asked() {
     let parts = ["source.created.inner.max_entries: must be at most 16777216"];
     assert_refused(publish(&node, "pod", defined(outer(inner.clone()))), Code::InvalidArgument, &parts);
 
-    // 2^30 of memory by default, and 8 bytes an element.
+    // 2^30 bytes by default, and 8 bytes per element.
     let parts = ["\"kept\"", "it would take 8000001024 bytes", "may take 1073741824", "--created-memory-max"];
     assert_refused(publish(&node, "pod", defined(array("kept", 1_000_000_000))), Code::FailedPrecondition, &parts);
     let inner = api::InnerMap { r#type: "array".to_owned(), ..inner };
@@ -62,7 +62,8 @@ fn a_map_that_can_never_fit_is_refused_before_the_kernel_is_asked() {
 fn memory_is_counted_over_all_maps_and_restarts() {
     const FLAGS: [&str; 2] = ["--created-memory-max", "64Ki"];
     let mut node = Node::start_with(&FLAGS);
-    // 32 KiB and a head of 1 KiB: one fits, two do not. Before Linux 6.4 the kernel counts more: whole pages, or keys.
+    // 32 KiB and 1 KiB for the head: one fits, two do not. Before Linux 6.4 the kernel counts more: whole pages, or
+    // keys.
     publish(&node, "one", defined(array("one", 4096))).unwrap();
     let memory = used(&node).1;
     assert!((33792..=65536).contains(&memory), "{memory}");
@@ -75,7 +76,7 @@ fn memory_is_counted_over_all_maps_and_restarts() {
     node.start_pinner(&FLAGS);
     assert_eq!(used(&node), (1, memory, 0));
     assert_refused(publish(&node, "two", two()), Code::ResourceExhausted, &parts);
-    // A pod that runs is not told: it goes on without.
+    // A running pod does without the map: its renewal succeeds.
     let running = Wanted::new("one", &node.target("one")).read("kept", defined(array("one", 4096))).renew();
     node.publish(&running.read("two", two())).unwrap();
     std::fs::remove_file(node.created("one")).unwrap();
@@ -128,7 +129,7 @@ fn workspaces_are_counted() {
     node.publish_workspace(&wanted("two")).unwrap();
 }
 
-/// Whoever comes at the same time is counted while its map is made.
+/// Maps that are being created count too.
 #[test]
 fn many_at_once_do_not_exceed_it() {
     let node = Node::start_with(&["--created-maps-max", "3"]);

@@ -1,4 +1,4 @@
-//! Calls at the same time, and calls that nobody waits for any more.
+//! Concurrent calls, and calls whose caller has gone.
 
 use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;
@@ -26,7 +26,7 @@ use crate::support::node::Node;
 use crate::support::wanted::{Wanted, created};
 use crate::support::{assert_refused, mounts};
 
-/// A service whose only thread for the kernel is held up until the sender is dropped.
+/// A service whose only kernel thread is blocked until the sender is dropped.
 pub fn held_up(node: &Node) -> (Service, Runtime, Sender<()>) {
     let service = Service::new(node.publisher(Composer::new().unwrap()), probe(), Watchdog::default());
     let runtime = Builder::new_current_thread().max_blocking_threads(1).enable_all().build().unwrap();
@@ -35,7 +35,7 @@ pub fn held_up(node: &Node) -> (Service, Runtime, Sender<()>) {
     (service, runtime, release)
 }
 
-/// Lets a call go as far as it gets by itself.
+/// Polls a call once.
 pub async fn start<F: Future + Unpin>(mut call: F) -> ControlFlow<F::Output> {
     poll_fn(|context| match Pin::new(&mut call).poll(context) {
         Poll::Ready(answer) => Poll::Ready(ControlFlow::Break(answer)),
@@ -91,7 +91,7 @@ fn a_call_that_is_given_up_attaches_nothing() {
         drop(call);
         drop(release);
     });
-    // Until the thread has looked at what was left for it.
+    // Waits until the thread has dealt with the dropped call.
     runtime.block_on(runtime.spawn_blocking(|| ())).unwrap();
 
     assert!(!wanted.target().exists());
@@ -159,7 +159,7 @@ fn calls_that_race_for_a_target_leave_one_volume_or_none() {
     assert!(aborted > 0, "no two of these calls met");
 }
 
-/// The deadline passes while the pinner cannot run; it is told of both at once when it can again.
+/// The deadline passes while the pinner is stopped; it learns of both at once when it continues.
 #[test]
 fn a_deadline_that_passed_ends_the_call() {
     let node = Node::start();
@@ -173,13 +173,13 @@ fn a_deadline_that_passed_ends_the_call() {
     node.signal(Signal::CONT);
     let code = answer.unwrap_err().code();
     assert!(matches!(code, Code::Cancelled | Code::DeadlineExceeded), "{code:?}");
-    // It may have been stopped before its last step or not; the next call finds a whole volume or none.
+    // The stop may have come before its last step or after; the next call finds a complete volume or none.
     while node.publish(&wanted).is_err_and(|status| status.code() == Code::Aborted) {}
     assert_eq!(node.publish(&wanted).unwrap(), Outcome::Unchanged);
     assert_eq!(mounts::at(&wanted.target()).len(), 1);
 }
 
-/// A deadline that is too short is the pinner's to keep too, whatever the client does.
+/// The pinner honours a short deadline, whatever the client does.
 #[test]
 fn deadlines_of_all_lengths_leave_a_whole_volume_or_none() {
     let node = Node::start();
@@ -196,7 +196,7 @@ fn deadlines_of_all_lengths_leave_a_whole_volume_or_none() {
         }
         let complete = || mounts::at(&target).len() == 1 && names(&target).len() == 32;
         assert!(answer.is_err() || complete(), "{answer:?}");
-        // An earlier call may still be at work on its last step.
+        // An earlier call may still be in its last step.
         while node.unpublish("volume", &target).is_err_and(|status| status.code() == Code::Aborted) {}
         assert_eq!(mounts::beneath(&node.kubelet), []);
     }

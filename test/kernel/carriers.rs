@@ -1,5 +1,5 @@
-//! What could carry the descriptor of a map that a pod may only read to somebody who writes it, each tried: what is a carrier
-//! and never stands beside such a map, and why the rest is none.
+//! Everything that could carry the descriptor of a read-only map to somebody who writes the map: what is a carrier and
+//! never allowed beside such a map, and why the rest is none.
 
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -22,13 +22,13 @@ const REFUSED: Code = Code::FailedPrecondition;
 const ARRAY_OF_MAPS: u32 = 12;
 const HASH_OF_MAPS: u32 = 13;
 
-/// A map of maps, for hash maps with room for 16 elements.
+/// A map of maps, for hash maps with 16 elements.
 fn of_maps(kind: u32, name: &str) -> OwnedFd {
     let definition = MapDefinition { kind, key_size: 4, value_size: 4, max_entries: 4, flags: 0, name };
     bpf::create_map_of_maps(definition, map::create(map::HASH, "pattern", 0).as_fd()).unwrap()
 }
 
-/// Asks for `policy` to read at a volume of its own, and for `outer` to write at another.
+/// Two volumes: one with `policy` read-only, the other with `outer` writable.
 fn apart(node: &Node, pod: &str, other_pod: &str) -> (Wanted, Wanted) {
     for name in ["policy", "outer"] {
         if !node.pins.join(name).exists() {
@@ -41,13 +41,13 @@ fn apart(node: &Node, pod: &str, other_pod: &str) -> (Wanted, Wanted) {
     (policy, Wanted::new("outer", &node.pod(other_pod, "outer")).write("outer", source("outer")))
 }
 
-/// Puts the map behind one pin into the one behind another.
+/// Puts the map pinned at `inner` into the one pinned at `outer`.
 fn put(inner: &Path, outer: &Path) -> Result<(), Errno> {
     let (inner, outer) = (map::open_read_only(inner)?, map::open_writable(outer)?);
     map::update(outer.as_fd(), 1, u64::from(inner.as_raw_fd().cast_unsigned()))
 }
 
-/// What follows from the two being together, by a process that was put into two pods: the program is the loader's.
+/// What the two together allow, shown by one process with the volumes of two pods. The program belongs to the loader.
 #[test]
 fn a_map_of_maps_carries_descriptors() {
     let node = Node::start();
@@ -76,7 +76,7 @@ fn a_map_of_maps_carries_descriptors() {
     }
 }
 
-/// A map of maps to read takes nothing.
+/// A read-only map of maps takes nothing.
 #[test]
 fn a_map_of_maps_to_read_carries_nothing() {
     let node = Node::start();
@@ -122,7 +122,7 @@ fn a_map_of_maps_to_write_is_refused_beside_a_map_to_read(node: &Node) {
     assert_eq!(node.publish(&elsewhere).unwrap(), Outcome::Created);
 }
 
-/// Two carriers may stand together, and a map to write beside them.
+/// Two carriers may be together, also with a writable map.
 fn carriers_carry_nothing_of_each_other(node: &Node) {
     let (_, outer) = apart(node, "pod", "pod");
     let (_limits, limits) = node.map("limits", 1);
@@ -132,7 +132,7 @@ fn carriers_carry_nothing_of_each_other(node: &Node) {
     assert_eq!(node.publish(&outer).unwrap(), Outcome::Unchanged);
 }
 
-/// What a volume was made for it stays: a process may have kept the descriptor of a map that only the first generation had.
+/// A volume never becomes a carrier: a process may hold the descriptor of a map that only the first generation had.
 fn no_renewal_makes_a_carrier(node: &Node) {
     let (policy, _) = apart(node, "pod", "pod");
     let limits = node.pin("limits", map::hash("limits", 1).as_fd());
@@ -146,7 +146,7 @@ fn no_renewal_makes_a_carrier(node: &Node) {
     let limits = wanted.target().join("limits");
     assert!(map::open_read_only(&limits).is_ok());
     assert_eq!(map::open_writable(&limits).map(drop), Err(Errno::ROFS));
-    // Nor once there is no map to read any more.
+    // Not even without its read-only map.
     let mut alone = wanted.clone();
     alone.0.maps.remove(0);
     assert_eq!(node.publish(&alone).unwrap(), Outcome::Replaced);
@@ -166,7 +166,7 @@ fn no_renewal_gives_a_carrier_a_map_to_read(node: &Node) {
     let changes: Vec<_> = answer.changes.iter().map(|change| (change.path.as_str(), change.kind())).collect();
     assert_eq!(changes, [("limits", file_change::Kind::Removed)]);
     assert!(!wanted.target().join("limits").exists());
-    // Nor once the map of maps is not writable any more: the pod may have it open.
+    // Not even once the map of maps is read-only: the pod may have it open for writing.
     wanted.0.maps[0].access = Access::ReadOnly.into();
     assert_eq!(node.publish(&wanted).unwrap(), Outcome::Replaced);
     assert_eq!(fs::read_dir(wanted.target()).unwrap().filter(|entry| is_map(entry.as_ref().unwrap())).count(), 0);
@@ -186,7 +186,7 @@ both_ways!(
     no_renewal_gives_a_carrier_a_map_to_read,
 );
 
-/// One that the pinner would make is refused before it is made.
+/// A map of maps that the pinner would create is refused before it is created.
 #[test]
 fn no_map_of_maps_is_made_for_a_volume_that_must_not_have_it() {
     let node = Node::start();
@@ -199,7 +199,8 @@ fn no_map_of_maps_is_made_for_a_volume_that_must_not_have_it() {
     assert!(!node.created("made").exists());
 }
 
-/// Whether a map is still there although nobody has a descriptor of it. The kernel frees it a moment after the last one.
+/// Whether a map stays although no descriptor of it is open. The kernel frees a map shortly after its last reference is
+/// gone.
 pub fn is_held(id: u32) -> bool {
     (0..200).all(|_| {
         std::thread::sleep(std::time::Duration::from_millis(10));
@@ -207,12 +208,12 @@ pub fn is_held(id: u32) -> bool {
     })
 }
 
-/// Of each type that is handed out and holds descriptors: none takes that of a map, not even from root.
+/// No other type that is handed out and holds descriptors takes a map's, not even from root.
 #[test]
 fn no_other_type_of_map_takes_the_descriptor_of_a_map() {
     let policy = map::hash("policy", 7);
     let descriptor = policy.as_raw_fd().cast_unsigned();
-    // A device and the program for it, a queue's length and the same, or the descriptor alone.
+    // For a devmap and a cpumap, a device or queue length, then the descriptor; for the others, only the descriptor.
     for (kind, value) in [
         ("prog_array", vec![descriptor]),
         ("perf_event_array", vec![descriptor]),
@@ -233,7 +234,7 @@ fn no_other_type_of_map_takes_the_descriptor_of_a_map() {
     }
 }
 
-/// What lies in these is bytes: the number of a descriptor, and nothing that it stands for.
+/// The values of these are bytes: a descriptor's number, and not a reference.
 #[test]
 fn a_number_in_a_map_is_no_descriptor() {
     for (kind, key_size) in [
@@ -257,7 +258,7 @@ fn a_number_in_a_map_is_no_descriptor() {
         drop(policy);
         assert!(!is_held(id), "{kind}");
     }
-    // So that it is seen what holding means.
+    // Shows that the check sees a reference.
     let (policy, outer) = (map::hash("policy", 7), of_maps(ARRAY_OF_MAPS, "outer"));
     let id = map::id(policy.as_fd());
     map::update(outer.as_fd(), 1, u64::from(policy.as_raw_fd().cast_unsigned())).unwrap();
@@ -265,20 +266,20 @@ fn a_number_in_a_map_is_no_descriptor() {
     assert!(bpf::map_by_id(id).unwrap().is_some());
 }
 
-/// Where a descriptor is the key, it tells whose value is meant, and is not kept.
+/// A descriptor used as a key selects a value and is not kept.
 #[test]
 fn a_descriptor_as_a_key_is_not_kept() {
     let types = integers();
     for kind in ["sk_storage", "inode_storage", "task_storage", "cgrp_storage"] {
         let policy = map::hash("policy", 7);
         let (id, key, value) = (map::id(policy.as_fd()), policy.as_raw_fd().cast_unsigned(), [7_u32]);
-        // BPF_F_NO_PREALLOC, which these need.
+        // With BPF_F_NO_PREALLOC, which these types need.
         let made = Attributes::new().int(0, number(kind)).int(4, 4).int(8, 4).int(16, 1);
         let Ok(holder) = made.fd(48, types.as_fd()).int(52, 1).int(56, 1).open(0) else {
             skipped(kind, "this kernel makes none");
             continue;
         };
-        // The inode of a map's descriptor is one that all such have in common; the others refuse it.
+        // All descriptors of maps share one inode, which inode_storage accepts; the others refuse the key.
         let answer = Attributes::new().fd(0, holder.as_fd()).pointer(8, &key).pointer(16, &value).call(2);
         assert!(kind == "inode_storage" || answer.is_err(), "{kind}");
         drop(policy);
@@ -286,7 +287,7 @@ fn a_descriptor_as_a_key_is_not_kept() {
     }
 }
 
-/// No call puts something into these; they are memory, shared with programs.
+/// No system call puts values into these: they are memory, shared with programs.
 #[test]
 fn rings_and_arenas_take_nothing() {
     let policy = map::hash("policy", 7);
@@ -303,8 +304,7 @@ fn rings_and_arenas_take_nothing() {
     }
 }
 
-/// A program that holds a map through this does not use it, but a source `loaded` finds it there: so descriptors of
-/// programs are handed out to nobody.
+/// A bound program does not use the map, but a source `loaded` finds the map by it. So programs are never handed out.
 #[test]
 fn only_a_program_is_bound_to_a_map() {
     let node = Node::start();
@@ -319,7 +319,7 @@ fn only_a_program_is_bound_to_a_map() {
     assert_refused(node.publish(&wanted), REFUSED, &["is the pin of a program"]);
 }
 
-/// Neither a copy of a descriptor nor its place in /proc has more rights than it has.
+/// A duplicate of a descriptor, or its path in /proc, has no more rights.
 #[test]
 fn a_descriptor_for_reading_stays_one() {
     let node = Node::start();
@@ -339,7 +339,7 @@ fn number(kind: &str) -> u32 {
     (1..64).find(|&number| bpffs_pinner::map_type::name(number) == kind).unwrap()
 }
 
-/// A map of this type with room for 4; `None`, and said, where this kernel makes none.
+/// A map of this type with 4 elements; `None`, reported as skipped, if this kernel does not know it.
 fn create(kind: &str, key_size: u32, value_size: u32) -> Option<OwnedFd> {
     let definition =
         MapDefinition { kind: number(kind), key_size, value_size, max_entries: 4, flags: 0, name: "holder" };

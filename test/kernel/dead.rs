@@ -1,5 +1,5 @@
-//! A filesystem whose server is gone, where a volume is or should be. Whoever asks it for anything waits for ever, and so
-//! would a thread of the pinner, and soon all of them: it is never asked.
+//! A filesystem whose server is gone, where a volume is or should be. Any request to it hangs for ever, and would hang
+//! one thread of the pinner after another. So the pinner sends it none.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::support::node::Node;
 use crate::support::wanted::{Wanted, Workspace};
 use crate::support::{assert_refused, both_ways, fuse, skipped};
 
-/// Does something while such a filesystem is mounted, and sees that it was asked nothing.
+/// Runs `what` while such a filesystem is mounted, and checks that it got no request.
 fn beside_a_dead_one(at: &Path, what: impl FnOnce()) {
     fs::create_dir(at).unwrap();
     let Some(asked) = fuse::silent(at) else {

@@ -1,4 +1,4 @@
-//! What the pinner tells of a volume.
+//! What the pinner reports of a volume.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -10,7 +10,7 @@ use crate::support::node::Node;
 use crate::support::wanted::{Wanted, Workspace, pinned};
 use crate::support::{assert_refused, both_ways, map, program};
 
-/// Paths, access and ids of the maps, by path.
+/// Path, access and id of each map, sorted by path.
 fn files(described: &DescribeVolumeResponse) -> Vec<(&str, Access, u32)> {
     let mut files: Vec<_> =
         described.files.iter().map(|file| (file.path.as_str(), file.access(), file.map.as_ref().unwrap().id)).collect();

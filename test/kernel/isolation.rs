@@ -1,4 +1,4 @@
-//! A volume shows the maps that were asked for, and those of no other volume.
+//! A volume shows the maps that were asked for, and none of another volume.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use crate::support::node::Node;
 use crate::support::wanted::Wanted;
 use crate::support::{both_ways, map, unique};
 
-/// The names in a volume, the covered listings of the kernel left aside.
+/// The names in a volume, without the kernel's own listings.
 pub fn names(volume: &Path) -> BTreeSet<String> {
     fs::read_dir(volume)
         .unwrap()

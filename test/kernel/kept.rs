@@ -1,4 +1,4 @@
-//! What is kept of persistent volumes: listed, given up, and found again by a pinner that starts.
+//! What is kept of persistent volumes: listed, released, and found again after a restart.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -13,7 +13,7 @@ use crate::support::node::Node;
 use crate::support::wanted::{Wanted, Workspace, created, created_for};
 use crate::support::{assert_refused, both_ways, map, mounts};
 
-/// A volume of one map, `flows`, that is kept for `pv`.
+/// A volume with one map, `flows`, kept for `pv`.
 fn shared(node: &Node, pod: &str, pv: &str) -> Wanted {
     Wanted::new(pv, &node.pod(pod, pv)).write("flows", created_for(pv, "flows", "hash"))
 }
@@ -34,14 +34,14 @@ fn maps_belong_to_their_volume(node: &Node) {
     assert!(node.created("flows").exists());
     assert!(node.kept_at("one").join("flows").exists());
     assert_eq!(node.kept(), ["one", "two"]);
-    // Nobody but root reaches them in the store.
+    // In the store, only root can reach them.
     for directory in [node.store.join("created"), node.store.join("volumes"), node.kept_at("one")] {
         let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&directory).unwrap());
         assert_eq!(mode & 0o7777, 0o700, "{}", directory.display());
     }
 }
 
-/// Whoever calls, no pod is parted from what the next one gets.
+/// Otherwise this pod and the next would have different maps under the same name.
 fn what_is_published_is_not_released(node: &Node) {
     let (maps, workspace) = (shared(node, "pod", "maps"), Workspace::new("pv", &node.pod("other", "pv")));
     let view = Workspace::new("pv", &node.pod("reader", "pv")).read_only();
@@ -97,7 +97,7 @@ fn what_is_released_is_gone(node: &Node) {
     assert_eq!(mounts::snapshot(&node.kept_at("two")), others);
     assert!(node.created("flows").exists());
     node.release("never-there").unwrap();
-    // A map of another definition may take its place now, and a workspace begins empty.
+    // A map with another definition can now take its place, and a workspace starts empty.
     let other = Wanted::new("one", &node.pod("later", "one")).write("flows", created_for("one", "flows", "array"));
     assert_eq!(node.publish(&other).unwrap(), Outcome::Created);
     assert_ne!(id(&other), first);
@@ -144,7 +144,7 @@ fn a_directory_that_was_left_empty_is_used_and_released(node: &Node) {
     assert_eq!(node.kept(), [] as [&str; 0]);
 }
 
-/// Something that the pinner did not make, and so does not take away.
+/// What the pinner did not create, it does not remove.
 fn what_is_not_its_own_is_left_alone(node: &Node) {
     fs::create_dir_all(node.kept_at("directory").join("inside")).unwrap();
     map::pin(map::hash("flows", 1).as_fd(), &node.kept_at("directory").join("flows")).unwrap();
@@ -301,7 +301,7 @@ fn calls_that_race_with_a_release_get_a_whole_volume_or_none() {
             answers
         });
         for answer in answers {
-            // Who comes after the publish is told that it is published.
+            // If it comes after the publish, it is refused because of it.
             let released = answer.map_or_else(|status| status.code() == Code::Unavailable, |()| true);
             assert!(released, "in round {round}");
         }

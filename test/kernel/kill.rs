@@ -15,7 +15,7 @@ use crate::support::{map, mounts};
 const ROUNDS: u32 = 100;
 const FILES: usize = 8;
 
-/// Every second of them writable, and one that the pinner makes.
+/// Every second file is writable; one more map is created by the pinner.
 fn volume(node: &Node, name: &str, sources: &[bpffs_pinner::api::Source]) -> Wanted {
     let wanted = Wanted::new(name, &node.target(name)).write("kept", created("kept", "hash"));
     sources.iter().enumerate().fold(wanted, |wanted, (number, source)| {
@@ -24,7 +24,7 @@ fn volume(node: &Node, name: &str, sources: &[bpffs_pinner::api::Source]) -> Wan
     })
 }
 
-/// Complete: once there, with all its files, each opening as it was granted. Or absent: no mount.
+/// Complete: mounted once, with all its files, each with its access. Absent: not mounted.
 #[track_caller]
 fn assert_complete_or_absent(target: &Path) -> bool {
     let generations = mounts::at(target).len();
@@ -43,7 +43,7 @@ fn assert_complete_or_absent(target: &Path) -> bool {
     true
 }
 
-/// Works until it fails, with the pinner killed after `delay`; then starts it again.
+/// Repeats `work` until it fails, with the pinner killed after `delay`; then cleans up the process.
 pub fn kill_while(node: &mut Node, delay: Duration, mut work: impl FnMut(&Node) -> bool) {
     let pid = node.pid();
     let killer = thread::spawn(move || {
@@ -58,7 +58,7 @@ pub fn kill_while(node: &mut Node, delay: Duration, mut work: impl FnMut(&Node) 
     node.stop_by(Signal::KILL);
 }
 
-/// Spread over three times what the work takes. Not random, so that a failure can be had again.
+/// Spread over three times the duration of the work. Not random, so that failures are reproducible.
 pub fn delay(round: u32, work: Duration) -> Duration {
     work * 3 * (round * 37 % ROUNDS) / ROUNDS
 }
@@ -93,7 +93,7 @@ fn killed_at_any_point_every_volume_is_complete_or_absent() {
         }
         assert_eq!(mounts::beneath(&node.kubelet), []);
     }
-    // Both must have been seen for this to have tested anything.
+    // If one was never seen, nothing was tested.
     assert!(complete > 0 && absent > 0, "{complete} complete, {absent} absent");
     assert_eq!(mounts::at(&node.store).len(), 1);
 }
@@ -107,7 +107,7 @@ fn killed_while_generations_are_swapped_the_old_or_the_new_one_is_there() {
     let target = wanted.target();
     let pin = node.pins.join("flows");
     let value = || map::lookup(map::open_read_only(&target.join("flows")).unwrap().as_fd(), 1).unwrap();
-    // Else the second is taken away before the next one is there, and what a kill leaves then is the first.
+    // Without it the second generation is unmounted before the next is there, and a kill can leave the first.
     let first = if node.has("mount-beneath", "a kill between two generations") { None } else { Some(0) };
     let mut latest = 0;
     let mut swap = |node: &Node| {

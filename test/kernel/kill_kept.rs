@@ -1,5 +1,5 @@
-//! SIGKILL at any moment while something of a persistent volume is made or given up: whatever is left is completed by the
-//! next call, or released.
+//! SIGKILL at any moment while something of a persistent volume is created or released: the next call completes it or
+//! releases it.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -34,7 +34,7 @@ impl Volumes {
         }
     }
 
-    /// Made, and given up again.
+    /// Creates and releases everything.
     fn once(&self, node: &Node) -> bool {
         self.publish(node) && self.unpublish(node) && ["pv", "maps"].iter().all(|id| node.release(id).is_ok())
     }
@@ -52,7 +52,7 @@ impl Volumes {
         targets.iter().all(|(id, target)| node.unpublish(id, target).is_ok())
     }
 
-    /// What is there is whole.
+    /// Checks that whatever is there is complete.
     fn check(&self, node: &Node) -> [bool; 3] {
         let kept = node.kept_at("pv");
         let is_kept = !mounts::at(&kept).is_empty();
@@ -114,6 +114,6 @@ fn killed_at_any_point_what_is_left_is_completed_or_released() {
         assert_eq!(mounts::beneath(&node.kubelet), []);
         assert_eq!(mounts::beneath(&node.store).len(), 1);
     }
-    // All must have been seen there and away for this to have tested anything.
+    // If one was never seen both present and absent, nothing was tested.
     assert!(seen.iter().flatten().all(|times| *times > 0), "{seen:?}, {empty_directories} empty directories");
 }

@@ -1,4 +1,4 @@
-//! What a volume looks like: modes, owners, mounts, and what the pinner tells of it.
+//! What a volume looks like: modes, owners, mounts, and what the pinner reports of it.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -12,7 +12,7 @@ use crate::support::{both_ways, map, mounts, unique};
 
 const GROUP: u32 = 4711;
 
-/// Publishes `flows` to read and `limits` to write.
+/// Publishes `flows` read-only and `limits` writable.
 fn publish(node: &Node, change: impl FnOnce(Wanted) -> Wanted) -> Wanted {
     let (_flows, flows) = node.map("flows", 1);
     let (_limits, limits) = node.map("limits", 2);
@@ -75,7 +75,7 @@ fn check_mounts(node: &Node, target: &Path, filesystem: &str, number: usize) {
     let mounted = mounts::beneath(target);
     assert_eq!(mounted.len(), number, "{mounted:#?}");
     for mount in &mounted {
-        // A pod's user namespace locks these on the mount that it gets, and runc fails when it cannot lift them.
+        // A pod's user namespace would lock these on its mount, and runc fails when it cannot clear them.
         let is_carrier = mount.filesystem == "tmpfs" && Path::new(&mount.target) == target;
         for option in ["nosuid", "nodev", "noexec"] {
             assert_eq!(mount.options.split(',').any(|set| set == option), !is_carrier, "{option}: {mount:?}");

@@ -1,4 +1,4 @@
-//! What a caller can make the pinner hold, say and answer.
+//! What a caller can make the pinner use, log and send.
 
 use std::fs;
 use std::future::poll_fn;
@@ -33,9 +33,9 @@ use crate::support::user::User;
 use crate::support::wanted::{Wanted, Workspace};
 use crate::support::{assert_refused, eventually, map};
 
-/// KiB that the pinner never comes near, whatever it is sent: `SECURITY.md` names it.
+/// KiB that the pinner always stays below, as `SECURITY.md` says.
 const MEMORY: u64 = 64 << 10;
-/// How long something is waited for that may never come.
+/// How long to wait for what may never come.
 const SOON: Duration = Duration::from_millis(2);
 
 fn runtime() -> Runtime {
@@ -57,12 +57,12 @@ pub async fn ready(sender: &mut SendRequest<Bytes>) -> Result<(), h2::Error> {
     poll_fn(|context| sender.poll_ready(context)).await
 }
 
-/// Sends a call without the end of its request, which begins with `body`; what would send the rest.
+/// Sends a call whose request begins with `body`, without its end. Also returns the stream for the rest.
 fn begin(to: &mut SendRequest<Bytes>, body: &[u8]) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
     begin_within("1M", to, body)
 }
 
-/// As [`begin`], with a deadline as gRPC writes it, which this client does not keep.
+/// As [`begin`], with a deadline in gRPC's format, which this client does not enforce.
 pub fn begin_within(
     deadline: &str,
     to: &mut SendRequest<Bytes>,
@@ -77,7 +77,7 @@ pub fn begin_within(
     Ok((answer, rest))
 }
 
-/// The bytes of a message as gRPC sends them.
+/// A message with gRPC's length prefix.
 pub fn framed(message: &impl Message) -> Vec<u8> {
     let bytes = message.encode_to_vec();
     let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
@@ -95,7 +95,7 @@ fn half_sent_requests_take_little_and_end_no_other_call() {
     let wanted = Wanted::new("volume", &node.target("pod")).read("flows", flows);
     let whole = framed(&wanted.request());
     let (first, last) = whole.split_at(whole.len() / 2);
-    // The prefix says: as much as a request may have.
+    // The prefix announces the largest request allowed.
     let length = u32::try_from(REQUEST).unwrap().to_be_bytes();
     let half = [&[0], &length[..], &vec![b'x'; REQUEST - 1]].concat();
 
@@ -109,7 +109,7 @@ fn half_sent_requests_take_little_and_end_no_other_call() {
                 continue;
             };
             let mut calls = Vec::new();
-            // Beyond the streams that the pinner allows, the others wait here; soon enough one could be sent.
+            // Calls beyond the pinner's stream limit wait here; otherwise sending one does not take long.
             while calls.len() < 200
                 && tokio::time::timeout(SOON, ready(&mut sender)).await.is_ok_and(|ready| ready.is_ok())
             {
@@ -141,7 +141,7 @@ fn half_sent_requests_take_little_and_end_no_other_call() {
     assert!(closed >= 20 - CONNECTIONS, "{closed} connections were closed");
     assert!(refused > 0, "no call was refused");
     assert!(node.memory("VmHWM") < MEMORY, "{} KiB", node.memory("VmHWM"));
-    // It sees a moment later that the connections are closed.
+    // The pinner notices a moment later that the connections are closed.
     eventually(|| node.node().is_ok());
     assert_eq!(node.publish(&wanted).unwrap(), Outcome::Unchanged);
     let lines = || fs::read_to_string(node.log()).unwrap();
@@ -159,13 +159,13 @@ fn idle_connections_are_few_and_keep_nobody_out_for_good() {
     let idle: Vec<_> = User::plain(65532).run(|| (0..500).map(connected).collect());
     let open = || {
         let is_open = |mut stream: &UnixStream| match stream.read(&mut [0; 64]) {
-            // The settings, with which the pinner begins.
+            // The SETTINGS frame, with which the server begins.
             Ok(length) => length > 0,
             Err(error) => error.kind() == ErrorKind::WouldBlock,
         };
         idle.iter().filter(|stream| is_open(stream)).count()
     };
-    // The last ones may still wait to be accepted.
+    // The last ones may still be waiting in the backlog.
     eventually(|| open() <= CONNECTIONS);
     let plugin = || User::plain(65532).run(|| Client::new(&node.socket).node());
     plugin().expect_err("the idle connections are all that there may be");
@@ -184,11 +184,11 @@ fn others_have_few_connections_too() {
         stream.set_nonblocking(true).unwrap();
         matches!(stream.read(&mut [0; 64]), Ok(0))
     };
-    // The test's own client has one, perhaps.
+    // The test's own client may have one.
     eventually(|| idle.iter().filter(|stream| closed(stream)).count() >= 50 - OTHER_CONNECTIONS);
 }
 
-/// Beyond the calls that may wait, one is refused at once, and those that wait are answered.
+/// A call beyond the limit is refused at once, and the waiting ones succeed.
 #[test]
 fn calls_that_wait_are_bounded() {
     const MORE: usize = 6;
@@ -266,7 +266,7 @@ fn a_text_is_cut_whatever_it_lists() {
     assert!(!error.message().contains('\u{202e}'), "{error:?}");
 }
 
-/// Publishes a workspace with 1,024 pins of long paths; how to ask what is in it.
+/// Publishes a workspace with 1,024 pins of long paths, and returns the request that describes it.
 fn deep_workspace(node: &Node) -> api::DescribeVolumeRequest {
     let wanted = Workspace::new("pv", &node.pod("pod", "pv"));
     node.publish_workspace(&wanted).unwrap();
@@ -301,7 +301,7 @@ fn an_answer_is_cut_whatever_is_in_a_workspace() {
     assert!(node.memory("VmHWM") < MEMORY, "{} KiB", node.memory("VmHWM"));
 }
 
-/// A peer that never reads keeps its calls' places, and the pinner keeps little of the answers.
+/// If a peer never reads, its calls keep their permits, and the pinner buffers little of the responses.
 #[test]
 fn answers_that_nobody_reads_take_little() {
     let node = Node::start();
@@ -316,18 +316,18 @@ fn answers_that_nobody_reads_take_little() {
             let call = call.header("content-type", "application/grpc").header("te", "trailers").body(()).unwrap();
             let (answer, mut rest) = sender.send_request(call, false).unwrap();
             rest.send_data(Bytes::copy_from_slice(&request), true).unwrap();
-            // The answer has begun, and no more than one byte of it may come.
+            // The response has begun, but the window lets only one byte through.
             kept.push(answer.await.unwrap());
         }
         let held = node.memory("VmRSS") - before;
         assert!(held < MEMORY, "{held} KiB for {CALLS} answers");
         drop(kept);
     });
-    // It sees a moment later that the connection is closed.
+    // The pinner notices a moment later that the connection is closed.
     eventually(|| node.node().is_ok());
 }
 
-/// Neither does it spin when the kernel has no descriptor for a connection, nor does it end.
+/// If the kernel has no descriptor for a connection, the pinner neither spins nor ends.
 #[test]
 fn without_descriptors_it_waits() {
     let mut node = Node::without_pinner();
@@ -353,7 +353,7 @@ fn without_descriptors_it_waits() {
     let (ticks_before, failures_before, start) = (ticks(), failures(), Instant::now());
     eventually(|| failures() >= failures_before + 5);
     assert!(start.elapsed() >= ACCEPT_PAUSE * 4, "{:?}", start.elapsed());
-    // Hundredths of a second of this process, however long they took.
+    // Clock ticks, of a hundredth of a second, that this process used.
     assert!(ticks() - ticks_before < 30, "{} ticks", ticks() - ticks_before);
     drop(idle);
     eventually(|| node.node().is_ok());

@@ -1,4 +1,4 @@
-//! What the pinner has taken from itself: each thing is tried.
+//! What the pinner has denied itself: each thing is tried.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,7 +23,7 @@ use crate::support::node::Node;
 use crate::support::skipped;
 use crate::support::user::User;
 
-/// What a process tries that has locked its system calls, by name; each call with arguments that would do no harm.
+/// Environment variable that names the system call to try, once these are restricted. All arguments are harmless.
 const TRIED: &str = "TRIED";
 const KILLED: &[(&str, libc::c_long)] = &[
     ("execve", libc::SYS_execve),
@@ -53,7 +53,7 @@ const REFUSED: &[(&str, libc::c_long)] = &[
     ("getppid", libc::SYS_getppid),
 ];
 
-/// Runs only as the process that another test starts.
+/// Runs only in a process that another test starts.
 #[test]
 #[ignore = "ends this process, or is refused everything in it"]
 fn tries_what_is_locked() {
@@ -77,7 +77,7 @@ fn tries_what_is_locked() {
 }
 
 fn system_call(number: libc::c_long, first: libc::c_long) -> Result<libc::c_long, Errno> {
-    // SAFETY: no such call takes null for a pointer to write to.
+    // SAFETY: none of these calls accepts null as a pointer to write to.
     let result = unsafe { libc::syscall(number, first, 0, 0, 0, 0, 0) };
     if result == -1 { Err(Errno::from_io_error(&Error::last_os_error()).unwrap()) } else { Ok(result) }
 }
@@ -114,7 +114,7 @@ fn what_serving_does_not_take_is_refused() {
     }
 }
 
-/// All threads of the pinner that runs, those that come later included.
+/// All threads of the running pinner, also those started later.
 #[test]
 fn the_pinner_that_runs_is_locked() {
     let node = Node::start();
@@ -125,7 +125,7 @@ fn the_pinner_that_runs_is_locked() {
         let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
         let thread = value("Name").unwrap();
         assert_eq!((value("Seccomp"), value("NoNewPrivs")), (Some("2"), Some("1")), "{thread}");
-        // Linux 5.9 counts them. This process may have some already.
+        // Since Linux 5.9. This process may have filters of its own already.
         let own = fs::read_to_string("/proc/thread-self/status").unwrap();
         let own = own.lines().find_map(|line| line.strip_prefix("Seccomp_filters:\t")?.parse::<u32>().ok());
         let filters = value("Seccomp_filters").map(|filters| filters.parse::<u32>().unwrap());

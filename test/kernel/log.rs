@@ -1,4 +1,4 @@
-//! The log: it holds nobody up, and each call has its line.
+//! The log never delays a call, and every call has a line.
 
 use std::io::{self, BufRead, BufReader, Write, pipe};
 use std::os::fd::OwnedFd;
@@ -17,7 +17,7 @@ use crate::support::node::Node;
 use crate::support::wanted::Wanted;
 use crate::support::{eventually, unique};
 
-/// More lines than a pipe and the pinner's queue have room for.
+/// More lines than fit a pipe and the pinner's queue.
 const CALLS: usize = 2000;
 
 fn with_stderr(stderr: OwnedFd) -> Node {
@@ -47,7 +47,7 @@ fn a_log_that_nobody_reads_holds_up_no_call() {
     let lost = dropped(&node);
     assert!(lost > 0, "more lines were kept than there is room for");
 
-    // Somebody reads again, and learns what was lost.
+    // A new reader learns what was lost.
     let mut lines = BufReader::new(reader).lines().map(Result::unwrap);
     let told = |line: &String| Some(line.split_once("\"dropped\":")?.1.strip_suffix('}')?.parse::<usize>().unwrap());
     assert!(lines.by_ref().filter_map(|line| told(&line)).any(|told| told >= lost));
@@ -65,7 +65,7 @@ fn each_line_is_written_or_counted() {
     assert!(node.stop_by(Signal::TERM).success());
     let lines = lines.join().unwrap();
     let calls = lines.iter().filter(|line| line.contains("\"method\":\"ListVolumes\"")).count();
-    // After each line that is written one may say what was lost, and may have no room itself.
+    // A line about lost lines may follow each written line, and may be lost itself.
     assert!((CALLS..=CALLS + lines.len()).contains(&(calls + lost)), "{calls} written, {lost} lost");
 }
 
@@ -79,7 +79,7 @@ fn a_log_whose_reader_has_gone_ends_nothing() {
     assert!(node.stop_by(Signal::TERM).success());
 }
 
-/// All that this process logs once it captures.
+/// Everything that this process has logged since `capture`.
 static CAPTURED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 struct Captured;
@@ -94,7 +94,7 @@ impl Write for Captured {
     }
 }
 
-/// Of all threads: the one that works for a call logs it.
+/// For all threads: a call is logged by the thread that works for it.
 fn capture() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| tracing_subscriber::fmt().json().flatten_event(true).with_writer(|| Captured).init());
@@ -144,7 +144,7 @@ fn a_call_that_was_given_up_has_its_line() {
         &["PublishVolume", "\"code\":\"OK\"", maps, "\"outcome\":\"CREATED\"", "durationMs", "/early/"],
     );
     assert!(!lines_of(&early)[0].contains("callerGone"));
-    // Nobody heard that it was done; the log did.
+    // The caller did not learn that it was done, but the log says so.
     assert_line(&late, &["UnpublishVolume", "\"code\":\"OK\"", "\"callerGone\":true"]);
 }
 
@@ -171,7 +171,7 @@ fn a_call_that_ends_before_it_is_worked_on_has_its_line() {
     assert_line(&refused, &["\"code\":\"ABORTED\"", "another call works on"]);
 }
 
-/// Those that never reach the service have theirs, too: the pinner that runs says so of its guard.
+/// Calls that never reach the service have a line too. This takes the real pinner, because its guard logs them.
 #[test]
 fn every_call_of_a_client_has_its_line() {
     const ROUNDS: usize = 60;

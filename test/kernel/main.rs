@@ -1,10 +1,10 @@
-//! What the pinner promises, held against the real kernel.
+//! Tests the pinner's promises against the real kernel.
 //!
-//! Each test has a mount namespace of its own: its thread leaves the machine's, so that nothing that is mounted here is
-//! seen outside or left behind. The pinner in it is the real process, or the same service on a thread where a test
-//! wants the way of older kernels on a newer one. What a kernel cannot do is found by trying, and then said: "skipped".
+//! Each test runs in its own mount namespace, so that its mounts are neither seen outside nor left behind. The pinner
+//! is the real process, or the same service on a thread if a test needs the way of older kernels on a newer one. What a
+//! kernel cannot do is found by trying, and reported as "skipped".
 //!
-//! To be run as root.
+//! Run as root.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod beyond;

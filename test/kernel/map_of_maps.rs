@@ -1,4 +1,4 @@
-//! Maps of maps that the pinner makes.
+//! Maps of maps that the pinner creates.
 
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -67,7 +67,7 @@ fn arrays_of_any_length_go_where_the_pattern_says_so() {
     let source = of("array_of_maps", 4, inner("array", (4, 8, 16), &["BPF_F_INNER_MAP"]));
     let wanted = Wanted::new("volume", &node.pod("pod", "maps")).write("outer", source);
     node.publish(&wanted).unwrap();
-    // The pinner makes such arrays, too.
+    // The pinner can create such arrays, too.
     let (name, r#type, flags) = ("long".to_owned(), "array".to_owned(), vec!["BPF_F_INNER_MAP".to_owned()]);
     let long = CreatedMap { name, r#type, flags, key_size: 4, value_size: 8, max_entries: 99, ..Default::default() };
     let other = Wanted::new("other", &node.pod("pod", "other")).write("long", defined(long));
@@ -147,7 +147,7 @@ fn what_the_kernel_refuses() {
     }
 }
 
-/// Whatever the kernel says of a type of inner map, it is said of the definition and is no error of the pinner's.
+/// If the kernel refuses a type of inner map, the error is about the definition, and not internal.
 #[test]
 fn every_type_is_taken_or_refused_as_a_definition() {
     let node = Node::start_with(&["--network-maps"]);

@@ -1,5 +1,5 @@
-//! What a volume remembers of how it was made: what the pod asked for, and which name each file came from. Renewal never
-//! widens what a pod has, and nobody in the pod can change that memory.
+//! What a volume records about how it was made: what the pod asked for, and the origin of each file. Renewal never
+//! widens a pod's access, and nothing in the pod can change the record.
 
 use std::ffi::CString;
 use std::fs;
@@ -33,7 +33,7 @@ both_ways!(
     a_volume_from_before_marks_stays_as_it_is,
 );
 
-/// A file of a volume whose source is not there: the file's name, the name that it comes from, and the access.
+/// A file whose source is unavailable: its file name, the name that it comes from, and the access.
 type Absent<'a> = (&'a str, &'a str, Access);
 
 fn renewal(volume: &Wanted, files: &[Absent<'_>]) -> Wanted {
@@ -53,7 +53,7 @@ fn changes(node: &Node, wanted: &Wanted) -> Vec<(String, Kind)> {
     changes
 }
 
-/// A map to read and one to write, in both layouts that a volume has.
+/// A volume with a read-only and a writable map, in each of the two layouts.
 fn volumes(node: &Node) -> [Wanted; 2] {
     let [flows, limits] = ["flows", "limits"].map(|name| node.map(name, 1).1);
     ["plain", "carrier"].map(|name| {
@@ -73,7 +73,7 @@ fn what_is_kept_has_at_most_the_access_that_it_had(node: &Node) {
         assert_eq!(ask(ReadWrite, ReadWrite), []);
         assert_eq!((open("flows"), open("limits")), (Err(Errno::ROFS), Ok(())));
         assert_eq!(ask(ReadWrite, ReadOnly), [("limits".to_owned(), Kind::MadeReadOnly)]);
-        // Nor does it come back by asking twice, while the source is not there to say so.
+        // Without the source, asking again does not bring the access back.
         assert_eq!(ask(ReadWrite, ReadWrite), []);
         assert_eq!((open("flows"), open("limits")), (Err(Errno::ROFS), Err(Errno::ROFS)));
 
@@ -85,11 +85,11 @@ fn what_is_kept_has_at_most_the_access_that_it_had(node: &Node) {
 fn what_is_kept_comes_from_the_same_name(node: &Node) {
     for volume in volumes(node) {
         let removed = |path: &str| (path.to_owned(), Kind::Removed);
-        // The name "flows" is revoked, and another takes its file's name before it has a map.
+        // "flows" is revoked, and "limits" wants its file name before it has a map.
         let taken = renewal(&volume, &[("flows", "limits", ReadWrite)]);
         assert_eq!(changes(node, &taken), [removed("flows"), removed("limits")]);
         assert!(names(&volume.target()).is_empty());
-        // A later generation remembers as the first did.
+        // Later generations have the same record.
         changes(node, &Wanted(volume.request()).renew());
         changes(node, &renewal(&volume, &[("limits", "limits", ReadWrite)]));
         assert_eq!(changes(node, &renewal(&volume, &[("limits", "flows", ReadWrite)])), [removed("limits")]);
@@ -116,7 +116,7 @@ fn of_a_file_that_several_want_the_one_that_has_it_keeps_it(node: &Node) {
         assert_eq!(both("flows", "limits"), []);
         assert_eq!(open(), Ok(()));
         assert_eq!(both("flows", "others"), [("limits".to_owned(), Kind::Removed)]);
-        // With a source for one of them, nobody could tell whose file it is.
+        // With a source for one of them, the file's owner would be ambiguous.
         let mut contested = Wanted(volume.request()).renew().map("limits", ReadWrite, None);
         contested.0.maps.retain(|map| map.file_name == "limits");
         assert_refused(node.publish(&contested), Code::InvalidArgument, &["file_name", "limits", "twice"]);
@@ -158,7 +158,7 @@ fn another_request_is_refused(node: &Node) {
         refused(&strict);
         assert_eq!(node.publish(&asked("one")).unwrap(), Outcome::Unchanged);
         assert_eq!(node.publish(&asked("")).unwrap(), Outcome::Unchanged);
-        // A generation that was made without one remembers the last.
+        // A generation made without a request keeps the last one's record.
         let mut fewer = asked("");
         fewer.0.maps.pop();
         assert_eq!(node.publish(&fewer).unwrap(), Outcome::Replaced);
@@ -183,7 +183,7 @@ fn another_request_is_refused_after_a_restart() {
 }
 
 fn no_process_in_the_pod_changes_a_mark(node: &Node) {
-    // What the runtimes give to uid 0.
+    // What container runtimes give to uid 0 by default.
     let usual = CapabilitySet::CHOWN
         | CapabilitySet::DAC_OVERRIDE
         | CapabilitySet::FOWNER
@@ -192,7 +192,7 @@ fn no_process_in_the_pod_changes_a_mark(node: &Node) {
         | CapabilitySet::SETFCAP;
     for volume in volumes(node) {
         let target = volume.target();
-        // The times of the file that is to be taken for another's, and of some time.
+        // The times of the file to be imitated, and arbitrary ones.
         let stat = rustix::fs::statx(CWD, target.join("flows"), AtFlags::empty(), rustix::fs::StatxFlags::BASIC_STATS);
         let stolen = stat.map(|stat| {
             let time =
@@ -206,7 +206,7 @@ fn no_process_in_the_pod_changes_a_mark(node: &Node) {
                 let touch = |path: &Path| user.run(|| rustix::fs::utimensat(CWD, path, times, AtFlags::empty()));
                 assert_eq!(touch(&target), Err(Errno::ROFS), "{user:?}");
                 assert_eq!(touch(&target.join("flows")), Err(Errno::ROFS), "{user:?}");
-                // This one lies in the filesystem that can be written, and its times do not count.
+                // This file is on the writable filesystem, where times do not count.
                 assert_eq!(touch(&target.join("limits")), Ok(()), "{user:?}");
             }
         }
@@ -215,7 +215,7 @@ fn no_process_in_the_pod_changes_a_mark(node: &Node) {
     }
 }
 
-/// As an older version of the pinner made it: the times of its files are those at which they were made.
+/// As an older pinner made it: its files have the times of their creation.
 fn a_volume_from_before_marks_stays_as_it_is(node: &Node) {
     if !node.shows_sources("a volume that only its source names") {
         return;

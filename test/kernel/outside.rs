@@ -1,4 +1,4 @@
-//! What lies outside of a volume though it is on the same filesystem, and what is mounted in one pod's workspace alone.
+//! What shares a volume's filesystem but lies outside the volume, and what is mounted in one pod's workspace only.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,8 @@ use crate::support::node::Node;
 use crate::support::wanted::{Wanted, Workspace};
 use crate::support::{both_ways, map, mounts, skipped};
 
-/// The listings of the whole host that some kernels put into every bpffs are in no volume, however it is bound.
+/// The listings of the host's maps and programs, which some kernels put into every bpffs, are in no volume, however it
+/// is bound.
 fn listings_of_the_whole_host_lie_outside(node: &Node) {
     let listings = debug_files(node);
     if listings.is_empty() {
@@ -37,8 +38,8 @@ fn listings_of_the_whole_host_lie_outside(node: &Node) {
     }
 }
 
-/// A bind of the volume alone, as a `subPath: .` makes it, has less and never more than the volume: what may be written can
-/// be read there, and for a pod with a user namespace nothing is there but names.
+/// A bind mount of the volume without the mounts in it, as for `subPath: .`, gives less: writable maps become
+/// read-only, and for a pod with a user namespace only names remain.
 fn a_bind_without_what_is_mounted_in_it_has_less(node: &Node) {
     let (_flows, flows) = node.map("flows", 1);
     let (_limits, limits) = node.map("limits", 2);
@@ -66,7 +67,7 @@ fn a_bind_without_what_is_mounted_in_it_has_less(node: &Node) {
     });
 }
 
-/// Copies that share events would have in common what is mounted in one of them, and lose it together.
+/// With shared propagation, a mount in one copy would appear in all of them, and vanish from all.
 fn what_is_mounted_in_a_workspace_is_in_that_copy_alone(node: &Node) {
     mount_change(&node.root, MountPropagationFlags::SHARED | MountPropagationFlags::REC).unwrap();
     let publish = |pod: &str| {
@@ -75,7 +76,7 @@ fn what_is_mounted_in_a_workspace_is_in_that_copy_alone(node: &Node) {
         wanted.target()
     };
     let first = publish("first");
-    // Where the store lies on a shared mount, and so does what is mounted in it.
+    // As if the store, and so the mounts in it, were on a shared mount.
     mount_change(node.kept_at("pv"), MountPropagationFlags::SHARED | MountPropagationFlags::REC).unwrap();
     let second = publish("second");
     fs::create_dir(first.join("directory")).unwrap();

@@ -1,4 +1,4 @@
-//! The running process: whom it answers, what it may do, and what it holds on to.
+//! The running process: whom it answers, what it may do, and what it keeps open.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +25,7 @@ fn it_answers_one_uid() {
         let uid = format!("this is uid {}", user.uid);
         assert_refused(ask(user), Code::PermissionDenied, &["the pinner answers uid 65532 only", &uid]);
     }
-    // Who it is counts, not which group it is in.
+    // The uid counts, and not the group.
     ask(User { gid: 0, ..User::plain(65532) }).unwrap();
     let plugin = User::plain(65532);
     ask(plugin).unwrap();
@@ -56,7 +56,7 @@ fn root_may_ask_whether_it_is_there_and_nothing_else() {
     assert!(!wanted.target().exists());
 }
 
-/// The lines of `/proc/PID/task/*/status` that say what a thread may do.
+/// The privilege lines of `/proc/PID/task/*/status`.
 fn privileges(node: &Node) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{}/task", node.pid().as_raw_nonzero())).unwrap();
     tasks
@@ -102,7 +102,7 @@ fn it_keeps_a_fifth_where_it_makes_network_maps() {
     check_privileges(&["--network-maps"], KEPT | CapabilitySet::NET_ADMIN);
 }
 
-/// Only to become nobody takes more, and that is over before anything is tried.
+/// Only becoming nobody takes more capabilities, and that is over before anything is tried.
 #[test]
 fn what_the_kernel_can_do_is_found_with_what_is_kept() {
     let told = |features: Vec<Feature>| features.iter().map(|found| format!("{found:?}")).collect::<Vec<_>>();
@@ -117,7 +117,7 @@ fn what_the_kernel_can_do_is_found_with_what_is_kept() {
     assert!(kept.len() >= 5);
 }
 
-/// How many are open when no more are closed: what is of no more use goes a moment later.
+/// Counts open descriptors once their number is stable: leftovers are closed a moment later.
 fn descriptors(node: &Node) -> usize {
     let count = || fs::read_dir(format!("/proc/{}/fd", node.pid().as_raw_nonzero())).unwrap().count();
     let mut open = count();
@@ -155,7 +155,7 @@ fn it_holds_on_to_nothing() {
     assert_eq!(mounts::snapshot(&node.kubelet), mounted);
 }
 
-/// Its private mount namespace has nothing in it: a copy of a mount of the host would keep that busy.
+/// Its private mount namespace is empty: a copy of a host mount would keep that mount busy.
 #[test]
 fn it_keeps_no_copy_of_the_hosts_mounts() {
     let node = Node::start();
@@ -167,7 +167,7 @@ fn it_keeps_no_copy_of_the_hosts_mounts() {
     }
 }
 
-/// Whoever started it starts it anew, so that it can be found again.
+/// It is then restarted, and so can be reached again.
 #[test]
 fn it_ends_when_its_socket_is_gone() {
     let mut node = Node::start();
@@ -195,7 +195,7 @@ fn a_pinner_that_is_stopped_lets_calls_finish() {
     let pid = node.pid();
     let answer = node.run(|mut pinner| async move {
         let call = tokio::spawn(async move { pinner.publish_volume(wanted.request()).await });
-        // The request is in the socket by the time that the pinner runs again; the signal comes while it works on it.
+        // The request is in the socket before the pinner continues; the signal comes while it works.
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         rustix::process::kill_process(pid, Signal::CONT).unwrap();
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;

@@ -1,4 +1,4 @@
-//! Publishing again, publishing otherwise, and publishing in vain.
+//! Publishing again, publishing with differences, and publishing what must fail.
 
 use std::fs;
 use std::path::Path;

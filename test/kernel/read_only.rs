@@ -1,5 +1,5 @@
-//! Read-only is real, and so is a closed directory: for uid 0 with all that a volume can hold against, and for a user
-//! without anything, seen from inside a container's bind of the volume that was remounted writable.
+//! A read-only map and a closed directory hold against uid 0, with all capabilities but the two that no volume can
+//! hold, and against a user without any, as seen from a container's bind mount of the volume, remounted writable.
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,7 +21,7 @@ use crate::support::{both_ways, map, mounts, skipped};
 const FLOWS: u64 = 7;
 const LIMITS: u64 = 8;
 
-/// What the containers of a pod see of two volumes, each with a map to read (`flows`) and one to write (`limits`).
+/// The containers' views of two volumes, each with a read-only map (`flows`) and a writable one (`limits`).
 struct Pod {
     one: PathBuf,
     two: PathBuf,
@@ -77,7 +77,7 @@ fn nothing_changes_what_is_read_only(node: &Node, in_user_namespace: bool) {
     }
     assert_eq!(map::keys(pod.flows.as_fd()), Ok(vec![1]));
     assert_eq!(map::lookup(pod.flows.as_fd(), 1), Ok(FLOWS));
-    // It would refuse this, had it been frozen.
+    // This would fail if the map were frozen.
     map::update(pod.flows.as_fd(), 1, FLOWS).unwrap();
 }
 
@@ -149,12 +149,12 @@ both_ways!(
     a_write_grant_opens_one_map_for_a_user_namespace,
 );
 
-/// Runs `attempt` in a process that has become uid 65534 and the root of a user namespace of its own.
+/// Runs `attempt` in a process that has become uid 65534 and root of its own user namespace.
 fn in_ones_own_user_namespace(attempt: impl Fn() -> Result<()> + Send + Sync + 'static) -> Result<()> {
     let become_it_and_try = move || {
         let nobody = rustix::process::Uid::from_raw(65534);
         rustix::thread::set_thread_res_uid(nobody, nobody, nobody)?;
-        // SAFETY: this process has one thread, and does nothing afterwards but what is tried.
+        // SAFETY: this process has one thread, and afterwards does only what is tried.
         unsafe { unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNS) }
             .map_err(|_| std::io::Error::from(Errno::NOSYS))?;
         Ok(attempt()?)
@@ -188,7 +188,7 @@ fn a_user_namespace_of_ones_own_helps_nobody() {
         let limits = pod.one.join("limits");
         move || rustix::mount::unmount(&limits, rustix::mount::UnmountFlags::DETACH)
     };
-    // Mounts that came from outside are locked together.
+    // Mounts that came from the parent namespace are locked together.
     assert_eq!(in_ones_own_user_namespace(uncover), Err(Errno::INVAL));
     assert!(fs::read_dir(&pod.one).unwrap().count() >= 2);
 }

@@ -1,4 +1,4 @@
-//! A volume whose pod runs: what it may have changes, and what is not there stays.
+//! Renewing the volume of a running pod: its access changes, and a map whose source is gone stays.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -53,10 +53,10 @@ fn maps_and_access_come_and_go(node: &Node) {
     assert_eq!(back, [("flows".to_owned(), Kind::Added), ("limits".to_owned(), Kind::MadeWritable)]);
     assert!(map::open_writable(&target.join("limits")).is_ok());
 
-    // Not by mistake: who does not ask to renew is told that something differs.
+    // Without `renew`, a difference is an error.
     let strict = Wanted::new("volume", &target).read("flows", flows);
     assert_refused(node.publish(&strict), Code::AlreadyExists, &["limits"]);
-    // Nor are group and carrier ever renewed.
+    // Renewal never changes the group or the layout.
     assert_refused(node.publish(&whole.clone().gid(2000)), Code::AlreadyExists, &["group none"]);
     assert_refused(node.publish(&whole.in_user_namespace()), Code::AlreadyExists, &["user_namespace"]);
     node.unpublish("volume", &target).unwrap();

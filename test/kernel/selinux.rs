@@ -1,6 +1,7 @@
-//! Where SELinux enforces: what the kubelet and the container runtime do to a volume there, and what a confined pod may then.
+//! With SELinux enforcing: what the kubelet and the container runtime do to a volume, and what a confined pod may then
+//! do.
 //!
-//! By the policy `test/kernels/selinux.cil`, in a virtual machine.
+//! Uses the policy `test/kernels/selinux.cil`, in a virtual machine.
 
 use std::ffi::CStr;
 use std::fs;
@@ -24,7 +25,7 @@ const LABEL: &CStr = c"security.selinux";
 const OF_A_POD: &str = "system_u:system_r:container_t:s0";
 const OF_A_PODS_FILES: &[u8] = b"system_u:object_r:container_file_t:s0";
 
-/// Whether the kernel is under that policy; if not, says that `test` is skipped.
+/// Whether the kernel enforces that policy; if not, reports `test` as skipped.
 fn enforces(test: &str) -> bool {
     if fs::read_to_string("/sys/fs/selinux/enforce").is_ok_and(|enforce| enforce == "1")
         && as_domain(OF_A_POD, || ()).is_ok()
@@ -35,7 +36,7 @@ fn enforces(test: &str) -> bool {
     false
 }
 
-/// Runs `work` in another domain. A thread gets there only where the policy binds that domain to the one it comes from.
+/// Runs `work` in another domain. A thread can only change to a domain that the policy bounds by its own.
 fn as_domain<T: Send>(domain: &str, work: impl FnOnce() -> T + Send) -> std::io::Result<T> {
     let joined = thread::scope(|scope| {
         let become_and_work = || fs::write("/proc/thread-self/attr/current", domain).map(|()| work());
@@ -44,12 +45,12 @@ fn as_domain<T: Send>(domain: &str, work: impl FnOnce() -> T + Send) -> std::io:
     joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Runs `work` as a process of a pod, confined and not root, whose working directory is the volume: on the way to
-/// it are only directories of this test.
+/// Runs `work` as a process of a pod, confined and not root, with the volume as its working directory, because the path
+/// to it leads through this test's directories.
 fn in_pod<T: Send>(domain: &str, volume: &Path, work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let enter_and_work = || {
-            // SAFETY: this thread has just been made, and nothing in it relies on the working directory.
+            // SAFETY: this thread was created for this, and nothing in it relies on the working directory.
             unsafe { unshare_unsafe(UnshareFlags::FS) }.unwrap();
             rustix::process::chdir(volume).unwrap();
             as_domain(domain, || User::loader(65534).run(work)).unwrap()
@@ -62,8 +63,8 @@ fn is_relabelled(mount: &mounts::Mount) -> bool {
     mount.super_options.split(',').any(|option| option == "seclabel")
 }
 
-/// What comes before a container: the kubelet looks whether the volume's mount has labels of its own, and if so the runtime
-/// gives all that is in it the label of the pod's files. A filesystem that takes no labels is let be.
+/// What happens before a container starts: if the volume's mount supports labels, the runtime gives everything in it
+/// the label of the pod's files. Filesystems that refuse labels are left alone.
 fn start_container(volume: &Path) -> Result<(), Errno> {
     if mounts::at(volume).last().is_some_and(is_relabelled) { relabel(volume) } else { Ok(()) }
 }
@@ -91,7 +92,7 @@ fn assert_not_relabelled(node: &Node, volume: &Path) {
     assert_eq!(start_container(volume), Ok(()));
     let relabelled: Vec<_> = mounts::beneath(volume).into_iter().filter(is_relabelled).collect();
     assert_eq!(relabelled, []);
-    // What a policy says of one bpffs it says of all.
+    // A policy labels all bpffs alike.
     assert_eq!(label(volume), label(&node.pins));
 }
 
@@ -118,13 +119,13 @@ fn a_confined_pod_has_its_maps(node: &Node) {
             assert_eq!(open("flows", true), Err(Errno::ROFS));
             assert_eq!(open("limits", true), Ok(8));
         });
-        // Which is by that policy.
+        // So it is the policy that allows it.
         in_pod("system_u:system_r:stranger_t:s0", &wanted.target(), || {
             assert_eq!(open("flows", false), Err(Errno::ACCESS));
             assert_eq!(open("limits", true), Err(Errno::ACCESS));
         });
 
-        // The next generation, and one without maps, are no other.
+        // The same for the next generation, and for one without maps.
         wanted.0.maps[1].access = Access::ReadOnly.into();
         assert_eq!(node.publish(&wanted).unwrap(), Outcome::Replaced);
         assert_not_relabelled(node, &wanted.target());

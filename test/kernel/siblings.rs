@@ -1,5 +1,5 @@
-//! A pod never has a workspace together with a map that it may only read: it could pin that map anew in the workspace, and
-//! open the new pin for writing.
+//! A pod never has a workspace together with a read-only map: it could pin the map anew in the workspace, and open that
+//! pin for writing.
 
 use std::ffi::CString;
 use std::fs;
@@ -21,7 +21,7 @@ use crate::support::{assert_refused, both_ways, map, mounts};
 
 const REFUSED: Code = Code::FailedPrecondition;
 
-/// Pins what it can read in a directory that it can write to, and writes.
+/// Pins a map that is read-only anew in a writable directory, and writes to it.
 fn escalate(user: User, read_only: &Path, directory: &Path) -> Result<(), Errno> {
     user.run(|| {
         assert!(map::open_writable(read_only).is_err());
@@ -43,7 +43,7 @@ fn workspace(node: &Node, pod: &str) -> Workspace {
     Workspace::new("pv", &node.pod(pod, "pv"))
 }
 
-/// What follows from the two being together, by a process that was put into two pods.
+/// What the two together allow, shown by one process with the volumes of two pods.
 fn together_they_would_open_every_map(node: &Node) {
     let (maps, workspace) = (maps(node, "one"), workspace(node, "two"));
     node.publish(&maps).unwrap();
@@ -123,7 +123,7 @@ fn a_workspace_shown_read_only_is_maps_to_read(node: &Node) {
     node.publish_workspace(&other).unwrap();
     let (view, own) = (Workspace::new("other", &node.pod("pod", "view")).read_only(), workspace(node, "pod"));
 
-    // Nothing is in it yet, so nothing can be pinned anew.
+    // It is still empty, so there is nothing to pin anew.
     node.publish_workspace(&view).unwrap();
     node.publish_workspace(&own).unwrap();
     map::pin(map::hash("flows", 7).as_fd(), &other.target().join("flows")).unwrap();
@@ -136,8 +136,8 @@ fn a_workspace_shown_read_only_is_maps_to_read(node: &Node) {
     assert_refused(node.publish_workspace(&own), REFUSED, &["read-only map \"flows\"", ":rw"]);
 }
 
-/// The next generation of a volume keeps to the rule too, though its pod should have no workspace by now. It is made without
-/// the map: to refuse it would leave the one before, with what may have been withdrawn.
+/// The rule holds for later generations too, even if the workspace got there by other means. The map is left out: a
+/// refusal would leave the previous generation, perhaps with a map that was withdrawn.
 fn a_new_generation_has_no_map_to_read_beside_a_workspace(node: &Node) {
     let (_limits, limits) = node.map("limits", 1);
     let maps = maps(node, "pod").write("limits", limits).renew();
@@ -161,7 +161,7 @@ fn a_new_generation_has_no_map_to_read_beside_a_workspace(node: &Node) {
     assert!(map::open_read_only(&maps.target().join("flows")).is_ok());
 }
 
-/// Kept no more, it can still be written to by the pod that has it.
+/// The pod that has it can still write to it.
 fn a_workspace_that_is_kept_no_more_counts(node: &Node) {
     if !node.shows_sources("a workspace that is kept no more beside maps to read") {
         return;
@@ -172,7 +172,7 @@ fn a_workspace_that_is_kept_no_more_counts(node: &Node) {
     assert_refused(node.publish(&maps(node, "pod")), REFUSED, &["workspace \"pv\"", ":rw"]);
 }
 
-/// Mounts a filesystem at the place of a pod's volume, as another driver would.
+/// Mounts a filesystem in the place of a pod's volume, as another driver would.
 fn foreign(node: &Node, pod: &str, name: &str, filesystem: &'static std::ffi::CStr, read_only: bool) -> PathBuf {
     let target = node.pod(pod, name);
     fs::create_dir(&target).unwrap();
@@ -232,7 +232,7 @@ fn one_of_two_calls_at_the_same_time_is_refused() {
     node.unpublish("maps", &maps.target()).unwrap();
     let mut first = [0, 0];
     for round in 0..ROUNDS {
-        // One of them comes later, by up to twice the time that one takes: whatever this machine is, they meet.
+        // Delays one of them by up to twice the duration of a publish, so that they overlap on any machine.
         let later = alone * 2 * u32::try_from(round).unwrap() / u32::try_from(ROUNDS).unwrap();
         let delays = if round % 2 == 0 { [later, Duration::ZERO] } else { [Duration::ZERO, later] };
         let (published, attached) = node.run(|pinner| async move {
@@ -257,6 +257,6 @@ fn one_of_two_calls_at_the_same_time_is_refused() {
         }
     }
     assert_eq!(mounts::beneath(&node.kubelet), []);
-    // Neither is always too late: else nothing was tested.
+    // If one always came too late, nothing was tested.
     assert!(first.iter().all(|times| *times > 0), "{first:?}");
 }

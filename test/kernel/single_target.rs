@@ -1,4 +1,4 @@
-//! Volumes that may be at one target at a time.
+//! Volumes that may be at only one target at a time.
 
 use bpffs_pinner::api::publish_volume_response::Outcome;
 use tonic::Code;
@@ -24,18 +24,18 @@ fn a_volume_is_refused_at_a_second_target(node: &Node) {
         assert_refused(node.publish(wanted), REFUSED, &parts);
     }
     assert_eq!(mounts::snapshot(&node.kubelet), before);
-    // At its own it is as ever, a new generation included.
+    // At its own target it can be published again, also with a new generation.
     assert_eq!(node.publish(&one).unwrap(), Outcome::Unchanged);
     std::fs::remove_file(node.pins.join("flows")).unwrap();
     let _again = node.map("flows", 2);
     assert_eq!(node.publish(&one).unwrap(), Outcome::Replaced);
-    // Another volume is another matter.
+    // Another volume is not affected.
     let other = Wanted::new("other", &node.pod("two", "other")).write("flows", flows.clone()).single_target();
     node.publish(&other).unwrap();
 
     node.unpublish("pv", &one.target()).unwrap();
     assert_eq!(node.publish(&two).unwrap(), Outcome::Created);
-    // Where it is not asked for, nobody looks.
+    // Without `single_target` there is no check.
     let mut anywhere = volume("three");
     anywhere.0.single_target = false;
     assert_eq!(node.publish(&anywhere).unwrap(), Outcome::Created);
@@ -56,7 +56,7 @@ fn a_workspace_is_refused_at_a_second_target(node: &Node) {
     assert_eq!(node.publish_workspace(&two).unwrap(), Outcome::Created);
 }
 
-/// The kubelet may forget a pod without unpublishing what it had.
+/// The kubelet may forget a pod without unpublishing its volumes.
 fn what_nobody_unpublishes_is_unmounted_by_hand(node: &Node) {
     let workspace = |pod: &str| Workspace::new("pv", &node.pod(pod, "pv")).single_target();
     let (gone, next) = (workspace("gone"), workspace("next"));
@@ -73,7 +73,7 @@ both_ways!(
     what_nobody_unpublishes_is_unmounted_by_hand,
 );
 
-/// What keeps a workspace in the store is no target, wherever the store lies.
+/// A workspace's mount in the store is no target, wherever the store is.
 #[test]
 fn the_store_is_no_target() {
     let mut node = Node::without_pinner();

@@ -1,4 +1,4 @@
-//! Maps that the pinner makes itself and keeps.
+//! Maps that the pinner creates and keeps.
 
 use std::ffi::CString;
 use std::os::fd::AsFd;
@@ -69,7 +69,7 @@ fn another_definition_is_refused_and_says_what_differs() {
     }
 }
 
-/// Which the kernel rounds up, so that it is another number than was asked for.
+/// The kernel rounds the number up, so it differs from what was asked for.
 #[test]
 fn another_number_of_entries_is_refused_of_lists_for_each_cpu() {
     let node = Node::start();
@@ -126,7 +126,7 @@ fn definitions_that_are_malformed() {
     }
 }
 
-/// A type that can be made, its number, and a sensible definition.
+/// A type, its number, and sizes and flags that suit it.
 type Sample = (&'static str, u32, (u32, u32, u32), &'static [&'static str]);
 
 const SAMPLES: [Sample; 18] = [
@@ -154,7 +154,7 @@ fn flag_bits(flags: &[&str]) -> u32 {
     flags.iter().map(|flag| map_type::flag_by_name(flag).unwrap()).sum()
 }
 
-/// Whether this kernel makes such a map at all, for someone who may do everything.
+/// Whether this kernel creates such a map for a process with all capabilities.
 fn is_made_here((name, kind, sizes, flags): Sample) -> bool {
     let (key_size, value_size, max_entries) = sizes;
     let definition = MapDefinition { kind, key_size, value_size, max_entries, flags: flag_bits(flags), name };
@@ -177,7 +177,7 @@ fn each_type_can_be_made() {
     }
 }
 
-/// With 6.9 came `bpf_token_capable()`, which takes `CAP_SYS_ADMIN` in place of any capability.
+/// Linux 6.9 introduced `bpf_token_capable()`, which accepts `CAP_SYS_ADMIN` instead of any other capability.
 /// <https://github.com/torvalds/linux/blob/v6.9/kernel/bpf/token.c>
 #[test]
 fn network_maps_are_made_without_the_flag_since_6_9() {
@@ -195,7 +195,7 @@ fn network_maps_are_made_without_the_flag_since_6_9() {
     }
 }
 
-/// So this asks the store as a user who has neither capability.
+/// Calls the store as a user with neither capability, because of that.
 #[test]
 fn a_type_that_takes_another_capability_says_which() {
     let node = Node::without_pinner();

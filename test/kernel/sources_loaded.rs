@@ -10,7 +10,7 @@ use crate::support::node::Node;
 use crate::support::wanted::{Wanted, loaded, loaded_by_id};
 use crate::support::{map, program, unique};
 
-/// A map with a program that uses it, and their names.
+/// A map and a program that uses it, with their names.
 fn loaded_program(value: i32) -> (OwnedFd, OwnedFd, String, String) {
     let (map_name, program_name) = (unique("map"), unique("prog"));
     let map = map::hash(&map_name, 1);
@@ -118,8 +118,8 @@ fn one_map_of_several_programs_is_not_ambiguous() {
     assert_eq!(node.describe(loaded(&map_name, &program_name, "")).unwrap().id, map::id(map.as_fd()));
 }
 
-/// A map is pinned from a descriptor that may only read, so that a security module which forbids writing one map does not stand
-/// against all.
+/// Maps are pinned from read-only descriptors, so that a security module that forbids write access to one map does not
+/// make all lookups fail.
 #[test]
 fn maps_are_opened_by_their_id_for_reading() {
     let map = map::hash("flows", 1);
@@ -137,7 +137,7 @@ fn what_was_seen_is_not_looked_at_again() {
     let first = find();
     assert_eq!(first.ids, programs.iter().map(|program| program::id(program.as_fd())).collect::<Vec<_>>());
     assert!(first.looked_at >= MANY);
-    // Other tests load a few at the same time.
+    // Other tests load a few programs meanwhile.
     let again = find();
     assert_eq!(again.ids, first.ids);
     assert!(again.looked_at < MANY / 2, "{}", again.looked_at);
@@ -160,7 +160,7 @@ fn a_program_that_is_loaded_anew_is_found_and_the_old_one_is_not() {
         let program = program::writer(&program_name, map.as_fd(), round).unwrap();
         assert_eq!(node.describe(source.clone()).unwrap().id, map::id(map.as_fd()));
         drop(program);
-        // Programs go a little after their last user.
+        // A program is freed shortly after its last reference is gone.
         while node.describe(source.clone()).is_ok() {
             std::thread::yield_now();
         }

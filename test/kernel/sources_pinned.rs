@@ -13,7 +13,7 @@ use crate::support::node::Node;
 use crate::support::wanted::{Wanted, pinned};
 use crate::support::{assert_refused, map, mounts, program, skipped, unique};
 
-/// What publishing a volume with this source, and describing it, is refused with.
+/// Asserts the error of publishing and describing this source.
 #[track_caller]
 pub fn assert_unusable(node: &Node, source: &api::Source, code: Code, parts: &[&str]) {
     let wanted = Wanted::new("volume", &node.target("pod")).read("flows", source.clone());
@@ -98,12 +98,12 @@ fn a_pin_root_without_a_bpffs() {
     for path in ["flows", "a/b/flows"] {
         assert_pin_unusable(&node, &node.pins.join(path), Code::Unavailable, &["nothing can be pinned at", &bare]);
     }
-    // One may be mounted further down.
+    // A bpffs mounted further down is found.
     fs::create_dir(node.pins.join("a")).unwrap();
     crate::support::mounts::bpffs(&node.pins.join("a"));
     assert_pin_unusable(&node, &node.pins.join("a/b/flows"), Code::Unavailable, &["nothing is pinned at"]);
     assert_pin_unusable(&node, &node.pins.join("flows"), Code::Unavailable, &[&bare]);
-    // The root may be gone altogether.
+    // Even if the root itself is gone.
     rustix::mount::unmount(node.pins.join("a"), rustix::mount::UnmountFlags::DETACH).unwrap();
     fs::remove_dir_all(&node.pins).unwrap();
     assert_pin_unusable(&node, &node.pins.join("flows"), Code::Unavailable, &[&bare]);
@@ -123,7 +123,7 @@ fn the_pin_of_a_program() {
 #[test]
 fn the_pin_of_a_link() {
     let node = Node::start();
-    // SAFETY: no sockets have been made on this thread whose namespace could be missed.
+    // SAFETY: this thread has no sockets of the old namespace.
     unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.unwrap();
     let link = match program::link() {
         Ok(link) => link,
@@ -164,7 +164,7 @@ fn a_pin_of_another_user_deep_in_a_root() -> Result<(), Status> {
     Ok(())
 }
 
-/// A map that the pinner made is asked for as such, with its definition, and not by the path where it lies.
+/// A map of the store must be asked for as `created`, with its definition, and not by its path.
 #[test]
 fn the_store_is_no_pin_root() {
     let node = Node::start();

@@ -43,7 +43,7 @@ fn a_pin_is_found_whether_its_pod_runs_or_not(node: &Node) {
     assert_eq!(node.publish(&wanted).unwrap(), Outcome::Unchanged);
     assert_eq!(node.describe(in_workspace("pv", "flows")).unwrap().id, map::id(flows.as_fd()));
 
-    // Started again, its pod loads another map.
+    // After a restart, its pod loads another map.
     let directory = loader(node);
     fs::remove_file(directory.join("flows")).unwrap();
     let again = map::hash("flows", 3);
@@ -129,7 +129,7 @@ fn names_that_no_pin_can_have(node: &Node) {
     }
 }
 
-/// Its owner puts a link in the place of a directory again and again: what is opened lies in the workspace, or nothing is.
+/// A pod keeps replacing a directory by a symbolic link: only what is in the workspace is ever opened.
 fn a_race_leads_nowhere_else(node: &Node) {
     let directory = loader(node);
     let outside = node.root.join("outside");

@@ -1,4 +1,4 @@
-//! Starting and stopping: configuration that cannot be, and who has the socket.
+//! Starting and stopping: bad configuration, and who has the socket.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -16,10 +16,10 @@ use crate::support::node::Node;
 use crate::support::skipped;
 use crate::support::wanted::Wanted;
 
-/// How long a pinner that should give up may take; then it is killed.
+/// How long a pinner may take to refuse to start, before it is killed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Starts the pinner and asserts that it gives up at once: with 64, and one line that has all these parts.
+/// Asserts that the pinner exits at once with 64 and one line that has all these parts.
 #[track_caller]
 fn assert_gives_up(command: &mut Command, parts: &[&str]) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

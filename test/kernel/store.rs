@@ -1,4 +1,4 @@
-//! The store: the pinner's own, whatever lies at its path, and there again when somebody unmounts it.
+//! The store is always the pinner's own, whatever is mounted at its path, and is mounted again after an unmount.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -37,7 +37,7 @@ fn a_store_that_is_unmounted_is_there_again(node: &Node) {
     for round in 0..3 {
         unmount(&node.store, UnmountFlags::DETACH).unwrap();
         assert!(names(&node.store).is_empty(), "{round}");
-        // Whatever is asked for first, it is the store of before.
+        // Whichever call comes first, it finds the old store.
         match round {
             0 => assert_eq!(node.kept(), ["maps", "pv"]),
             1 => assert_eq!(node.describe(created("flows", "hash")).unwrap().id, ids[0]),
@@ -71,7 +71,7 @@ fn a_store_that_is_covered_is_on_top_again(node: &Node) {
 
 both_ways!(a_store_that_is_unmounted_is_there_again, a_store_that_is_covered_is_on_top_again);
 
-/// Its maps would be taken for those that the pinner made.
+/// Its maps would pass for maps that the pinner created.
 #[test]
 fn a_bpffs_that_is_not_the_pinners_is_not_the_store() {
     for (what, source, mode) in [("another's", "other", c"mode=0700"), ("an open one", "csi-bpffs-store", c"mode=0777")]
@@ -89,7 +89,7 @@ fn a_bpffs_that_is_not_the_pinners_is_not_the_store() {
         let wanted = Wanted::new("volume", &node.pod("pod", "volume")).write("flows", created("flows", "hash"));
         node.publish(&wanted).unwrap();
         assert_ne!(id(&wanted.target().join("flows")), map::id(foreign.as_fd()), "{what}");
-        // Its own it knows again.
+        // The pinner recognizes its own store.
         node.stop_by(Signal::KILL);
         node.start_pinner(&[]);
         assert_eq!(mounts::at(&node.store).len(), 2, "{what}");
@@ -110,7 +110,7 @@ fn a_map_of_the_node_is_given_up_once_no_volume_has_it() {
         node.release_map("flows").unwrap();
         assert!(!node.created("flows").exists());
     }
-    // That of a persistent volume has the same name.
+    // The persistent volume's map of that name stays.
     assert!(node.kept_at("maps").join("flows").exists());
     node.publish(&inline).unwrap();
     assert_ne!(id(&target.join("flows")), old);

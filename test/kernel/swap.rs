@@ -1,4 +1,4 @@
-//! A map that is replaced at its source: new generations, without a gap.
+//! A map is replaced at its source: new generations, without a gap.
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,7 +20,7 @@ use crate::support::{assert_refused, both_ways, map, mounts};
 
 const SWAPS: u64 = 200;
 
-/// Replaces the pin `name` by one of a new map with this value.
+/// Replaces the pin `name` by a new map's, with this value.
 fn replace(node: &Node, name: &str, value: u64) -> OwnedFd {
     let map = map::hash(name, value);
     let pin = node.pins.join(name);
@@ -33,7 +33,7 @@ fn value(pin: &Path) -> u64 {
     map::lookup(map::open_read_only(pin).unwrap().as_fd(), 1).unwrap()
 }
 
-/// A volume with a map to read and one to write.
+/// A volume with a read-only and a writable map.
 fn publish(node: &Node) -> Wanted {
     let (_flows, flows) = node.map("flows", 0);
     let (_limits, limits) = node.map("limits", 0);
@@ -66,7 +66,7 @@ fn a_source_that_goes_leaves_the_volume_as_it_is(node: &Node) {
     assert_eq!(mounts::snapshot(&node.kubelet), before);
 }
 
-/// Ends the observer however the test ends.
+/// Stops the observer however the test ends.
 struct SetOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {
@@ -75,7 +75,7 @@ impl Drop for SetOnDrop<'_> {
     }
 }
 
-/// Who is already in a generation when it is taken away may find the read-only pin that a writable map is mounted over.
+/// A process inside a generation that is unmounted may find the read-only pin below a writable map.
 fn open_writable_while_swapping(pin: &Path) {
     let opened = map::open_writable(pin).or_else(|errno| match errno {
         Errno::ROFS => map::open_writable(pin),
@@ -84,7 +84,7 @@ fn open_writable_while_swapping(pin: &Path) {
     opened.unwrap();
 }
 
-/// Swaps generations while another thread looks at the volume, as fast as it can.
+/// Swaps generations while another thread keeps looking at the volume.
 fn there_is_a_complete_one_at_every_moment(node: &Node) {
     let wanted = publish(node);
     let target = wanted.target();
@@ -120,7 +120,7 @@ fn there_is_a_complete_one_at_every_moment(node: &Node) {
     assert_eq!(mounts::beneath(&node.kubelet), []);
 }
 
-/// What a container with `mountPropagation: HostToContainer` sees: its bind of the volume is a slave of the host's.
+/// The view of a container with `mountPropagation: HostToContainer`: a bind mount that is a slave of the host's.
 fn a_running_container_that_follows_mounts_sees_each_generation(node: &Node) {
     mount_change(&node.root, MountPropagationFlags::SHARED).unwrap();
     let wanted = publish(node);
@@ -135,7 +135,7 @@ fn a_running_container_that_follows_mounts_sees_each_generation(node: &Node) {
             unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.unwrap();
             mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC).unwrap();
             mount_bind_recursive(&target, &view).unwrap();
-            // Moved here, so that the test does not wait for an answer of a thread that has failed.
+            // Moved, so that the receiver ends if this thread panics.
             let answer = answer;
             for () in questions {
                 let seen = map::open_read_only(&view.join("flows")).and_then(|map| map::lookup(map.as_fd(), 1));
@@ -172,7 +172,7 @@ fn several_generations_are_unpublished_at_once() {
         let _map = replace(&node, "flows", round);
         node.publish(&wanted).unwrap();
     }
-    // As on a kernel that cannot slide one beneath another: each generation lies on the one before.
+    // As on a kernel that cannot mount beneath: generations pile up.
     for _ in 0..3 {
         stack_another(&wanted);
     }
@@ -185,7 +185,7 @@ fn several_generations_are_unpublished_at_once() {
     assert!(!wanted.target().exists());
 }
 
-/// Copies the generation at the top, and mounts the copy on it.
+/// Mounts a copy of the top generation on it.
 fn stack_another(wanted: &Wanted) {
     use bpffs_pinner::sys::{mount, path};
     let target = path::open_beneath(&wanted.target(), "".as_ref()).unwrap();

@@ -1,4 +1,4 @@
-//! Targets, names and requests that are refused, with everything there left as it was.
+//! Targets, names and requests that are refused, and what is there stays as it was.
 
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -15,7 +15,7 @@ use crate::support::node::Node;
 use crate::support::wanted::Wanted;
 use crate::support::{assert_refused, both_ways, mounts};
 
-/// Tries both calls at `target`, written as it is, and sees that nothing has changed.
+/// Tries to publish and to unpublish at `target`, unchanged, and checks that nothing has changed.
 fn assert_untouched(node: &Node, what: &str, target: &str, publish: (Code, &str), unpublish: Option<(Code, &str)>) {
     let (_flows, flows) = node.map(&what.replace([' ', '.', '/'], "_"), 1);
     let before = mounts::snapshot(&node.kubelet);
@@ -82,7 +82,7 @@ fn a_path_that_leads_elsewhere(node: &Node) {
     assert_untouched(node, "file above", &format!("{}/file/mount", volumes("pod")), publish, unpublish);
 }
 
-/// What is mounted there is somebody's volume, or an administrator's, and what lies in it is not the kubelet's.
+/// What is mounted there is somebody's volume or an administrator's, so nothing in it is the kubelet's.
 fn nothing_inside_a_mount_is_touched(node: &Node) {
     for above in ["", "/volumes", "/volumes/kubernetes.io~csi", "/volumes/kubernetes.io~csi/maps"] {
         let pod = node.kubelet.join(format!("pods/pod{}", above.len()));
@@ -96,7 +96,7 @@ fn nothing_inside_a_mount_is_touched(node: &Node) {
     }
 }
 
-/// What is there, how it is made, and what the refusal says.
+/// What is there, how to create it, and a part of the message.
 type Case<'a> = (&'a str, &'a dyn Fn(&Path), &'a str);
 
 fn something_else_at_the_target(node: &Node) {
@@ -156,12 +156,12 @@ fn file_mount(target: &Path) {
     rustix::mount::mount_bind(&other, target).unwrap();
 }
 
-/// A filesystem of the kind that volumes are made of, but writable.
+/// A filesystem of a volume's type, but writable.
 fn misshapen(filesystem: &'static CStr, source: &CStr, target: &Path) {
     attach(&mount::detached(filesystem, &[(c"source", source), (c"mode", c"0555")]).unwrap(), target);
 }
 
-/// A filesystem of the kind that volumes are made of, read-only as they are, but somebody else's.
+/// A read-only filesystem of a volume's type, but not ours.
 fn read_only(filesystem: &'static CStr, mode: &'static CStr, target: &Path) {
     let mount = mount::detached(filesystem, &[(c"source", c"other"), (c"mode", mode)]).unwrap();
     mount::make_superblock_read_only(mount.as_fd()).unwrap();
@@ -180,7 +180,7 @@ both_ways!(
     ids_that_csi_allows,
 );
 
-/// A volume of the same shape as ours, but for the name of its source.
+/// It is like a volume except for its source.
 #[test]
 fn a_mount_of_our_shape_with_another_source() {
     let node = Node::start();
@@ -249,7 +249,7 @@ fn malformed_requests_name_the_field() {
     assert_eq!(mounts::beneath(&node.kubelet), []);
 }
 
-/// Where the kubelet's directory is a link, requests may name it either way, and answers name it as the kubelet does.
+/// If the kubelet's directory is a symbolic link, requests may use either path; responses use the kubelet's.
 #[test]
 fn the_kubelets_directory_may_be_a_link() {
     let mut node = Node::without_pinner();
@@ -277,7 +277,7 @@ fn the_kubelets_directory_may_be_a_link() {
     assert!(!wanted.target().exists());
 }
 
-/// What an administrator may write as the handle of a volume.
+/// An administrator can choose any volume handle.
 fn ids_that_csi_allows(node: &Node) {
     let (_flows, flows) = node.map("flows", 1);
     let long = "ü".repeat(64);

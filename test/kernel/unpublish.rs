@@ -1,4 +1,4 @@
-//! Taking a volume away.
+//! Removing a volume.
 
 use std::fs::{self, File};
 use std::os::fd::AsFd;
@@ -75,7 +75,7 @@ fn a_volume_in_use_goes_too(node: &Node) {
     drop(directory);
 }
 
-/// What a volume was made of goes with it, be it a moment later.
+/// A volume's maps and mounts go with it, if a moment later.
 fn maps_are_not_held(node: &Node) {
     let mut ids = Vec::new();
     for pod in ["plain", "writable", "user"] {

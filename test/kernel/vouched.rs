@@ -1,4 +1,4 @@
-//! With a driver's name the pinner touches only volumes that the kubelet has, by the kubelet's own word.
+//! With a driver name, the pinner touches only volumes that the kubelet's `vol_data.json` vouches for.
 
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
@@ -18,7 +18,7 @@ fn node() -> Node {
     Node::start_with(&["--driver-name", DRIVER])
 }
 
-/// Writes what the kubelet writes, in its own order.
+/// Writes the file as the kubelet does, with its order of fields.
 fn vouch(target: &Path, driver: &str, volume_id: &str, lifecycle: &str) {
     let text = format!(
         "{{\"attachmentID\":\"csi-1\",\"driverName\":\"{driver}\",\"nodeName\":\"node\",\"specVolID\":\"maps\",\
@@ -39,7 +39,7 @@ fn what_the_kubelet_has_is_published_and_unpublished() {
     vouch(&wanted.target(), DRIVER, "csi-1", "Ephemeral");
     assert_eq!(node.publish(&wanted).unwrap(), Outcome::Created);
     node.unpublish("csi-1", &wanted.target()).unwrap();
-    // Once more after the kubelet has tidied up, and without any directory: nothing is there to ask about.
+    // Repeated after the kubelet has cleaned up, and without any directory: there is nothing to vouch for.
     fs::remove_file(wanted.target().with_file_name("vol_data.json")).unwrap();
     node.unpublish("csi-1", &wanted.target()).unwrap();
     fs::remove_dir(wanted.target().parent().unwrap()).unwrap();
@@ -80,7 +80,7 @@ fn what_the_kubelet_does_not_have_is_left_alone() {
     ];
     for (what, make, code, part) in cases {
         make();
-        // An empty directory is there, as another driver may have made it: it is not to go.
+        // An empty directory, perhaps another driver's, must stay.
         fs::create_dir(&target).unwrap();
         let before = mounts::snapshot(&node.kubelet);
         let parts = [file.to_str().unwrap(), part];
@@ -114,7 +114,7 @@ fn not_roots(target: &Path, file: &Path) {
     chown(file, Some(65534), None).unwrap();
 }
 
-/// A node plugin that was taken over makes no volume of a pod into something that outlives the pod.
+/// A compromised node plugin cannot turn an inline volume into something that outlives the pod.
 #[test]
 fn an_inline_volume_is_no_workspace_and_keeps_nothing() {
     let node = node();

@@ -1,4 +1,4 @@
-//! A call that hangs in the kernel ends the pinner, and a probe that needs no shell finds out whether it is there.
+//! A call that hangs in the kernel ends the pinner, and `ping` tells whether it answers.
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -47,17 +47,17 @@ fn a_ping_of_root_or_of_the_peer_finds_the_pinner() {
 fn a_call_that_hangs_ends_the_pinner() {
     let mut node = Node::without_pinner();
     let dead = node.pins.join("dead");
-    // A file system whose server takes a question and never answers: who asks cannot be killed.
+    // A filesystem whose server never answers: a process that asks it cannot be killed.
     fs::create_dir(&dead).unwrap();
     let Some(held) = fuse::hung(&dead) else { return skipped("a call that hangs", "this kernel has no FUSE") };
     node.start_pinner(&["--hang-limit", "1"]);
     let answer = node.describe(pinned(&dead.join("flows")));
-    // The connection was lost with the pinner, and nothing else was waited for.
+    // The call ends with the connection, not with the process.
     answer.expect_err("nobody answers");
     eventually(|| UnixStream::connect(&node.socket).is_err());
     let log = fs::read_to_string(node.log()).unwrap();
     assert!(log.contains("\"method\":\"DescribeMap\"") && log.contains("a call hangs in the kernel"), "{log}");
-    // Only now the kernel lets the process go.
+    // Only now can the process exit.
     drop(held);
     assert_eq!(node.wait().code(), Some(EXIT_HUNG));
 }

@@ -64,7 +64,7 @@ fn two_workspaces_have_nothing_in_common(node: &Node) {
     assert_eq!(names(&two).len(), 0);
 }
 
-/// Makes a map, pins it, and opens the pin, as a loader does.
+/// Creates a map, pins it, and opens the pin, as a loader does.
 fn load(user: User, directory: &Path) -> Result<(), Errno> {
     user.run(|| {
         let map = map::hash("flows", 7);
@@ -94,7 +94,7 @@ fn without_a_group_everyone_loads_maps_there_and_keeps_them(node: &Node) {
     let wanted = publish(node, "pod");
     assert_eq!(look(&wanted.target()), (0o1777, 0, 0));
     assert_eq!(load(User::loader(65534), &wanted.target()), Ok(()));
-    // Of the sticky bit.
+    // Because of the sticky bit.
     let other = User { uid: 65533, ..User::loader(65533) };
     assert_eq!(other.run(|| rustix::fs::unlink(wanted.target().join("flows"))), Err(Errno::PERM));
 }
@@ -125,7 +125,7 @@ fn a_second_group_is_refused_while_the_first_has_it(node: &Node) {
         assert_eq!(look(&one.target()), is);
         node.publish_workspace(&third).unwrap();
         node.unpublish("pv", &third.target()).unwrap();
-        // A pod that reads has a volume of its own.
+        // A pod that only reads has a volume of its own, with its own group.
         let view = wanted("view", second).read_only();
         node.publish_workspace(&view).unwrap();
         node.unpublish("pv", &one.target()).unwrap();
@@ -136,7 +136,7 @@ fn a_second_group_is_refused_while_the_first_has_it(node: &Node) {
     }
 }
 
-/// What the pods do to the directory is not what they were published with.
+/// What a pod does to the directory does not change whom the workspace was published for.
 fn a_pod_does_not_decide_whom_a_workspace_is_for(node: &Node) {
     let first = Workspace::new("pv", &node.pod("first", "pv")).gid(GROUP);
     node.publish_workspace(&first).unwrap();
@@ -151,7 +151,8 @@ fn a_pod_does_not_decide_whom_a_workspace_is_for(node: &Node) {
     assert_eq!(look(&first.target()), (0o770, 0, GROUP));
 }
 
-/// Uid 0 of a pod may chown, and the pinner without `CAP_FOWNER` could not change the mode of what is not root's.
+/// Uid 0 in a pod may chown it, and without `CAP_FOWNER` the pinner cannot change the mode of a directory that is not
+/// root's.
 fn a_directory_that_was_given_away_is_taken_back(node: &Node) {
     let first = publish(node, "first");
     User::root_with(CapabilitySet::CHOWN).run(|| {
@@ -200,7 +201,7 @@ fn a_workspace_is_listed_and_counted(node: &Node) {
     assert_refused(node.stats("other", &target), Code::NotFound, &["volume other is not published at"]);
 }
 
-/// What it is called, how it is made, and a part of the message.
+/// A description, how to create it, and a part of the message.
 type Case<'a> = (&'a str, &'a dyn Fn(&Path), &'a str);
 
 fn something_else_at_the_target(node: &Node) {
@@ -272,7 +273,7 @@ fn one_that_is_kept_no_more_is_still_known(node: &Node) {
     assert_eq!(node.stats("pv", &target).unwrap().maps, 1);
     assert_refused(node.unpublish("other", &target), Code::FailedPrecondition, &["another volume, pv"]);
     map::open_writable(&target.join("flows")).unwrap();
-    // The next pod starts with a new one.
+    // The next pod gets a new workspace.
     let next = publish(node, "next");
     assert_eq!(names(&next.target()).len(), 0);
 
@@ -315,7 +316,7 @@ fn a_pinner_that_starts_again_finds_it() {
     assert_eq!(node.kept(), ["pv"]);
 }
 
-/// As where an administrator has it on the `/sys/fs/bpf` of the host. That is not taken for it.
+/// As on a host whose administrator puts it below `/sys/fs/bpf`, which must not be mistaken for the store.
 #[test]
 fn the_store_may_lie_on_another_bpffs() {
     let mut node = Node::without_pinner();

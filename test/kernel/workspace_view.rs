@@ -1,4 +1,4 @@
-//! A workspace that is shown read-only: a volume with the maps that are pinned in it now.
+//! A workspace published read-only: a volume with the maps that are pinned in it now.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -86,7 +86,7 @@ fn maps_are_shown_where_they_are(node: &Node) {
     listed.sort();
     assert_eq!(listed, [directory.clone(), target.clone()]);
 
-    // They are the loader's own maps, and no copies.
+    // They are the loader's own maps, not copies.
     map::update(map::open_writable(&directory.join("flows")).unwrap().as_fd(), 1, 9).unwrap();
     assert_eq!(value(&target.join("flows")), Ok(9));
     node.unpublish("pv", &target).unwrap();
@@ -184,7 +184,7 @@ fn what_is_no_map_is_left_out(node: &Node) {
 
 fn it_is_renewed_when_the_maps_change(node: &Node) {
     let wanted = view(node);
-    // Before anything was pinned, or any loader was there.
+    // Before any loader has started or anything is pinned.
     assert_eq!(node.publish_workspace(&wanted).unwrap(), Outcome::Created);
     assert_eq!(files(&wanted.target()), set(&[]));
     assert_eq!(node.publish_workspace(&wanted).unwrap(), Outcome::Unchanged);
@@ -200,12 +200,12 @@ fn it_is_renewed_when_the_maps_change(node: &Node) {
     renew(&["flows"]);
     pin(&directory, "agent/flows", 2);
     renew(&["flows", "agent/flows"]);
-    // Another map by the same name.
+    // Another map under the same name.
     fs::remove_file(directory.join("flows")).unwrap();
     pin(&directory, "flows", 3);
     renew(&["flows", "agent/flows"]);
     assert_eq!(value(&wanted.target().join("flows")), Ok(3));
-    // The same map by another name.
+    // The same map under another name.
     fs::rename(directory.join("flows"), directory.join("streams")).unwrap();
     renew(&["streams", "agent/flows"]);
     fs::rename(directory.join("agent"), directory.join("loader")).unwrap();
@@ -271,7 +271,7 @@ fn there_is_a_bound(node: &Node) {
     refused(&["workspace \"pv\"", "more than 4096 pins and directories", "remove some"]);
 }
 
-/// The owner of a workspace does as it likes while it is looked at.
+/// Pods may change the workspace while it is read.
 fn its_owner_may_change_it_meanwhile(node: &Node) {
     let directory = loader(node);
     let flows = map::hash("flows", 1);

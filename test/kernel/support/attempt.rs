@@ -1,5 +1,5 @@
-//! What a pod might try against a volume with a map `flows` to read and a map `limits` to write: every operation by its
-//! name, with what it gave and what it may fail with.
+//! Everything a pod might try against a volume with a read-only map `flows` and a writable map `limits`: each operation
+//! with its name, its result, and the errors it may fail with.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,7 +11,7 @@ use rustix::io::{Errno, Result};
 
 use super::map;
 
-/// What an operation gave, and what it may fail with.
+/// An operation, its result, and the errors it may fail with.
 pub struct Attempt(String, Result<()>, &'static [Errno]);
 
 const CLOSED: &[Errno] = &[Errno::ROFS, Errno::PERM, Errno::ACCESS];
@@ -34,7 +34,7 @@ fn open(path: &Path, flags: OFlags) -> Result<OwnedFd> {
     rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o666))
 }
 
-/// Opening `pin` for writing, by every name it has.
+/// Tries to open `pin` for writing, by every path to it.
 pub fn opening_for_writing(pin: &Path) -> Vec<Attempt> {
     let indirectly = open(pin, OFlags::PATH).and_then(|place| {
         let path = through_descriptor(place.as_fd(), c"");
@@ -46,7 +46,7 @@ pub fn opening_for_writing(pin: &Path) -> Vec<Attempt> {
     ]
 }
 
-/// Changing a map through a descriptor that was opened for reading.
+/// Tries to change a map through a read-only descriptor.
 pub fn changing(map: BorrowedFd<'_>) -> Vec<Attempt> {
     [
         ("update", map::update(map, 1, 666)),
@@ -61,7 +61,7 @@ pub fn changing(map: BorrowedFd<'_>) -> Vec<Attempt> {
     .into()
 }
 
-/// Pinning a map anew, wherever a pod could think of in its volumes.
+/// Tries to pin a map anew, everywhere in a pod's volumes.
 pub fn pinning(map: BorrowedFd<'_>, volumes: &[&Path]) -> Vec<Attempt> {
     let mut attempts = Vec::new();
     for volume in volumes {
@@ -80,7 +80,7 @@ pub fn pinning(map: BorrowedFd<'_>, volumes: &[&Path]) -> Vec<Attempt> {
     attempts
 }
 
-/// Everything that would change the directory of a volume, or a read-only pin in it.
+/// Tries everything that would change a volume's directory or a read-only pin in it.
 pub fn changing_directory(volume: &Path) -> Vec<Attempt> {
     let mode = Mode::from_raw_mode(0o777);
     let [new, flows, limits] = ["new", "flows", "limits"].map(|name| volume.join(name));
@@ -116,7 +116,7 @@ pub fn changing_directory(volume: &Path) -> Vec<Attempt> {
     .into()
 }
 
-/// A handle would lead past the file mount to the directory that the writable pins lie in.
+/// A handle would lead past the mounted file to the directory of the writable pins.
 fn file_handle(path: &Path) -> Result<()> {
     let path = CString::new(path.to_str().unwrap()).unwrap();
     let (mut handle, mut mount_id) = ([0_u32; 34], 0);

@@ -1,4 +1,4 @@
-//! A client of the pinner that waits for each answer.
+//! A blocking client of the pinner.
 
 use std::future::Future;
 use std::io;
@@ -16,7 +16,7 @@ use tower::service_fn;
 
 use super::wanted::{Wanted, Workspace};
 
-/// Works on the thread that calls it, and so in that thread's mount namespace and as its user.
+/// Runs on the calling thread, and so in its mount namespace and as its user.
 pub struct Client {
     runtime: Runtime,
     pinner: PinnerClient<Channel>,
@@ -38,7 +38,7 @@ impl Client {
         Self { runtime, pinner: PinnerClient::new(channel) }
     }
 
-    /// Runs calls of a test's own, several at a time perhaps.
+    /// Runs a test's own calls, perhaps several at once.
     pub fn run<F: Future>(&self, calls: impl FnOnce(PinnerClient<Channel>) -> F) -> F::Output {
         let calls = calls(self.pinner.clone());
         self.runtime.block_on(calls)

@@ -1,4 +1,4 @@
-//! A filesystem whose server is of no use any more, as a network's may be.
+//! A filesystem whose server is useless, as a network filesystem's may be.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -8,11 +8,11 @@ use std::thread::{self, JoinHandle};
 
 use rustix::mount::{MountFlags, mount};
 
-/// What the server was asked, as opcodes of FUSE.
+/// The requests that the server got, as FUSE opcodes.
 pub type Asked = JoinHandle<Vec<u32>>;
 
-/// Mounts one at `target`, until it is unmounted; `None` where that cannot be. Whoever asks it for anything waits until it is known
-/// that somebody did, and the server has gone for good.
+/// Mounts one at `target` until it is unmounted; `None` without FUSE. A request to it hangs until the server has noted
+/// the request and gone for good.
 ///
 /// <https://www.kernel.org/doc/html/latest/filesystems/fuse/fuse.html>, `include/uapi/linux/fuse.h`
 pub fn silent(target: &Path) -> Option<Asked> {
@@ -20,18 +20,19 @@ pub fn silent(target: &Path) -> Option<Asked> {
     Some(thread::spawn(move || first_question(device).map(|(opcode, _)| vec![opcode]).unwrap_or_default()))
 }
 
-/// As [`silent`], but that the server stays and never answers: whoever asks cannot be killed until what is given back is dropped.
+/// As [`silent`], but the server stays and never answers: whoever sends a request cannot be killed until the result is
+/// dropped.
 pub fn hung(target: &Path) -> Option<Hung> {
     let device = mount_at(target)?;
     Some(Hung(Some(thread::spawn(move || first_question(device).map(|(_, device)| device)))))
 }
 
-/// The server's end of a filesystem.
+/// The server of a hung filesystem.
 pub struct Hung(Option<JoinHandle<Option<File>>>);
 
 impl Drop for Hung {
     fn drop(&mut self) {
-        // The thread ends with the first question.
+        // The thread ends with the first request.
         drop(self.0.take().map(JoinHandle::join));
     }
 }
@@ -44,7 +45,7 @@ fn mount_at(target: &Path) -> Option<File> {
     Some(device)
 }
 
-/// Answers what the kernel asks first; the opcode of the question after that, and the device, without an answer to it.
+/// Answers the kernel's INIT. Returns the opcode of the next request, unanswered, and the device.
 fn first_question(mut device: File) -> Option<(u32, File)> {
     const INIT: u32 = 26;
     let mut request = vec![0; 1 << 17];

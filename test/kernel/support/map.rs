@@ -1,4 +1,4 @@
-//! What a process can ask of a map through `bpf(2)`: the commands of a client, each with the bare errno.
+//! What a process can do with a map through `bpf(2)`: a client's commands, each with the bare errno.
 //!
 //! Keys have 4 bytes and values 8.
 
@@ -44,14 +44,14 @@ impl Attributes {
         self.int(offset, fd.as_raw_fd().cast_unsigned())
     }
 
-    /// What it points to must live until [`Attributes::call`] has returned.
+    /// `value` must live until [`Attributes::call`] has returned.
     pub fn pointer<T: ?Sized>(mut self, offset: usize, value: &T) -> Self {
         self.0[offset / 8] = std::ptr::from_ref(value).cast::<()>() as u64;
         self
     }
 
     pub fn call(&mut self, command: i32) -> Result<i32> {
-        // SAFETY: the union is larger than any command reads, and the pointers in it are good by the rule above.
+        // SAFETY: the union is larger than any command reads, and its pointers are valid, as `pointer` requires.
         let result = unsafe { libc::syscall(libc::SYS_bpf, command, self.0.as_mut_ptr(), size_of_val(&self.0)) };
         if result < 0 {
             return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap());
@@ -60,7 +60,7 @@ impl Attributes {
     }
 
     pub fn open(&mut self, command: i32) -> Result<OwnedFd> {
-        // SAFETY: the commands that this is used for answer with a new descriptor.
+        // SAFETY: callers pass only commands that return a new descriptor.
         self.call(command).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
     }
 }
@@ -70,7 +70,7 @@ fn element(map: BorrowedFd<'_>, key: &u32) -> Attributes {
     Attributes::new().fd(0, map).pointer(8, key)
 }
 
-/// Makes a map with room for 16 elements.
+/// Creates a map with 16 elements.
 pub fn create(kind: u32, name: &str, flags: u32) -> OwnedFd {
     let value_size = if kind == PROG_ARRAY { 4 } else { 8 };
     let definition = MapDefinition { kind, key_size: 4, value_size, max_entries: 16, flags, name };
@@ -117,7 +117,7 @@ pub fn lookup(map: BorrowedFd<'_>, key: u32) -> Result<u64> {
     let value = [0_u64; 1];
     let mut attributes = element(map, &key).pointer(16, &value);
     attributes.call(LOOKUP)?;
-    // SAFETY: the kernel has written it; a plain read would be free to assume that nobody had.
+    // SAFETY: the kernel has written it; the compiler could assume for a plain read that nothing has.
     Ok(unsafe { std::ptr::read_volatile(value.as_ptr()) })
 }
 
@@ -164,7 +164,7 @@ fn batch(map: BorrowedFd<'_>, keys: &[u32], values: &[u64]) -> Attributes {
 pub fn lookup_batch(map: BorrowedFd<'_>) -> Result<()> {
     let (keys, values, position) = ([0_u32; 16], [0_u64; 16], [0_u32; 4]);
     match batch(map, &keys, &values).pointer(8, &position).call(LOOKUP_BATCH) {
-        // That was the last batch.
+        // This was the last batch.
         Ok(_) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(errno),
     }

@@ -1,4 +1,4 @@
-//! What the tests stand on: a node of their own, the kernel as a client sees it, and users who may do little.
+//! What the tests are built on: a node of their own, the kernel as a client sees it, and unprivileged users.
 
 pub mod attempt;
 pub mod client;
@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 
 use tonic::{Code, Status};
 
-/// Says on the terminal, past the test runner's capture, that something was not tested.
+/// Reports on the terminal, past the test runner's capture, that something was not tested.
 pub fn skipped(what: &str, why: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {what}: {why}");
 }
 
-/// A name that no other test, and no other run, gives to an object of this kernel. At most 15 characters.
+/// A name that no other test or run uses for an object of this kernel. At most 15 characters.
 pub fn unique(prefix: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let name = format!("{prefix}{:x}_{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -29,7 +29,7 @@ pub fn unique(prefix: &str) -> String {
     name
 }
 
-/// Waits for what comes by itself.
+/// Waits until a condition holds.
 #[track_caller]
 pub fn eventually(mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -39,7 +39,7 @@ pub fn eventually(mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Asserts that a call was refused with this code and that its message has all these parts.
+/// Asserts that a call failed with this code and that its message has all these parts.
 #[track_caller]
 pub fn assert_refused<T: std::fmt::Debug>(answer: Result<T, Status>, code: Code, parts: &[&str]) {
     let status = answer.expect_err("should have been refused");
@@ -49,7 +49,7 @@ pub fn assert_refused<T: std::fmt::Debug>(answer: Result<T, Status>, code: Code,
     }
 }
 
-/// Runs each check against the pinner as it is here, and against one that composes as it does on kernels before 6.15.
+/// Runs each check against the pinner as it is here, and against one that composes as on kernels before 6.15.
 macro_rules! both_ways {
     ($($check:ident),* $(,)?) => {
         mod as_it_is {

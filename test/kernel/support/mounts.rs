@@ -1,4 +1,4 @@
-//! The mount table of the calling thread, and mounts that tests make.
+//! The mount table of the calling thread, and mounts that tests need.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -18,7 +18,7 @@ pub struct Mount {
     pub super_options: String,
 }
 
-/// The mounts at and beneath `directory`, in the order of the table. Not `/proc/self`: that is another thread's.
+/// The mounts at and beneath `directory`, in the order of the table. Not `/proc/self`, which is the main thread's.
 pub fn beneath(directory: &Path) -> Vec<Mount> {
     let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
     table.lines().map(parse).filter(|mount| mount.target.starts_with(directory)).collect()
@@ -57,14 +57,14 @@ pub fn read_only_bind(source: &Path, target: &Path) {
     mount_remount(target, MountFlags::BIND | MountFlags::RDONLY, c"").unwrap();
 }
 
-/// A volume as a container sees it: a recursive bind. Remounted writable, as a container runtime may do.
+/// A volume as a container sees it: a recursive bind mount, remounted writable, as a container runtime may do.
 pub fn container_view(volume: &Path, view: &Path) {
     fs::create_dir_all(view).unwrap();
     mount_bind_recursive(volume, view).unwrap();
     mount_remount(view, MountFlags::BIND, c"").unwrap();
 }
 
-/// All that can be seen at and beneath `directory`: its mounts, and each file with type, mode, owner and content.
+/// Everything visible at and beneath `directory`: mounts, and each file's type, mode, owner and content.
 pub fn snapshot(directory: &Path) -> Vec<String> {
     let mut seen: Vec<_> = beneath(directory).iter().map(|mount| format!("{mount:?}")).collect();
     look(directory, &mut seen);
@@ -77,7 +77,7 @@ fn look(path: &Path, seen: &mut Vec<String>) {
     let content = if kind.is_symlink() {
         fs::read_link(path).unwrap().display().to_string()
     } else if kind.is_file() || kind.is_char_device() {
-        // The pins of a bpffs cannot be read; that they are the same is enough.
+        // Pins cannot be read; the inode number is enough.
         fs::read(path).map_or_else(|error| error.to_string(), |bytes| format!("{bytes:?}"))
     } else {
         String::new()

@@ -1,5 +1,5 @@
-//! A node in small: a kubelet's directory, a bpffs with pins, and a pinner that serves them, in a mount namespace that
-//! goes with the test.
+//! A miniature node: a kubelet's directory, a bpffs with pins, and a pinner, in a mount namespace that ends with the
+//! test.
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Node {
     client: Option<Client>,
     pinner: Pinner,
-    /// Everything lies in it.
+    /// Has everything else.
     pub root: PathBuf,
     pub kubelet: PathBuf,
     /// A bpffs, the only pin root.
@@ -53,7 +53,7 @@ enum Pinner {
 }
 
 impl Node {
-    /// With the pinner as it is installed.
+    /// With the real pinner process.
     pub fn start() -> Self {
         Self::start_with(&[])
     }
@@ -65,7 +65,7 @@ impl Node {
         node
     }
 
-    /// With the service on a thread of this process, composing in the way of kernels before 6.15.
+    /// With the service on a thread of this process, composing as on kernels before 6.15.
     pub fn composing_in_namespace() -> Self {
         let mut node = Self::without_pinner();
         let service = Service::new(node.publisher(Composer::in_namespace().unwrap()), probe(), Watchdog::default());
@@ -84,9 +84,9 @@ impl Node {
         node
     }
 
-    /// With nobody who serves it.
+    /// Without a pinner.
     pub fn without_pinner() -> Self {
-        // SAFETY: nothing in this process relies on the working directory, which is what is unshared beside mounts.
+        // SAFETY: nothing in this process relies on the working directory, which unsharing mounts also unshares.
         unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.expect("these tests are to be run as root");
         mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
         let directory = TempDir::with_prefix("bpffs-").unwrap();
@@ -101,14 +101,14 @@ impl Node {
         Self { client: None, pinner: Pinner::None, root, kubelet, pins, store, socket, _directory: directory }
     }
 
-    /// What the service is made of, for tests that drive it without one.
+    /// What the service consists of, for tests that call it directly.
     pub fn publisher(&self, composer: Composer) -> Publisher {
         let store = Store::open_or_mount(self.store.clone(), NO_LIMITS).unwrap();
         let sources = Sources::new(vec![self.pins.clone()], store);
         Publisher::new(Kubelet::open(&self.kubelet, None).unwrap(), sources, composer)
     }
 
-    /// The command that starts the pinner here, answering root.
+    /// The command that starts the pinner, with root as its peer.
     pub fn command(&self, flags: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bpffs-pinner"));
         command.env_clear().arg("--socket").arg(&self.socket).arg("--kubelet-dir").arg(&self.kubelet);
@@ -129,7 +129,7 @@ impl Node {
         self.start_as(command);
     }
 
-    /// As [`Node::start_pinner`], with a command of the test's own making.
+    /// As [`Node::start_pinner`], with the test's own command.
     pub fn start_as(&mut self, mut command: Command) {
         let mut child = command.spawn().unwrap();
         let start = Instant::now();
@@ -144,12 +144,12 @@ impl Node {
         self.client = Some(Client::new(&self.socket));
     }
 
-    /// Where the pinner's log goes.
+    /// The file that the pinner's log goes to.
     pub fn log(&self) -> PathBuf {
         self.root.join("pinner.log")
     }
 
-    /// A figure of `/proc/PID/status` in KiB: `VmRSS`, `VmHWM`.
+    /// A value of `/proc/PID/status` in KiB: `VmRSS`, `VmHWM`.
     pub fn memory(&self, figure: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid().as_raw_nonzero())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':')).unwrap();
@@ -167,13 +167,13 @@ impl Node {
         kill_process(self.pid(), signal).unwrap();
     }
 
-    /// Sends a signal that ends the pinner, and waits for the end.
+    /// Ends the pinner by a signal, and waits for it.
     pub fn stop_by(&mut self, signal: Signal) -> ExitStatus {
         self.signal(signal);
         self.wait()
     }
 
-    /// Waits until the pinner has ended by itself.
+    /// Waits until the pinner ends by itself.
     pub fn wait(&mut self) -> ExitStatus {
         let Pinner::Process(mut child) = std::mem::replace(&mut self.pinner, Pinner::None) else { unreachable!() };
         self.client = None;
@@ -184,7 +184,7 @@ impl Node {
         self.client.as_ref().unwrap()
     }
 
-    /// Whether the pinner found a feature on this kernel; if not, says that `test` is skipped.
+    /// Whether the pinner found a feature on this kernel; if not, reports `test` as skipped.
     pub fn has(&self, feature: &str, test: &str) -> bool {
         let features = self.client().node().unwrap().features;
         let found = features.iter().find(|found| found.name == feature).expect("a known feature");
@@ -194,7 +194,7 @@ impl Node {
         found.available
     }
 
-    /// Whether the mount table shows the source of a bpffs; if not, says that `test` is skipped.
+    /// Whether the mount table shows the source of a bpffs; if not, reports `test` as skipped.
     pub fn shows_sources(&self, test: &str) -> bool {
         let shows = mounts::at(&self.store).iter().any(|mount| mount.source == "csi-bpffs-store");
         if !shows {
@@ -203,19 +203,19 @@ impl Node {
         shows
     }
 
-    /// The target path of a pod's only volume. Its parent exists.
+    /// The target of a pod's only volume. Its parent exists.
     pub fn target(&self, pod: &str) -> PathBuf {
         self.pod(pod, "volume")
     }
 
-    /// The target path of a pod's volume, as the kubelet would have it. Its parent exists.
+    /// The target of a pod's volume, as the kubelet has it. Its parent exists.
     pub fn pod(&self, pod: &str, volume: &str) -> PathBuf {
         let parent = self.kubelet.join("pods").join(pod).join("volumes/kubernetes.io~csi").join(volume);
         fs::create_dir_all(&parent).unwrap();
         parent.join("mount")
     }
 
-    /// Where a created map of the node is kept.
+    /// Where a map that belongs to the node is kept.
     pub fn created(&self, name: &str) -> PathBuf {
         self.store.join("created").join(name)
     }
@@ -225,14 +225,14 @@ impl Node {
         self.store.join("volumes").join(volume_id)
     }
 
-    /// Pins an object where sources are looked for.
+    /// Pins an object in the pin root, and returns its source.
     pub fn pin(&self, name: &str, object: BorrowedFd<'_>) -> api::Source {
         let path = self.pins.join(name);
         map::pin(object, &path).unwrap();
         wanted::pinned(&path)
     }
 
-    /// A hash map, pinned under its name: the map, and how to ask for it.
+    /// A hash map pinned under its name, and its source.
     pub fn map(&self, name: &str, value: u64) -> (std::os::fd::OwnedFd, api::Source) {
         let map = map::hash(name, value);
         let source = self.pin(name, map.as_fd());

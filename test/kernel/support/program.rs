@@ -1,4 +1,4 @@
-//! Small BPF programs from bare instructions, and a link.
+//! Small BPF programs from bare instructions, and a BPF link.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -28,7 +28,7 @@ const fn give(value: i32) -> [u64; 2] {
     [instruction(0xb7, 0, 0, 0, value), instruction(0x95, 0, 0, 0, 0)]
 }
 
-/// `map[1] = value`, through the descriptor that is given; never mind its mode.
+/// `map[1] = value`, through the given descriptor, whatever its mode.
 fn set(map: BorrowedFd<'_>, value: i32) -> Vec<u64> {
     let mut program = vec![instruction(0x18, 1, 1, 0, map.as_raw_fd()), 0];
     program.extend(update_of_first(value));
@@ -36,7 +36,7 @@ fn set(map: BorrowedFd<'_>, value: i32) -> Vec<u64> {
     program
 }
 
-/// `outer[1][1] = value`: what the owner of a map of maps does with the maps in it.
+/// `outer[1][1] = value`: what the owner of a map of maps does with the inner maps.
 fn set_inner(outer: BorrowedFd<'_>, value: i32) -> Vec<u64> {
     const MAP_LOOKUP_ELEM: i32 = 1;
     let mut program = vec![
@@ -46,7 +46,7 @@ fn set_inner(outer: BorrowedFd<'_>, value: i32) -> Vec<u64> {
         instruction(0xbf, 2, 10, 0, 0),
         instruction(0x07, 2, 0, 0, -4),
         instruction(0x85, 0, 0, 0, MAP_LOOKUP_ELEM),
-        // Past the rest where there is no such map.
+        // Skip the rest if there is no inner map.
         instruction(0x15, 0, 0, 9, 0),
         instruction(0xbf, 1, 0, 0, 0),
     ];
@@ -88,12 +88,12 @@ pub fn writer(name: &str, map: BorrowedFd<'_>, value: i32) -> Result<OwnedFd> {
     load(SOCKET_FILTER, name, &set(map, value), 0)
 }
 
-/// A socket filter that writes to the map that is in this one.
+/// A socket filter that writes to the inner map of this map when it runs.
 pub fn inner_writer(name: &str, outer: BorrowedFd<'_>, value: i32) -> Result<OwnedFd> {
     load(SOCKET_FILTER, name, &set_inner(outer, value), 0)
 }
 
-/// Adds a map to those that a program holds.
+/// Binds a map to a program.
 pub fn bind(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> Result<()> {
     const PROG_BIND_MAP: i32 = 35;
     Attributes::new().fd(0, program).fd(4, map).call(PROG_BIND_MAP).map(|_| ())
@@ -110,7 +110,7 @@ pub fn run(program: BorrowedFd<'_>) -> Result<()> {
     Attributes::new().fd(0, program).int(8, 64).pointer(16, &packet).int(32, 1).call(PROG_TEST_RUN).map(|_| ())
 }
 
-/// A link that lets every socket lookup of this thread's network namespace go on.
+/// A BPF link of a program that passes every socket lookup of this thread's network namespace.
 pub fn link() -> Result<OwnedFd> {
     let program = load(SK_LOOKUP, "pass", &give(1), ATTACH_SK_LOOKUP)?;
     let network = std::fs::File::open("/proc/thread-self/ns/net").unwrap();

@@ -7,7 +7,7 @@ use rustix::thread::{
     set_thread_res_gid, set_thread_res_uid,
 };
 
-/// Who a process is, as far as the kernel asks.
+/// A process's credentials.
 #[derive(Clone, Copy, Debug)]
 pub struct User {
     pub uid: u32,
@@ -23,23 +23,23 @@ impl User {
         Self { uid: id, gid: id, capabilities: CapabilitySet::empty() }
     }
 
-    /// What loads programs in a pod: an ordinary user of a group, with `CAP_BPF`.
+    /// A loader in a pod: an ordinary user of a group, with `CAP_BPF`.
     pub const fn loader(gid: u32) -> Self {
         Self { uid: 65534, gid, capabilities: CapabilitySet::BPF }
     }
 
-    /// Uid 0 with exactly these.
+    /// Uid 0 with exactly these capabilities.
     pub const fn root_with(capabilities: CapabilitySet) -> Self {
         Self { uid: 0, gid: 0, capabilities }
     }
 
-    /// Uid 0 with all that this machine has, but for the two that are beyond what a volume can promise.
+    /// Uid 0 with all of this machine's capabilities but the two that no volume can hold.
     pub fn strongest_held() -> Self {
         let all = capabilities(None).unwrap().permitted;
         Self::root_with(all - CapabilitySet::SYS_ADMIN - CapabilitySet::BPF)
     }
 
-    /// Runs `work` as this user. Nobody else on this process is changed.
+    /// Runs `work` on a thread as this user.
     pub fn run<T: Send>(self, work: impl FnOnce() -> T + Send) -> T {
         let joined = thread::scope(|scope| {
             let become_and_work = || {

@@ -1,10 +1,10 @@
-//! Publish requests, spelled shortly.
+//! Short builders of publish requests.
 
 use std::path::{Path, PathBuf};
 
 use bpffs_pinner::api::{self, Access, source::From};
 
-/// A request to come.
+/// A request to publish a volume.
 #[derive(Clone, Debug)]
 pub struct Wanted(pub api::PublishVolumeRequest);
 
@@ -57,7 +57,7 @@ impl Wanted {
     }
 }
 
-/// A request for a workspace to come.
+/// A request to publish a workspace.
 #[derive(Clone, Debug)]
 pub struct Workspace(pub api::PublishWorkspaceRequest);
 
@@ -101,7 +101,7 @@ pub fn loaded_by_id(map: &str, program: &str, program_tag: &str, program_id: u32
     api::Source { from: Some(From::Loaded(api::LoadedMap { map, program, program_tag, program_id })) }
 }
 
-/// A map with keys of 4 bytes, values of 8 and 16 elements.
+/// A map with keys of 4 bytes, values of 8, and 16 elements.
 pub fn created(name: &str, kind: &str) -> api::Source {
     let definition = api::CreatedMap { key_size: 4, value_size: 8, max_entries: 16, ..Default::default() };
     defined(api::CreatedMap { name: name.to_owned(), r#type: kind.to_owned(), ..definition })
