@@ -77,7 +77,7 @@ impl Source {
     /// Parses a source.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] naming the field.
+    /// [`crate::error::Error::InvalidArgument`] naming the field.
     pub fn parse(source: Option<api::Source>) -> Result<Self> {
         use api::source::From;
         match source.and_then(|source| source.from) {

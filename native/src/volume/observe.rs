@@ -45,7 +45,7 @@ pub struct Mounted {
     pub volume_id: Option<String>,
     /// What it consists of.
     pub layout: Layout,
-    /// Whether it may carry descriptors: see [`super::carriers`].
+    /// Whether it may carry descriptors: see `volume::carriers`.
     pub carries: bool,
     /// The permission bits of its directory.
     pub mode: u32,
@@ -57,7 +57,7 @@ pub struct Mounted {
 
 /// Looks at a target, where the volume `expected` may be.
 ///
-/// Reads only cached attributes of what is mounted there until it is known to be a volume, either by [`identify`] or,
+/// Reads only cached attributes of what is mounted there until it is known to be a volume, either by `identify` or,
 /// to save reading the mount table, by the mark of the expected volume.
 ///
 /// # Errors
