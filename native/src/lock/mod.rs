@@ -1,7 +1,7 @@
 //! The pinner restricts itself, irrevocably, to what serving needs, whatever code may come to run in it.
 //!
-//! In this order: [`crate::privileges`], [`reach`] and [`size`] before any thread starts, [`calls`] when everything is
-//! open.
+//! In this order: [`crate::privileges`], [`reach`] and [`size`] before any thread starts, [`calls()`] when everything
+//! is open.
 
 mod calls;
 
