@@ -1,11 +1,11 @@
-# One image for all three processes: Node, the bundle and the pinner, with the libraries they need and nothing else. It has no
-# shell and no package manager. For several architectures, build on each of them or emulate them: nothing is cross-compiled.
+# One image for all three processes: Node, the bundle and the pinner, with the libraries they need and nothing else, not even
+# a shell. For several architectures, build on each of them or under emulation: nothing is cross-compiled.
 # test/deploy/build-image.sh builds it without pulling images.
 ARG NODE_IMAGE=docker.io/library/node:26-trixie-slim
 ARG RUST_IMAGE=docker.io/library/rust:1.95-slim-trixie
 ARG DEBIAN_IMAGE=docker.io/library/debian:trixie-slim
 
-# For npm alone; the Node that runs is the one of package.json.
+# Only for npm; the image runs the Node of package.json.
 FROM ${NODE_IMAGE} AS node
 
 FROM ${RUST_IMAGE} AS build
@@ -20,7 +20,7 @@ RUN --mount=type=cache,target=/root/.npm \
     make build && deploy/image/sbom.sh
 
 FROM ${DEBIAN_IMAGE} AS root
-# A base image that has them needs no network.
+# A base image that has them all needs no network.
 RUN dpkg --status binutils libatomic1 libstdc++6 >/dev/null 2>&1 \
  || { apt-get update && apt-get install --yes --no-install-recommends binutils libatomic1 libstdc++6; }
 COPY --from=build /opt/csi-driver-bpffs/node_modules/node-linux-*/bin/node /opt/csi-driver-bpffs/node_modules/node-linux-*/LICENSE /node/
@@ -40,11 +40,11 @@ LABEL org.opencontainers.image.title="csi-driver-bpffs" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=root /image /
-# The pinner's container says that it is root; nothing else is.
+# Only the pinner's container runs as root, by its own setting.
 USER 65532:65532
 ENV PATH=/opt/csi-driver-bpffs/bin MALLOC_ARENA_MAX=1
-# The flags of bin/csi-driver-bpffs, which a test holds equal. There is no compile cache: V8 takes it only on a processor with the
-# features of the one that wrote it.
+# The same flags as in bin/csi-driver-bpffs, which a test checks. There is no compile cache: V8 accepts one only on a CPU
+# with the features of the CPU that wrote it.
 ENTRYPOINT ["/opt/csi-driver-bpffs/bin/node", \
   "--max-semi-space-size=1", "--initial-old-space-size=16", "--max-old-space-size=64", "--optimize-for-size", "--single-threaded", \
   "--no-maglev", "--no-sparkplug", \

@@ -1,10 +1,10 @@
-# csi-driver-bpffs: what a newcomer needs is `make demo` and `make test`; `make help` lists the rest.
+# Newcomers need `make demo` and `make test`; `make help` lists the rest.
 
 ARCH    := $(if $(filter aarch64,$(shell uname -m)),arm64,x64)
 NODE    := node_modules/node-linux-$(ARCH)/bin/node
 TRIPLE  := $(shell rustc -vV | sed -n 's/^host: //p')
 RELEASE := native/target/$(TRIPLE)/release
-# Everything that mounts runs in a mount and pid namespace of its own: nothing outlives it, however it ends.
+# Everything that mounts runs in its own mount and pid namespace, so that nothing outlives it.
 ISOLATED := unshare --mount --propagation private --pid --fork --kill-child --mount-proc
 
 PROTO  := $(wildcard proto/*.proto)
@@ -12,7 +12,7 @@ SRC    := $(shell find src -name '*.ts' -not -path 'src/rpc/generated/*')
 # Milliseconds after which a hanging test file fails.
 TIMEOUT := 120000
 FUZZ_SECONDS := 60
-# What the tests of clients are built with, where this machine has it not.
+# Debian packages to build the test clients with.
 DEBIAN := gcc libc6-dev iproute2 libbpf-dev libelf-dev zlib1g-dev libzstd-dev
 
 NATIVE := $(shell find native/src native/examples -name '*.rs') native/Cargo.toml native/Cargo.lock native/build.rs
@@ -97,7 +97,7 @@ manifests: $(NODE) test/deploy/bin/helm ## Render deploy/csi-driver-bpffs.yaml, 
 	cd deploy/seccomp/generate && profile=$$(go run .) && printf '%s\n' "$$profile" >../bpf-consumer.json
 	npx --no-install biome format --write deploy/seccomp/bpf-consumer.json
 
-# The clients that people use, from their own package sources.
+# Real clients, built with the libraries that people use.
 .PHONY: clients
 clients: debian-packages
 	$(call say,Building the clients that people use)

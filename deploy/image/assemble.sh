@@ -1,6 +1,6 @@
 #!/bin/sh
-# Lays out the image's root in a directory: the programs, and from this Debian the shared libraries that Node needs, with what
-# scanners and lawyers look for: the packages that they are from, and these packages' licences.
+# Lays out the image's root directory: the programs, the shared libraries of this Debian that Node needs, and these
+# libraries' package data and licences, for scanners and lawyers.
 set -eu
 root=$1
 app=$root/opt/csi-driver-bpffs
@@ -18,7 +18,7 @@ install -m 644 /seccomp/bpf-consumer.json /seccomp/install.ts "$app/seccomp"
 install -m 644 /LICENSE "$app"
 ln -s ../dist/bpffs-pinner "$app/bin/bpffs-pinner"
 
-# For `kubectl exec … -- csi-driver-bpffs doctor`; a first line like this takes no flags for Node, and needs none.
+# For `kubectl exec … -- csi-driver-bpffs doctor`; such a shebang line passes no flags to Node, and none are needed.
 cat >"$app/bin/csi-driver-bpffs" <<'LAUNCHER'
 #!/opt/csi-driver-bpffs/bin/node
 require('../dist/csi-driver-bpffs.cjs');
@@ -40,7 +40,7 @@ ldd /node/node | sed -nE 's,^[^/]*(/[^ ]+) \(0x.*,\1,p' | while read -r library;
 	esac
 	mkdir -p "$(dirname "$target")"
 	cp --dereference "$library" "$target"
-	# Where /lib is /usr/lib, dpkg knows a file by one of the two.
+	# Where /lib is /usr/lib, dpkg knows a file by only one of the two paths.
 	package=$(dpkg --search "$(realpath "$library")" "$(realpath "$library" | sed 's,^/usr,,')" 2>/dev/null |
 		sed -n '1s/:.*//p') || true
 	[ -n "$package" ] || { echo "no package has $library" >&2 && exit 1; }
@@ -49,6 +49,6 @@ ldd /node/node | sed -nE 's,^[^/]*(/[^ ]+) \(0x.*,\1,p' | while read -r library;
 	cp --dereference "/usr/share/doc/$package/copyright" "$root/usr/share/doc/$package/"
 done
 
-# What would be missing at run time is missing now.
+# Fails here if something would be missing at run time.
 chroot "$root" /opt/csi-driver-bpffs/bin/csi-driver-bpffs --version
 chroot "$root" /opt/csi-driver-bpffs/bin/bpffs-pinner --version

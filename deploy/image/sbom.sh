@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes bills of materials beside the programs in dist/ that were built before: npm.cdx.json and cargo.cdx.json.
+# Writes bills of materials beside the built programs in dist/: npm.cdx.json and cargo.cdx.json.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

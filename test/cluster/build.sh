@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds into bin/ everything that a cluster on this machine runs: see README.md. What was built from the same versions is
-# left alone. Needs Go, and root to install the Debian packages that are missing.
+# Builds everything that a cluster on this machine runs into bin/: see README.md. Skips what was built from the same
+# versions. Needs Go, and root to install missing Debian packages.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -17,7 +17,7 @@ renice --priority 10 $$ >/dev/null
 
 say() { printf '\033[1m==> %s\033[0m\n' "$1"; }
 
-# part NAME INPUTS COMMAND...: makes bin/NAME with the command, unless it is there from the same inputs, command and Go.
+# part NAME INPUTS COMMAND...: makes bin/NAME with the command, unless it exists from the same inputs, command and Go.
 part() {
 	local name=$1 mark
 	mark=$(printf '%s\n' "$(go env GOVERSION)" "${@:2}" | sha256sum)
@@ -37,7 +37,7 @@ install_packages() {
 	apt-get install --yes -qq --no-install-recommends "${debian[@]}"
 }
 
-# The version is what a server tells its clients, and what admission of newer fields goes by.
+# A server reports this version, and admission of newer fields depends on it.
 kubernetes_flags() {
 	local variable=k8s.io/component-base/version major minor
 	IFS=. read -r major minor _ <<<"${kubernetes#v}"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the image into bin/image.tar, an OCI archive named localhost/csi-driver-bpffs:test, without pulling images: the base
-# is made of Debian packages, and the programs are those that `make build` has put into dist/. Needs root and Debian.
+# Builds the image into bin/image.tar, an OCI archive named localhost/csi-driver-bpffs:test, without pulling images: its base
+# is made of Debian packages, its programs are those of `make build` in dist/. Needs root and Debian.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -29,7 +29,7 @@ if [ ! -e "$bin/base.tar" ]; then
 	mv "$bin/base.new.tar" "$bin/base.tar"
 fi
 
-# What the Dockerfile's stage `build` would have made.
+# In place of the Dockerfile's stage `build`.
 built=$(mktemp -d)
 trap 'rm -rf "$built" "$bin/storage" "$bin/storage-run"' EXIT
 root=$built/opt/csi-driver-bpffs

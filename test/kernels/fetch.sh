@@ -1,7 +1,7 @@
 #!/bin/sh
 # fetch.sh SUITE: fetches the newest cloud kernel of a Debian suite into cache/SUITE/vmlinuz, and its name into
-# cache/SUITE/name. The cloud flavour boots in a virtual machine without any module. Installs nothing; apt checks the
-# signatures. What was fetched in the last week is good enough.
+# cache/SUITE/name, unless that was done within a week. Cloud kernels boot in a virtual machine without any module. Installs
+# nothing; apt checks the signatures.
 set -eu
 
 suite=$1
@@ -23,7 +23,7 @@ if [ -z "$mirror" ]; then
 fi
 echo "deb [arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$scratch/sources.list"
 
-# An apt of its own: its one source is that suite.
+# A private apt configuration whose only source is that suite.
 private() {
 	tool=$1
 	shift
@@ -40,7 +40,7 @@ if [ -z "$image" ]; then
 	echo "fetch.sh: $suite has no cloud kernel" >&2
 	exit 1
 fi
-# Since 6.19 the kernel itself lies in a package that this one depends on.
+# Since 6.19 the kernel is in a package that this one depends on.
 binary=$(private apt-cache depends --important "$image" | sed -n 's/^ *Depends: \(linux-binary-.*\)/\1/p')
 (
 	cd "$scratch"
@@ -50,7 +50,7 @@ binary=$(private apt-cache depends --important "$image" | sed -n 's/^ *Depends: 
 for package in "$scratch"/*.deb; do
 	dpkg-deb --extract "$package" "$scratch/root"
 done
-# In /boot, or of late in /usr/lib/modules.
+# In /boot, or lately in /usr/lib/modules.
 kernel=$(find "$scratch/root" -type f -name 'vmlinuz*' -print -quit)
 mkdir -p "cache/$suite"
 mv "$kernel" "cache/$suite/vmlinuz"

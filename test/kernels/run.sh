@@ -1,9 +1,9 @@
 #!/bin/sh
-# run.sh BINARY [ARGUMENT...]: runs a test binary as root inside kernels of Debian, each in a virtual machine. Cargo calls
-# this in place of the binary. KERNELS chooses the suites that the kernels are from; with "+selinux", the kernel enforces the
-# policy selinux.cil, and runs the tests TESTS_SELINUX, those that are about that.
+# run.sh BINARY [ARGUMENT...]: runs a test binary as root on kernels of Debian, each in a virtual machine. It is cargo's
+# runner. KERNELS lists the Debian suites to take kernels from; with "+selinux", the kernel enforces the policy selinux.cil
+# and runs only TESTS_SELINUX.
 #
-# Debian never had a 5.15, the oldest kernel that is supported: 5.10 of bullseye stands in for it.
+# Debian never had a 5.15, the oldest supported kernel: bullseye's 5.10 stands in for it.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,7 +12,7 @@ shift
 root=$here/cache/root
 initrd=$here/cache/initrd.cpio
 log=$here/cache/log
-# How the last machine ended: 124 if its time was up.
+# The last machine's exit status: 124 on a timeout.
 status=$here/cache/status
 
 if [ "$(uname -m)" != x86_64 ]; then
@@ -20,7 +20,7 @@ if [ "$(uname -m)" != x86_64 ]; then
 	exit 1
 fi
 
-# The tests were told at compile time where the pinner is, so there it must be.
+# The tests have the pinner's path compiled in, so it must be there.
 pinner=$(dirname "$(dirname "$binary")")/bpffs-pinner
 rm -rf "$root"
 mkdir -p "$root/bin" "$root$(dirname "$pinner")"
@@ -32,7 +32,7 @@ cp "$pinner" "$root$pinner"
 secilc --policyvers=33 --filecontext=/dev/null --output="$root/policy" "$here/selinux.cil"
 (cd "$root" && find . | busybox cpio -o -H newc 2>/dev/null) >"$initrd"
 
-# Hardware support is left aside, so that it is the same everywhere. And -cx16, with which some emulators make newer
+# Without hardware support, so that it works the same everywhere, and without cx16, with which some emulators make newer
 # kernels fault now and then.
 boot() {
 	kernel=$1
@@ -47,8 +47,8 @@ boot() {
 	} | tr -d '\r' | tee "$log"
 }
 
-# The same, and once more if the kernel died: software emulation makes one fault now and then, but not twice in a row by chance.
-# One that hangs is not given a second chance.
+# Boots again if the kernel died: software emulation faults now and then, but not twice in a row. A machine that hangs gets
+# no second chance.
 boot_again() {
 	boot "$@"
 	if ! grep -q '^RESULT rc=' "$log" && [ "$(cat "$status")" != 124 ]; then
@@ -65,7 +65,7 @@ died=
 failed=false
 for entry in ${KERNELS:-bullseye bookworm trixie trixie-backports trixie+selinux trixie-backports+selinux}; do
 	suite=${entry%+selinux}
-	# Without the mirror, one that was fetched long ago will do.
+	# Without the mirror, an old kernel will do.
 	"$here/fetch.sh" "$suite" || [ -e "$here/cache/$suite/name" ]
 	name=$(cat "$here/cache/$suite/name")
 	printf '\033[1m==> Linux %s\033[0m\n' "$name"
@@ -74,10 +74,10 @@ for entry in ${KERNELS:-bullseye bookworm trixie trixie-backports trixie+selinux
 	else
 		name="$name, SELinux"
 		boot_again "$here/cache/$suite/vmlinuz" 'security=selinux' "$@" ${TESTS_SELINUX-selinux::}
-		# That the policy is not there would be nothing but skipped otherwise.
+		# Without the policy everything would only be skipped.
 		grep -q '^skipped: .*SELinux' "$log" && failed=true
 	fi
-	# The exit status of the machine says nothing. No such line: the kernel panicked, or the time was up.
+	# The machine's exit status says nothing. Without this line, the kernel panicked or timed out.
 	grep -qx 'RESULT rc=0' "$log" || failed=true
 	result=$(sed -n 's/^test result: \([^;]*; [^;]*\);.*/\1/p' "$log")
 	summary="$summary$name: ${result:-no result}; $(grep -c '^skipped: ' "$log" || :) skips

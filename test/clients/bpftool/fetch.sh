@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fetches a recent bpftool from Debian into bin/, with the libraries that it needs, and installs nothing: bin/bpftool runs
-# it with these. apt checks the signatures. Needs apt-get, dpkg-deb and Debian's keyring.
+# Fetches a recent bpftool from Debian, with its libraries, into bin/ without installing anything; bin/bpftool runs it with
+# them. apt checks the signatures. Needs apt-get, dpkg-deb and Debian's keyring.
 set -eu
 
 release=trixie
@@ -13,7 +13,7 @@ rm -rf bin
 mkdir -p bin/apt/state/lists/partial bin/apt/cache/archives/partial bin/root
 trap 'rm -rf bin/apt' EXIT
 
-# The mirror that this machine uses, the one with security updates left aside.
+# The mirror that this machine uses, but not the one for security updates.
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)
 if [ -z "$mirror" ]; then
 	echo "fetch.sh: apt knows no mirror yet: run apt-get update first" >&2

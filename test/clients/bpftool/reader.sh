@@ -43,7 +43,7 @@ fail() {
 # "0a0b" becomes "0a 0b", as bpftool reads it.
 spaced() { echo "$1" | sed 's/../& /g'; }
 
-# bpftool's JSON becomes one "<key> <value>" for each entry.
+# bpftool's JSON becomes one "<key> <value>" per entry.
 entries() {
 	grep -o '"key":\[[^]]*\],"value":\[[^]]*\]' |
 		sed -E 's/"key":\[(.*)\],"value":\[(.*)\]/\1 \2/; s/0x//g; s/[",]//g'
@@ -74,5 +74,5 @@ if [ -n "$lookup" ]; then
 else
 	answer=$("$BPFTOOL" -j map dump pinned "$pin" 2>&1) || fail "dump: $answer"
 fi
-# The values of some types have another form, with one value for each CPU.
+# Some types have per-CPU values, in another form.
 [ "$answer" = '[]' ] || echo "$answer" | entries | grep . || fail "this client does not read its type"
