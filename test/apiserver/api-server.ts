@@ -16,33 +16,33 @@ import { BIN } from '../cluster/node.ts';
 import { makePki } from '../cluster/pki.ts';
 import { configOf } from './kube-config.ts';
 
-/** A real API server with its etcd, on loopback; nothing else of a cluster. They end with this process, however it ends. */
+/** A real API server with its etcd, on loopback, without the rest of a cluster. They end with this process, however it ends. */
 export interface ApiServer {
   readonly directory: string;
   readonly port: number;
   /** The administrator's. */
   readonly kubeconfig: string;
   readonly admin: KubernetesClient;
-  /** Makes a service account and gives a client that is one: may do what `rules` of a ClusterRole say. `by`: another port. */
+  /** Makes a service account with the `rules` of a ClusterRole, and returns a client that acts as it. `by`: another port. */
   clientFor(name: string, rules: readonly object[], by?: number): Promise<KubernetesClient>;
-  /** Runs kubectl as the administrator and gives what it prints. Throws if it fails. */
+  /** Runs kubectl as the administrator and returns its output. Throws if it fails. */
   kubectl(args: readonly string[], input?: string): Promise<string>;
-  /** As kubectl apply does, in a fraction of the time. Throws what the API server says. */
+  /** Applies objects as kubectl does, but much faster. Throws the API server's error. */
   apply(...objects: readonly object[]): Promise<void>;
   /** Ends the API server with SIGKILL. */
   kill(): Promise<void>;
-  /** The state, in etcd, is what it was. */
+  /** Starts it again with its state in etcd. */
   start(): Promise<void>;
-  /** Stops the API server's process from running, or lets it go on: it does not answer, and no connection breaks. */
+  /** Stops the API server's process or lets it continue: meanwhile it does not answer, but no connection breaks. */
   freeze(frozen: boolean): void;
-  /** Makes etcd forget what is older than now: a watch from there is 410 Gone, once the API server was restarted. */
+  /** Makes etcd forget older revisions: after a restart of the API server, a watch from there gets 410 Gone. */
   compact(): Promise<void>;
-  /** The state is that of the beginning: no objects, and revisions are counted anew. */
+  /** Empties etcd: no objects, and revisions start anew. */
   forget(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Needs what test/cluster/build.sh builds. `flags`: of kube-apiserver. */
+/** Needs what test/cluster/build.sh builds. `flags`: for kube-apiserver. */
 export async function startApiServer(flags: readonly string[] = []): Promise<ApiServer> {
   const directory = await mkdtemp(join(tmpdir(), 'csi-driver-bpffs-apiserver-'));
   const pki = join(directory, 'pki');
@@ -52,7 +52,7 @@ export async function startApiServer(flags: readonly string[] = []): Promise<Api
   await writeFile(kubeconfig, withServer(await readFile(join(pki, 'admin.kubeconfig'), 'utf8'), port));
   const run = async (name: string, args: readonly string[]) => {
     const log = await open(join(directory, `${name}.log`), 'a');
-    // With this process the API server goes too, and etcd.
+    // The API server and etcd end with this process.
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', join(BIN, name), ...args], {
       stdio: ['ignore', log.fd, log.fd],
     });
@@ -188,7 +188,7 @@ function applyPath({ apiVersion, kind, metadata }: Manifest): string {
   return `${path}?fieldManager=test&force=true&fieldValidation=Strict`;
 }
 
-/** Ends a process by SIGKILL and waits for that. */
+/** Kills a process with SIGKILL and waits until it has ended. */
 export async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, 'exit');

@@ -30,7 +30,7 @@ before(async () => {
 });
 after(() => api?.stop());
 
-/** A pod that asks with a token of its own, which nobody has looked at. */
+/** A pod with its own token, which no review has cached. */
 const request = (pod: number) =>
   publishRequest((r) => {
     r.volumeId = `csi-${pod}`;

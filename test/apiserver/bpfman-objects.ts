@@ -1,4 +1,4 @@
-/** A CustomResourceDefinition as bpfman-operator has it, as far as its objects are looked at. */
+/** A CustomResourceDefinition as in bpfman-operator, with the fields that the driver reads. */
 export function definition(kind: string, scope: string): object {
   const plural = `${kind.toLowerCase()}s`;
   const loose = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
@@ -16,7 +16,7 @@ export function definition(kind: string, scope: string): object {
   };
 }
 
-/** What bpfman says of an application on a node: a BpfApplicationState, or without a namespace a ClusterBpfApplicationState. */
+/** bpfman's state of an application on a node: a BpfApplicationState or, without a namespace, a ClusterBpfApplicationState. */
 export function state(application: string, node: string, programs: object[], namespace?: string): object {
   return {
     apiVersion: 'bpfman.io/v1alpha1',

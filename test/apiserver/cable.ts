@@ -1,14 +1,14 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
-/** A way to a port on loopback that can be cut: connections break, and new ones are refused. */
+/** A relay to a port on loopback that can be cut: open connections break, and new ones are refused. */
 export interface Cable {
   readonly port: number;
-  /** Connections that were made since the start. */
+  /** Connections made since the start. */
   connections(): number;
   cut(): void;
   mend(): void;
-  /** Connections stay, and nothing comes through any more, in either direction. */
+  /** Connections stay, but nothing comes through in either direction. */
   hang(): void;
   close(): void;
 }

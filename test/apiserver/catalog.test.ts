@@ -56,7 +56,7 @@ test('it waits for its CustomResourceDefinition, and until then knows nothing', 
   assert.deepEqual(catalog.names(), []);
 });
 
-/** The map, once it is seen that it has the uid that the API server gave its object. */
+/** The map without its uid, after a check that this is the one that the API server gave the object. */
 function withoutUid(map: BpfMap | undefined): Omit<BpfMap, 'uid'> {
   assert(map);
   const { uid, ...rest } = map;

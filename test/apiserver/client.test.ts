@@ -89,7 +89,7 @@ test('a namespace that is gone, or is going, is no fault of the installation', a
       /^the API server cannot create configmaps absent\/late now \(404\): namespaces "absent" not found$/,
     ),
   );
-  // Nobody is here who would end it.
+  // No controller manager is here to finish its deletion.
   await api.kubectl(['create', 'namespace', 'going']);
   await api.kubectl(['delete', 'namespace', 'going', '--wait=false']);
   await eventually('it is going', 10, async () => {
@@ -279,6 +279,6 @@ test('an API server that is away is UNAVAILABLE, within the time that is given',
     fails(Code.UNAVAILABLE, /does not answer: .*ECONNREFUSED/),
   );
   await api.start();
-  // Connections that were kept are dead by now.
+  // The kept-alive connections are dead by now.
   await Promise.all(Array.from({ length: 20 }, () => api.admin.list(CONFIG_MAPS)));
 });

@@ -48,7 +48,7 @@ const pod = (serviceAccount: string, namespace = 'prod'): PodIdentity => ({
 });
 
 let count = 0;
-/** Grants `verbs` on BpfMaps to a subject: in a namespace by a Role, or everywhere. */
+/** Grants `verbs` on BpfMaps to a subject: in a namespace, or in the whole cluster. */
 async function grant(namespace: string | undefined, subject: object, verbs: string[], resourceNames: string[] = []) {
   count += 1;
   const head = (kind: string) => ({
@@ -65,7 +65,7 @@ async function grant(namespace: string | undefined, subject: object, verbs: stri
 const account = (name: string, namespace = 'prod') => ({ kind: 'ServiceAccount', name, namespace });
 const group = (name: string) => ({ kind: 'Group', apiGroup: RBAC, name });
 
-/** RBAC is followed with a watch of the API server's own. */
+/** The API server learns of RBAC changes by a watch, and so a moment later. */
 async function eventuallyAllowed(pod: PodIdentity, map: string, verb: 'read' | 'write'): Promise<void> {
   for (let attempt = 0; ; attempt += 1) {
     const decision = await make().check(pod, map, verb, signal);

@@ -20,7 +20,7 @@ before(async () => {
 });
 after(() => api?.stop());
 
-/** An object without its head. Its name, where it is not the point, is made up. */
+/** An object without apiVersion, kind and metadata. Its name is made up unless it matters. */
 interface Candidate {
   readonly what: string;
   readonly spec: unknown;
@@ -28,7 +28,7 @@ interface Candidate {
   readonly metadata?: object;
 }
 
-/** Asks the API server about each, without keeping any: undefined if it takes it, else what it says. */
+/** Submits each as a dry run: undefined if the API server accepts it, else the error. */
 async function judge(kind: string, candidates: readonly Candidate[]): Promise<readonly (string | undefined)[]> {
   const transport = createTransport(loadKubeconfig(api.kubeconfig));
   const path = `/apis/${API}/${kind.toLowerCase()}s?dryRun=All&fieldValidation=Strict`;
@@ -53,7 +53,7 @@ function asObject(kind: string, { name = 'candidate', spec }: Candidate, metadat
   return { apiVersion: API, kind, metadata: { name, ...metadata }, spec };
 }
 
-/** What the driver says: undefined if it takes the object. */
+/** The driver's error; undefined if it accepts the object. */
 function refusalOf(schema: z.ZodMiniType, object: unknown): string | undefined {
   const parsed = schema.safeParse(object);
   return parsed.success ? undefined : JSON.stringify(parsed.error.issues);
@@ -67,7 +67,7 @@ async function compare(kind: string, candidates: readonly Candidate[], driver: (
     const text = `${candidate.what}: ${JSON.stringify(candidate.spec).slice(0, 500)}\nCRD: ${server}\ndriver: ${ours}`;
     assert.equal(server === undefined, ours === undefined, text);
   }
-  // Neither judge says the same of everything.
+  // Both accept some and refuse some.
   const refused = expected.filter((refusal) => refusal !== undefined).length;
   assert(refused > 0 && refused < candidates.length, `${refused} of ${candidates.length} refused`);
 }
@@ -161,13 +161,13 @@ const numbers = (rule: Numbers): number[] =>
       );
 const least = (rule: Numbers): number => ('only' in rule ? rule.only[0] : rule.least);
 
-/** A definition that is good and small. */
+/** A small valid definition. */
 function smallest({ keySize, valueSize, maxEntries, needs }: MapTypeRules, type: string) {
   const flags = needs === undefined ? {} : { flags: [needs] };
   return { type, keySize: least(keySize), valueSize: least(valueSize), maxEntries: least(maxEntries), ...flags };
 }
 
-/** Each rule of a type, at its bounds and one beyond. */
+/** For each rule of a type, definitions at its bounds and one beyond. */
 function definitionsOf(type: string, rules: MapTypeRules): readonly Candidate[] {
   const array = smallest(MAP_TYPE_RULES.array, 'array');
   const good = { ...smallest(rules, type), ...(rules.ofMaps && { inner: array }) };
@@ -195,7 +195,7 @@ function definitionsOf(type: string, rules: MapTypeRules): readonly Candidate[] 
     candidates.push({ what: 'inner of maps', created: { ...good, inner: { ...good, inner: array } } });
     candidates.push({ what: 'inner of its own type', created: { ...good, inner: smallest(rules, type) } });
   }
-  // Of 64 GiB, at the least and at the most that an element has.
+  // 64 GiB in all, with the smallest and the largest elements.
   if (!('only' in rules.valueSize)) {
     const large = { ...good, valueSize: rules.valueSize.most };
     for (const maxEntries of [1000, 16_000, 17_000, 1 << 24])

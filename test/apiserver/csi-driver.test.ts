@@ -20,12 +20,12 @@ const GOOD = {
   volumeLifecycleModes: ['Persistent', 'Ephemeral'],
 };
 
-/** What is wrong. */
+/** The problems found. */
 async function check(driverName: string): Promise<CsiDriverProblems> {
   const driver = followCsiDriver({ client: api.admin, driverName, audience: NAME });
   try {
     await driver.synced();
-    // The first list may be a little older than an object that was just made.
+    // The first list may be older than an object that was just created.
     if (driverName !== NAME) await eventually('it is seen', 10, async () => !problem(driver)?.includes('there is no'));
     const { stopping } = driver.problems();
     assert.equal(problem(driver), stopping.length === 0 ? undefined : stopping.join('; '));
@@ -35,7 +35,7 @@ async function check(driverName: string): Promise<CsiDriverProblems> {
   }
 }
 
-/** What stops it, as one text; undefined: nothing. */
+/** The problems that stop the driver, as one text; undefined if there are none. */
 function problem(driver: CsiDriver): string | undefined {
   try {
     driver.requireTrusted();
@@ -55,7 +55,7 @@ const csiDriver = (name: string, spec: object) => ({
 });
 
 let count = 0;
-/** Gives its name: most of an object cannot be changed later. */
+/** Creates an object and returns its name. A new one each time, because most of its fields are immutable. */
 async function make(spec: object): Promise<string> {
   count += 1;
   const name = `d${count}.example`;

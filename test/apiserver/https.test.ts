@@ -18,7 +18,7 @@ before(async () => {
 });
 after(() => rm(directory, { recursive: true, force: true }));
 
-/** A server that answers the first request and then, at the second one on that connection, does this before it breaks it. */
+/** A server that answers the first request on a connection, and at the second runs `before` and breaks the connection. */
 async function breaking(
   before: 'nothing' | 'half an answer',
   use: (transport: Transport, asked: () => number) => Promise<void>,

@@ -1,6 +1,6 @@
 import { KubeConfig } from '@kubernetes/client-node';
 
-/** Of an API server on loopback. `ca`: PEM; without one, the authorities that Node knows. */
+/** For an API server on loopback. `ca`: PEM; if absent, Node's default authorities. */
 export function configOf(port: number, { ca, token }: { readonly ca?: string; readonly token?: string }): KubeConfig {
   const config = new KubeConfig();
   const caData = ca && Buffer.from(ca).toString('base64');

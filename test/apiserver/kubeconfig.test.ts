@@ -18,7 +18,7 @@ before(async () => {
 });
 after(() => api?.stop());
 
-/** As the administrator's kubeconfig, but for these. */
+/** With the administrator's kubeconfig, changed by these. */
 async function withClient(
   change: { readonly user?: object; readonly cluster?: object },
   use: (client: KubernetesClient) => Promise<unknown>,

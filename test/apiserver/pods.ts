@@ -7,7 +7,7 @@ import type { ApiServer } from './api-server.ts';
 export const AUDIENCE = 'csi.bpffs.dev';
 export const NODE = 'node-1';
 
-/** Makes a pod that nobody runs, and what it needs. `nodeName`: '' for none yet. */
+/** Makes a pod that nobody runs, and what it needs. `nodeName`: '' if it is not scheduled yet. */
 export async function makePod(
   api: ApiServer,
   namespace: string,
@@ -33,7 +33,7 @@ export async function makePod(
   return { namespace, serviceAccount, podName, podUid: pod.metadata.uid };
 }
 
-/** A token as the kubelet has made for the pod. */
+/** A token as the kubelet requests it for the pod. */
 export function podToken(api: ApiServer, pod: PodIdentity, audience = AUDIENCE): Promise<string> {
   const bound = [`--bound-object-kind=Pod`, `--bound-object-name=${pod.podName}`, `--bound-object-uid=${pod.podUid}`];
   return serviceAccountToken(api, pod, [...bound, `--audience=${audience}`]);
@@ -47,12 +47,12 @@ export function serviceAccountToken(
   return api.kubectl(['create', 'token', serviceAccount, `--namespace=${namespace}`, ...flags]);
 }
 
-/** The same claims, changed and signed again, with the key that the API server trusts. */
+/** The same token with changed claims, signed with a key that the API server trusts. */
 export function resign(api: ApiServer, token: string, changes: object): string {
   return encode(token, changes, createPrivateKey(readFileSync(join(api.directory, 'pki', 'service-account.key'))));
 }
 
-/** The same, signed by somebody else. */
+/** The same token with a forged signature. */
 export function forge(token: string): string {
   return encode(token, {}, generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey);
 }

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
-/** A way to other servers that has to be asked for each connection. */
+/** A proxy to other servers. */
 export interface Proxy {
   readonly port: number;
   /** Connections that it has made. */
@@ -10,7 +10,7 @@ export interface Proxy {
   close(): void;
 }
 
-/** As HTTP has it: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.6 */
+/** HTTP CONNECT: https://www.rfc-editor.org/rfc/rfc9110#section-9.3.6 */
 export function startHttpProxy(): Promise<Proxy> {
   const server = createHttpServer();
   return start(server, (tunnel) => {
@@ -21,7 +21,7 @@ export function startHttpProxy(): Promise<Proxy> {
   });
 }
 
-/** Version 5, to IPv4 addresses and for everybody: https://www.rfc-editor.org/rfc/rfc1928 */
+/** SOCKS 5, to IPv4 addresses and without authentication: https://www.rfc-editor.org/rfc/rfc1928 */
 export function startSocksProxy(): Promise<Proxy> {
   const server = createServer();
   return start(server, (tunnel) => {

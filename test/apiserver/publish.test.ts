@@ -27,7 +27,7 @@ const SHARED: VolumeContent = {
 
 let api: ApiServer;
 let opened: OpenPolicy;
-/** What was published, as type and volume id. */
+/** What was published: type and volume id. */
 const published: string[] = [];
 
 before(async () => {
@@ -107,7 +107,7 @@ async function makeVolume(content: VolumeContent, change: Partial<VolumeSpec> = 
   return id;
 }
 
-/** As the kubelet asks for a pod's volume, with a token of `whose`. */
+/** The kubelet's request for a pod's volume, with a token of `whose`. */
 async function requestOf(volumeId: string, type: string, pod: PodIdentity, whose: PodIdentity | undefined = pod) {
   const tokens = whose && JSON.stringify({ [AUDIENCE]: { token: await podToken(api, whose) } });
   return publishRequest((request) => {

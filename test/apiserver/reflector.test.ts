@@ -174,7 +174,7 @@ test('410 Gone: it lists again, and tells what it missed', async () => {
   await put('b', '2');
   await put('d', '1');
   await api.compact();
-  // What an API server remembers beside etcd goes with it.
+  // The API server's watch cache is lost with it.
   await api.kill();
   await api.start();
   await put('d', '2');
@@ -250,7 +250,7 @@ test('an API server that was set back to an earlier state is believed', async ()
   await put('a', '1');
   start({ idleTimeout: 2000 });
   await reflector.synced();
-  // More revisions than there are at the beginning.
+  // More revisions than at the beginning.
   for (let n = 0; n < 600; n += 1)
     await api.admin.patch(CONFIG_MAPS, { namespace, name: 'a' }, { data: { v: `${n}` } });
   await becomes({ a: '599' });

@@ -21,7 +21,7 @@ before(async () => {
 });
 after(() => rm(directory, { recursive: true, force: true }));
 
-/** A client of an API server that answers each request as `answer` does. */
+/** A client of a server that answers each request with `answer`. */
 async function withServer(
   answer: (response: ServerResponse) => void,
   use: (client: KubernetesClient) => Promise<void>,
@@ -48,7 +48,7 @@ const review = (client: KubernetesClient, timeoutMs: number) =>
 test('who waits for a turn has its time from when its request is sent', async () => {
   const slowly = (response: ServerResponse) => void setTimeout(() => response.end('{}'), 300);
   await withServer(slowly, async (client) => {
-    // Eight at a time: the last of these are sent after more than their own time.
+    // Eight at a time: the last ones are sent later than one request's own timeout.
     await Promise.all(Array.from({ length: 48 }, () => review(client, 1500)));
   });
 });

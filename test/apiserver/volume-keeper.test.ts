@@ -15,12 +15,12 @@ const CRD = new URL('../../deploy/chart/crds/bpffs.dev_bpfvolumes.yaml', import.
 let api: ApiServer;
 let cable: Cable;
 let store: VolumeStore;
-/** Two, as of two replicas. */
+/** Two, as with two replicas. */
 let keepers: readonly VolumeKeeper[];
 const log: string[] = [];
 
 before(async () => {
-  // The controller manager, which is not here, would have to take away the finalizers that this plugin adds.
+  // There is no controller manager, which would have to remove the finalizers that this plugin adds.
   api = await startApiServer(['--disable-admission-plugins=StorageObjectInUseProtection']);
   await api.kubectl(['apply', `--filename=${CRD.pathname}`]);
   await api.kubectl(['wait', '--for=condition=Established', 'crd/bpfvolumes.bpffs.dev']);
@@ -58,7 +58,7 @@ const make = (volumeName: string, claim: VolumeSpec['claim'] = { namespace: 'def
     claim,
   });
 
-/** As external-provisioner writes it, or a person. */
+/** As external-provisioner, or a person, writes it. */
 const persistentVolume = (name: string, { id }: Volume, claim: string, namespace = 'default') => ({
   apiVersion: 'v1',
   kind: 'PersistentVolume',
@@ -91,7 +91,7 @@ const untilBound = (volume: Volume, binding: Volume['binding']) =>
 
 const isThere = async ({ id }: Volume) => (await store.get(id)) !== undefined;
 
-/** Several times what it takes until a volume that is nobody's is deleted: shown by one that is. */
+/** Waits several times as long as the deletion of an unused volume takes, measured with one. */
 async function untilCollected(): Promise<void> {
   const orphan = await make(`pvc-orphan-${Math.random().toString(36).slice(2)}`);
   await eventually('one that is nobody’s is gone', 10, async () => !(await isThere(orphan)));
@@ -106,7 +106,7 @@ test('a volume says whose it is: the claim that its PersistentVolume is bound to
   assert.match(await api.kubectl(['get', 'bpfvolume/pvc-followed']), /workspace +node-1 +default +pvc-followed +Bound/);
   await setPhase('pvc-followed', 'Released');
   await untilBound(volume, { phase: 'Released' });
-  // An admin gives it to another claim.
+  // An administrator gives it to another claim.
   await api.kubectl(['patch', 'pv', 'pvc-followed', '--type=merge', '--patch={"spec":{"claimRef":{"name":"next"}}}']);
   await setPhase('pvc-followed', 'Bound');
   await untilBound(volume, { phase: 'Bound', claim: { namespace: 'default', name: 'next' } });

@@ -194,7 +194,7 @@ test('a node follows its own, and knows of others when it is asked', async () =>
     await store.create(workspace('pvc-other', 'node-2')),
     await store.create(maps),
   ];
-  // Before its copy can have it.
+  // Before its own copy can have it.
   assert.deepEqual(await node.get(mine.id), mine);
   await eventually('it follows', 5, async () => (await node.list()).volumes.length === 1);
   assert.deepEqual((await node.list()).volumes, [mine]);
@@ -265,7 +265,7 @@ test('an object that is none is named, and harms no other', async () => {
 
 test('no CustomResourceDefinition is no absent volume', async () => {
   await api.kubectl(['delete', 'crd', 'bpfvolumes.bpffs.dev', '--wait=false']);
-  // The API server marks the objects as deleted meanwhile, so that a delete may be ABORTED: external-provisioner tries again, too.
+  // The API server marks the objects as deleted meanwhile, so a delete may be ABORTED; external-provisioner retries too.
   await eventually('all are deleted', 10, async () => {
     for (const { id } of (await store.list()).volumes) await store.delete(id);
     return true;
