@@ -2,12 +2,12 @@ import { mkdir, readdir, readFile, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { eventually } from './eventually.ts';
 
-/** Makes a cgroup of this name at the root of every hierarchy that is mounted, of both versions. */
+/** Makes a cgroup of this name at the root of every mounted hierarchy, of version 1 and 2. */
 export async function makeCgroup(name: string): Promise<void> {
   for (const root of await roots()) await mkdir(join(root, name), { recursive: true });
 }
 
-/** Removes the cgroup with all beneath it. Its processes have to be gone, or going. */
+/** Removes the cgroup with all below it. Its processes must have ended, or be ending. */
 export async function removeCgroup(name: string): Promise<void> {
   for (const root of await roots()) {
     await eventually(`cgroup ${join(root, name)} is removed`, 10, async () => {

@@ -12,7 +12,7 @@ usage: node test/cluster/cli.ts up DIRECTORY                       start a clust
 components: ${COMPONENTS.join(', ')}
 `;
 
-/** Gives the exit status. */
+/** Returns the exit status. */
 async function main([verb = '', directory, ...rest]: readonly string[]): Promise<number> {
   if (directory === undefined) return usage();
   if (verb === 'up') {

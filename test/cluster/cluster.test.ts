@@ -25,7 +25,7 @@ function pod(name: string, spec: object = {}, container: object = {}): object {
   };
 }
 
-/** Processes in one of the namespaces, each given as /proc shows it: `net:[4026532204]`. */
+/** Processes in one of these namespaces, named as in /proc: `net:[4026532204]`. */
 async function processesIn(namespaces: readonly string[]): Promise<readonly string[]> {
   const found: string[] = [];
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
@@ -38,7 +38,7 @@ async function processesIn(namespaces: readonly string[]): Promise<readonly stri
 const namespacesOf = (pid: string) =>
   Promise.all(['mnt', 'net', 'pid'].map((kind) => readlink(`/proc/${pid}/ns/${kind}`)));
 
-/** What of a cluster is still there on this machine. */
+/** What is left of a cluster on this machine. */
 async function leftovers(directory: string, cgroup: string, namespaces: readonly string[]): Promise<readonly string[]> {
   const mounts = (await readFile('/proc/self/mountinfo', 'utf8'))
     .split('\n')
@@ -187,7 +187,7 @@ test('a node ends with the process that started it', async () => {
     caller.kill('SIGKILL');
     await once(caller, 'exit');
     await eventually('its processes have ended', 10, async () => (await processesIn(namespaces)).length === 0);
-    // What is left is the cgroup, for the next to remove.
+    // Only the cgroup is left, for the next start to remove.
     await (await startNode(directory, false)).stop();
     assert.deepEqual(await leftovers(directory, node.cgroup, namespaces), []);
   } finally {

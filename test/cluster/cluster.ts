@@ -9,37 +9,37 @@ import { BIN, NODE_PATH, type Node, openNode, startNode } from './node.ts';
 import { makePki, PKI } from './pki.ts';
 import { createStockImages } from './stock-images.ts';
 
-/** How a cluster differs from what it usually is. */
+/** Differences from the default cluster. */
 export interface ClusterOptions {
-  /** Whether it goes on when this process ends. Default: it ends too, however this process ends. */
+  /** Whether it continues when this process ends. Default: it ends with it, however that ends. */
   readonly outlivesCaller?: boolean;
   /** Fields for the kubelet's configuration: { syncFrequency: '5s' }. */
   readonly kubelet?: KubeletConfiguration;
 }
 
-/** A running cluster of one node. What it is lies in its directory and in the kernel: several processes may hold it. */
+/** A running cluster of one node. Its state is in its directory and in the kernel, so several processes can open it. */
 export interface Cluster {
   readonly node: Node;
-  /** On the node, where manifests expect it. `node.path` makes a path for this process of it. */
+  /** Its path on the node. `node.path` turns it into a path for this process. */
   readonly kubeletDirectory: '/var/lib/kubelet';
   readonly components: Readonly<Record<ComponentName, Component>>;
-  /** Runs a command on the node as root and gives what it prints. Throws if it fails. */
+  /** Runs a command on the node as root and returns its output. Throws if it fails. */
   readonly run: Run;
-  /** Runs kubectl as the administrator, with this process's files, and gives what it prints. Throws if it fails. */
+  /** Runs kubectl as the administrator, with this process's files, and returns its output. Throws if it fails. */
   kubectl(...args: string[]): Promise<string>;
   /** `kubectl apply` of YAML, or of objects. */
   apply(manifest: string | readonly object[]): Promise<void>;
-  /** Makes the images of an OCI archive known to the kubelet. */
+  /** Imports the images of an OCI archive on the node. */
   importImage(file: string): Promise<void>;
-  /** Puts a profile where `localhostProfile: <name>` finds it. */
+  /** Installs a profile for `localhostProfile: <name>`. */
   addSeccompProfile(name: string, profile: object): Promise<void>;
-  /** Ends every process at once, as when a machine loses its power. The directory stays. */
+  /** Kills every process at once, as if the machine lost power. The directory stays. */
   stop(): Promise<void>;
 }
 
 /**
- * Starts a cluster with all its state beneath a directory, and waits until it can run pods. In the directory of one that was
- * stopped it goes on with that one's state, as after a reboot. Needs root and what build.sh builds.
+ * Starts a cluster with all its state in a directory, and waits until it can run pods. In the directory of a stopped cluster it
+ * continues with that state, as after a reboot. Needs root and what build.sh builds.
  */
 export async function startCluster(directory: string, options: ClusterOptions = {}): Promise<Cluster> {
   await mkdir(directory, { recursive: true });
@@ -56,7 +56,7 @@ export async function startCluster(directory: string, options: ClusterOptions = 
   }
 }
 
-/** The running cluster that was started with this directory, by whatever process. */
+/** The running cluster in this directory, whichever process started it. */
 export async function openCluster(directory: string): Promise<Cluster> {
   return createCluster(await openNode(resolve(directory)));
 }
@@ -96,7 +96,7 @@ function createCluster(node: Node): Cluster {
       await kubectl(['apply', '--filename=-'], typeof manifest === 'string' ? manifest : JSON.stringify(list));
     },
     async importImage(file) {
-      // From here: the node may not see the file.
+      // Read in this process, because the node may not see the file.
       await execute(node.enter(['ctr', 'images', 'import', '-']), { env: RUN_ENVIRONMENT, inputFile: file });
       await eventually('the kubelet can use all images', 10, async () => {
         const [, ...images] = (await run('ctr', 'images', 'list')).split('\n');
@@ -119,7 +119,7 @@ const kubectlEnvironment = (kubeconfig: string, cache: string) => ({
   KUBERC: 'off',
 });
 
-/** What makes kubectl and ctr find this cluster on the node. */
+/** Makes kubectl and ctr on the node find this cluster. */
 export const RUN_ENVIRONMENT = {
   PATH: NODE_PATH,
   CONTAINERD_NAMESPACE: 'k8s.io',

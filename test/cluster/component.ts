@@ -6,26 +6,26 @@ import { logTail } from './log.ts';
 import { NODE_PATH, type Node } from './node.ts';
 import { findChild, findProcess, isRunning, type Process, signal } from './process.ts';
 
-/** What is run as a component, and how one knows that it works. */
+/** A program that runs as a component, and how to tell that it works. */
 export interface Program {
-  /** A program of bin/ and its arguments, with paths as on the node. */
+  /** A program of bin/ and its arguments, with the node's paths. */
   readonly command: readonly [string, ...string[]];
-  /** Throws, or gives false, while it does not work yet. `since`: when the component was started. */
+  /** Throws or returns false while it does not work yet. `since`: when the component was started. */
   isReady?(since: Date): Promise<boolean>;
 }
 
-/** A program on the node that can be stopped and started by itself. Pods go on while it is away. */
+/** A program on the node that can be stopped and started on its own. Pods continue meanwhile. */
 export interface Component {
-  /** Its output, of all its runs. */
+  /** The output of all its runs. */
   readonly log: string;
   isRunning(): Promise<boolean>;
-  /** Starts it without waiting for more than the process. */
+  /** Starts the process without waiting until it works. */
   launch(): Promise<void>;
-  /** Waits until it works; throws the end of its log if it ends instead, or after a minute and a half. */
+  /** Waits until it works. Throws the end of its log if it ends instead, or after a minute and a half. */
   ready(): Promise<void>;
   /** `launch` and `ready`. */
   start(): Promise<void>;
-  /** Ends it with SIGTERM, or with SIGKILL if that takes more than five seconds: the API server waits for its watches. */
+  /** Ends it with SIGTERM, or with SIGKILL after five seconds: the API server waits for its watches. */
   stop(): Promise<void>;
   /** Ends it with SIGKILL. */
   kill(): Promise<void>;
@@ -36,7 +36,7 @@ export interface Component {
 const READY_S = 90;
 
 interface Run {
-  /** nsenter, which waits for the program and ends with it: while it is there, the component counts as running. */
+  /** nsenter, which ends with the program: while it exists, the component counts as running. */
   readonly wrapper: Process;
   readonly program: Process;
   readonly since: string;
@@ -46,7 +46,7 @@ export function createComponent(node: Node, name: string, program: Program): Com
   const log = join(node.directory, 'log', `${name}.log`);
   const runFile = join(node.directory, 'state', `${name}.json`);
 
-  // Kept in a file: the next to ask may be another process.
+  // Kept in a file, because the next caller may be another process.
   const current = async (): Promise<Run | undefined> => {
     const text = await readFile(runFile, 'utf8').catch(() => undefined);
     if (text === undefined) return undefined;

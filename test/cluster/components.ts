@@ -3,7 +3,7 @@ import { CONFIG, VOLUME_PLUGINS } from './config.ts';
 import { NODE_ADDRESS, NODE_NAME } from './node.ts';
 import { API_SERVER_URL, PKI, SERVICE_RANGE } from './pki.ts';
 
-/** All components of a cluster, in the order in which they are started. */
+/** All components of a cluster, in the order in which they start. */
 export const COMPONENTS = [
   'etcd',
   'containerd',
@@ -16,10 +16,10 @@ export const COMPONENTS = [
 
 export type ComponentName = (typeof COMPONENTS)[number];
 
-/** Runs a command on the node and gives its output; throws if it fails. */
+/** Runs a command on the node and returns its output; throws if it fails. */
 export type Run = (command: string, ...args: string[]) => Promise<string>;
 
-/** What the components are, on a node on which `run` runs commands. */
+/** The components of a node on which `run` runs commands. */
 export function programs(run: Run): Readonly<Record<ComponentName, Program>> {
   const answers = (server: string, path: string) => async () => {
     await run('kubectl', `--server=${server}`, 'get', `--raw=${path}`);
@@ -42,12 +42,12 @@ export function programs(run: Run): Readonly<Record<ComponentName, Program>> {
   };
 }
 
-/** Ready may be what was so before a restart: it counts from when the kubelet has said so itself. */
+/** The status may be from before a restart: it counts only once the kubelet has reported it since. */
 async function isNodeReady(run: Run, since: Date): Promise<boolean> {
   const ready = 'jsonpath={.status.conditions[?(@.type=="Ready")]}';
   const text = await run('kubectl', 'get', 'node', NODE_NAME, `--output=${ready}`);
   const { status, lastHeartbeatTime } = JSON.parse(text) as { status: string; lastHeartbeatTime: string };
-  // Heartbeats are told in whole seconds.
+  // Heartbeats have whole seconds.
   return status === 'True' && Date.parse(lastHeartbeatTime) >= Math.floor(since.getTime() / 1000) * 1000;
 }
 
@@ -99,11 +99,11 @@ const CONTROLLER_MANAGER: Program['command'] = [
   `--service-account-private-key-file=${PKI}/service-account.key`,
   '--use-service-account-credentials',
   '--leader-elect=false',
-  // Made if absent, and by default outside of /var.
+  // The kubelet creates it if absent, by default outside of /var.
   `--flex-volume-plugin-dir=${VOLUME_PLUGINS}`,
 ];
 
-// Limits of connection tracking are the whole machine's.
+// Connection tracking has limits of the whole machine, which are left alone.
 const PROXY: Program['command'] = [
   'kube-proxy',
   `--kubeconfig=${PKI}/kube-proxy.kubeconfig`,

@@ -3,26 +3,26 @@ import { join } from 'node:path';
 import { PKI } from './pki.ts';
 import { PAUSE } from './stock-images.ts';
 
-/** Where the node finds what `writeConfig` has written. */
+/** Where the node finds the files of `writeConfig`. */
 export const CONFIG = '/run/cluster/config';
-/** Nobody's, but made if it is absent. */
+/** Empty, but created if absent. */
 export const VOLUME_PLUGINS = '/var/lib/kubelet/volumeplugins';
 
 /** Fields of a KubeletConfiguration (kubelet.config.k8s.io/v1beta1). */
 export type KubeletConfiguration = Readonly<Record<string, unknown>>;
 
-/** Writes the files that containerd, the CNI plugins and the kubelet read. `kubelet` replaces fields of its configuration. */
+/** Writes the configuration of containerd, the CNI plugins and the kubelet. `kubelet` replaces fields of its configuration. */
 export async function writeConfig(directory: string, cgroup: string, kubelet: KubeletConfiguration): Promise<void> {
   await mkdir(join(directory, 'cni'), { recursive: true });
   await writeFile(join(directory, 'containerd.toml'), CONTAINERD);
   await writeFile(join(directory, 'cni', 'pods.conflist'), JSON.stringify(NETWORK));
-  // Nobody answers there, at once: there is no cluster DNS.
+  // Nothing answers there, and fails at once: there is no cluster DNS.
   await writeFile(join(directory, 'resolv.conf'), 'nameserver 127.0.0.1\n');
   const configuration = { ...KUBELET, cgroupRoot: `/${cgroup}`, ...kubelet };
   await writeFile(join(directory, 'kubelet.json'), JSON.stringify(configuration, null, 2));
 }
 
-// A machine may keep CAP_SYS_RESOURCE from its root, and without that no sandbox may lower its oom_score_adj.
+// A machine may deny its root CAP_SYS_RESOURCE, and without that no sandbox can lower its oom_score_adj.
 const CONTAINERD = `\
 version = 3
 
@@ -72,7 +72,7 @@ const KUBELET = {
   failSwapOn: false,
   resolvConf: `${CONFIG}/resolv.conf`,
   volumePluginDir: VOLUME_PLUGINS,
-  // The machine's disk is not the cluster's: no pod and no image has to go because it fills up.
+  // The disk is the machine's: if it fills up, no pod or image must be evicted for it.
   imageGCHighThresholdPercent: 100,
   evictionHard: { 'memory.available': '50Mi', 'nodefs.available': '1%', 'imagefs.available': '1%' },
 };

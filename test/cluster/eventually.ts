@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const INTERVAL_MS = 200;
 
-/** Thrown by an attempt when trying again is of no use. */
+/** Thrown by an attempt when trying again is useless. */
 export class Hopeless extends Error {}
 
 /**
- * Tries until the attempt gives something, and gives that. What an attempt throws counts as "not yet", and is named when the
- * time is up; a Hopeless is thrown on at once.
+ * Tries until the attempt returns something, and returns that. An error of the attempt counts as "not yet" and is named when
+ * the time is up; a Hopeless is thrown on at once.
  *
  * `what`: as in "not within 5 s: the API server is ready".
  */

@@ -6,16 +6,16 @@ import { execa } from 'execa';
 
 /** What an image is made from. */
 export interface ImageOptions {
-  /** Complete, with host and tag: `localhost/busybox:1`. */
+  /** The full reference: `localhost/busybox:1`. */
   readonly name: string;
-  /** The image's root, with its modes. Everything in it will belong to root. */
+  /** The image's root directory, with its file modes. All files will belong to root. */
   readonly directory: string;
   readonly entrypoint?: readonly string[];
-  /** As a Dockerfile's USER: "65534". */
+  /** As in a Dockerfile's USER: "65534". */
   readonly user?: string;
 }
 
-/** Writes an image of one layer for this machine's architecture as an OCI archive, which `ctr images import` takes. */
+/** Writes an image of one layer, for this machine's architecture, as an OCI archive for `ctr images import`. */
 export async function createImage(options: ImageOptions, file: string): Promise<void> {
   const scratch = await mkdtemp(join(tmpdir(), 'csi-driver-bpffs-image-'));
   try {
@@ -61,7 +61,7 @@ async function addBlob(scratch: string, content: Buffer | object): Promise<Descr
   return { digest: `sha256:${hash}`, size: bytes.length };
 }
 
-/** The same directory gives the same bytes. */
+/** Reproducible: the same directory gives the same bytes. */
 async function tar(directory: string, file: string): Promise<void> {
   const sameEverywhere = ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner'];
   await execa('tar', [...sameEverywhere, '--directory', directory, '--create', '--file', file, '.']);

@@ -7,43 +7,43 @@ import { eventually, Hopeless } from './eventually.ts';
 import { logTail } from './log.ts';
 import { findChild, findProcess, isRunning, type Process, signal } from './process.ts';
 
-/** What the node is called, in the cluster too. */
+/** The node's name, also in the cluster. */
 export const NODE_NAME = 'node-1';
 /** An address of RFC 5737, on an interface that leads nowhere. */
 export const NODE_ADDRESS = '192.0.2.10';
 
-/** Where programs are built to: see build.sh. On the node it is /run/cluster/bin. */
+/** Where build.sh puts programs. On the node this is /run/cluster/bin. */
 export const BIN = join(import.meta.dirname, 'bin');
 
-/** The cluster's programs go before the machine's. */
+/** The cluster's programs come before the machine's. */
 export const NODE_PATH = '/run/cluster/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /**
  * Namespaces (mount, pid, network, UTS, IPC) that stand for a machine. When their first process ends, the kernel ends all
- * others and takes their mounts and network away.
+ * others and removes their mounts and network.
  *
  * Of the directory, `cluster` is /run/cluster on the node, and `var` is /var. /run is empty at each start.
  */
 export interface Node {
   readonly directory: string;
-  /** A cgroup of this name is at the root of each hierarchy, for all pods. */
+  /** The name of a cgroup at the root of each hierarchy, for all pods. */
   readonly cgroup: string;
   readonly init: Process;
-  /** The command line that runs a command on the node, as root; `network`: in no other of its namespaces. */
+  /** The command line that runs a command on the node as root; `network`: only in its network namespace. */
   enter(command: readonly string[], what?: 'network'): readonly [string, ...string[]];
-  /** What the node has at an absolute path, its mounts included, as a path for this process. */
+  /** Turns an absolute path on the node, its mounts included, into a path for this process. */
   path(path: string): string;
-  /** Ends every process on the node by SIGKILL, waits for that and removes the cgroup. The directory stays. */
+  /** Kills every process on the node, waits until they have ended, and removes the cgroup. The directory stays. */
   stop(): Promise<void>;
 }
 
 interface State {
-  /** unshare, which lives as long as the namespaces. */
+  /** The process of unshare, which lives as long as the namespaces. */
   readonly holder: Process;
   readonly init: Process;
 }
 
-/** Starts a node with its state beneath the directory. `outlivesCaller`: else it ends with this process. */
+/** Starts a node with its state in the directory. Unless it `outlivesCaller`, it ends with this process. */
 export async function startNode(directory: string, outlivesCaller: boolean): Promise<Node> {
   if ((await readState(directory)) !== undefined) throw new Error(`${directory}: its cluster is running`);
   await access(join(BIN, 'pause')).catch(() => {
@@ -73,14 +73,14 @@ export async function startNode(directory: string, outlivesCaller: boolean): Pro
   }
 }
 
-/** The node that was started with this directory. Throws if it is not running. */
+/** The running node in this directory. Throws if there is none. */
 export async function openNode(directory: string): Promise<Node> {
   const state = await readState(directory);
   if (state === undefined) throw new Error(`${directory}: no cluster is running there`);
   return createNode(resolve(directory), state);
 }
 
-// What programs expect to be there of a /var that is empty at first.
+// What programs expect in /var, which is empty at first.
 const VAR = ['var/lib/kubelet/seccomp', 'var/lib/containerd', 'var/lib/etcd', 'var/log', 'var/tmp'];
 
 const NAMESPACES = ['--mount', '--propagation', 'private', '--pid', '--mount-proc', '--net', '--uts', '--ipc'];

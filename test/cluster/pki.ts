@@ -7,16 +7,16 @@ import { NODE_ADDRESS, NODE_NAME } from './node.ts';
 export const PKI = '/run/cluster/pki';
 
 export const API_SERVER_URL = `https://${NODE_ADDRESS}:6443`;
-/** The API server's address among services: the first of the range. */
+/** The service range, whose first address is the API server's. */
 export const SERVICE_RANGE = '10.96.0.0/16';
 const API_SERVICE = '10.96.0.1';
 
 interface Certificate {
   readonly name: string;
   readonly authority: string;
-  /** As openssl takes it: /O=group/CN=user. */
+  /** In openssl's format: /O=group/CN=user. */
   readonly subject: string;
-  /** Names of a server; a certificate without is a client's. */
+  /** A server's names; a certificate without is a client's. */
   readonly names?: readonly string[];
 }
 
@@ -49,8 +49,8 @@ const USERS: readonly Certificate[] = [
 ];
 
 /**
- * Makes the cluster's authorities, certificates, service account key and kubeconfigs (`<user>.kubeconfig`, complete in
- * themselves) in a directory, unless they are there: tokens and pods of an earlier run stay valid.
+ * Creates the cluster's authorities, certificates, service account key and self-contained kubeconfigs (`<user>.kubeconfig`) in
+ * a directory, unless they exist: so tokens and pods of an earlier run stay valid.
  */
 export async function makePki(directory: string): Promise<void> {
   const complete = join(directory, 'complete');
@@ -62,7 +62,7 @@ export async function makePki(directory: string): Promise<void> {
   )
     return;
   await mkdir(directory, { recursive: true });
-  // None of what the machine's own openssl.cnf may ask for.
+  // Keeps the machine's own openssl.cnf out of it.
   await writeFile(join(directory, 'openssl.cnf'), '[req]\ndistinguished_name = empty\n[empty]\n');
   const openssl = (...args: string[]) => execa('openssl', args, { cwd: directory });
   for (const name of ['ca', 'front-proxy-ca']) {

@@ -5,12 +5,12 @@ import { execa } from 'execa';
 import { createImage } from './image.ts';
 import { BIN } from './node.ts';
 
-/** What holds a pod's namespaces. */
+/** The image that holds a pod's namespaces. */
 export const PAUSE = 'localhost/pause:1';
-/** A shell with the usual commands, for pods of tests. */
+/** A shell with the usual commands, for test pods. */
 export const BUSYBOX = 'localhost/busybox:1';
 
-/** Writes the two images that every cluster has into a directory, and gives their files. */
+/** Writes the two images of every cluster into a directory, and returns their files. */
 export async function createStockImages(directory: string): Promise<readonly string[]> {
   const files = { pause: join(directory, 'pause.tar'), busybox: join(directory, 'busybox.tar') };
   await withDirectory(async (root) => {
