@@ -15,7 +15,7 @@ const LIMITS = 'e2e-limits';
 const FLOWS_PATH = `/maps/${FLOWS}`;
 
 const maps = nodeMaps(cluster);
-// It would refuse most of these pods before the driver does.
+// It would refuse most of these pods before the driver sees them.
 useNoAdmission();
 const space = useSpace();
 
@@ -31,7 +31,7 @@ before(async () => {
 });
 after(() => maps.remove('e2e'));
 
-/** A pod with an account of its own, of the same name. */
+/** A pod with its own account, of the same name. */
 const applicant = (name: string, attributes = { maps: FLOWS }) => [
   serviceAccount(name),
   pod(name, { serviceAccount: name, volume: inline(attributes) }),

@@ -5,7 +5,7 @@ import { account, mapRole, roleBinding, serviceAccount } from './objects.ts';
 import { inline, type PodOptions, pod } from './pods.ts';
 import { useSpace } from './space.ts';
 
-/** What nobody can publish, whatever is granted, and what both say of it. */
+/** Volumes that nobody can publish, whatever is granted, and the message of both the policy and the driver. */
 const FAULTS: readonly (readonly [what: string, options: PodOptions, says: RegExp])[] = [
   ['no-maps', { volume: inline({}) }, /volumeAttributes\.maps: names no map/],
   ['no-map', { volume: inline({ maps: 'Flows!' }) }, /volumeAttributes\.maps: .*Flows!/],
@@ -18,7 +18,7 @@ const FAULTS: readonly (readonly [what: string, options: PodOptions, says: RegEx
 suite('at kubectl apply', () => {
   const space = useSpace();
 
-  // Of several refusals kubectl shows one: nobody lacks a grant here.
+  // kubectl shows only one of several refusals, so grants must not be missing.
   before(() =>
     space.apply(
       serviceAccount('granted'),

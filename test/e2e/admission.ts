@@ -6,8 +6,8 @@ import { inline, pod } from './pods.ts';
 import { cluster } from './running.ts';
 
 /**
- * Takes the driver's admission policies out of force for the tests of the file or the suite that calls this, so that the driver
- * itself gets to see what they would have refused.
+ * Disables the driver's admission policies for the tests of the calling file or suite, so that the driver itself sees what they
+ * would refuse.
  */
 export function useNoAdmission(): void {
   before(async () => {
@@ -35,7 +35,7 @@ async function policyBindings() {
   return (await driverObjects()).filter(({ kind }) => kind === 'ValidatingAdmissionPolicyBinding');
 }
 
-/** Of a pod that nobody keeps. */
+/** Submits a pod as a dry run. */
 async function isRefused(attributes: Readonly<Record<string, string>>): Promise<boolean> {
   const overrides = JSON.stringify(pod('candidate', { volume: inline(attributes) }));
   const run = ['run', 'candidate', `--image=${MAPS}`, '--dry-run=server', `--overrides=${overrides}`];

@@ -7,7 +7,7 @@ import { inline, pod } from './pods.ts';
 import { cluster } from './running.ts';
 import { useSpace } from './space.ts';
 
-/** What bpfman keeps of what it has loaded, and a loaded program that is where it says; no bpfman is here. */
+/** bpfman's objects for a loaded program, and such a program; bpfman itself is not here. */
 const space = useSpace();
 const DEFINITIONS = [
   definition('ClusterBpfApplicationState', 'Cluster'),

@@ -4,7 +4,7 @@ import { eventually } from '../cluster/eventually.ts';
 import { cluster } from './running.ts';
 import type { Space } from './space.ts';
 
-/** Ids of the volumes of which the node keeps something: a directory for each, in the pinner's own bpffs. */
+/** Ids of the volumes of which the node keeps something: directories in the pinner's store. */
 export const kept = () => readdir(cluster.node.path('/run/csi-driver-bpffs/store/volumes'));
 
 /** The name of a claim's PersistentVolume, and the volume's id. */
@@ -17,14 +17,14 @@ export async function volumeOf(
   return { name, id: await get(`pv/${name}`, '{.spec.csi.volumeHandle}') };
 }
 
-/** What the kubelet calls the directories that it makes of volumes that pods of the node use. */
+/** The kubelet's staging directories for volumes in use on the node. */
 export const staged = () =>
   readdir(cluster.node.path(`${cluster.kubeletDirectory}/plugins/kubernetes.io/csi/csi.bpffs.dev`));
 
-/** The one of a volume. */
+/** The staging directory of a volume. */
 export const staging = (volumeId: string) => createHash('sha256').update(volumeId).digest('hex');
 
-/** Waits until nothing is left of a volume: neither claim nor objects nor, on the node, maps and a directory of the kubelet's. */
+/** Waits until nothing is left of a volume: claim, objects and, on the node, maps and the kubelet's directory. */
 export async function gone(
   space: Space,
   claimName: string,

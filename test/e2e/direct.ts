@@ -12,12 +12,12 @@ import type { Space } from './space.ts';
 const AUDIENCE = 'csi.bpffs.dev';
 const SOCKET = '/var/lib/kubelet/plugins/csi.bpffs.dev/csi.sock';
 
-/** Asks the driver on the node in the kubelet's place. What it refuses is thrown as a CallError. */
+/** Calls the driver on the node in the kubelet's place. Refusals are thrown as a CallError. */
 export interface Direct {
-  /** Publishes one inline volume of the pod, beside those that it has. `token`: undefined sends none. */
+  /** Publishes one inline volume of the pod, besides those that it has. `token`: undefined sends none. */
   publish(pod: PodIdentity, maps: string, token: string | undefined): Promise<void>;
   unpublish(pod: PodIdentity): Promise<void>;
-  /** Whether there is a volume, as the node's mounts tell. */
+  /** Whether a volume is mounted on the node. */
   isPublished(pod: PodIdentity): Promise<boolean>;
   close(): void;
 }
@@ -27,7 +27,7 @@ export function openDirect(): Direct {
   const targetOf = ({ podUid }: PodIdentity) =>
     `${cluster.kubeletDirectory}/pods/${podUid}/volumes/kubernetes.io~csi/direct/mount`;
   const volumeId = `csi-${'d'.repeat(64)}`;
-  // What the kubelet makes around a volume, it takes away again, and may do so here too.
+  // Removes the directories that the kubelet would have made around a volume. The kubelet may remove them first.
   const tidy = (pod: PodIdentity) =>
     cluster
       .run('rm', '--force', volumeData(targetOf(pod)))
@@ -71,14 +71,14 @@ export function openDirect(): Direct {
   };
 }
 
-/** Who a pod is. */
+/** The identity of a pod. */
 export async function identityOf(space: Space, podName: string): Promise<PodIdentity> {
   const columns = '--output=jsonpath={.metadata.uid} {.spec.serviceAccountName}';
   const [podUid = '', serviceAccount = ''] = (await space.kubectl('get', 'pod', podName, columns)).split(' ');
   return { namespace: space.name, serviceAccount, podName, podUid };
 }
 
-/** A token of a service account, for the driver if nothing else is said; with a pod, as the kubelet would ask for it. */
+/** A service account's token, by default for the driver; with a pod, as the kubelet requests it. */
 export async function createToken(
   { namespace, serviceAccount }: Pick<PodIdentity, 'namespace' | 'serviceAccount'>,
   pod?: PodIdentity,

@@ -6,7 +6,7 @@ import { nodeMaps } from './node-maps.ts';
 import { account, mapRole, pinnedMap, roleBinding, serviceAccount } from './objects.ts';
 import { inline, pod } from './pods.ts';
 
-// Running pods are looked at every few seconds in place of every minute, and containers that end start again at once.
+// Looks at running pods every few seconds instead of every minute, and restarts containers at once.
 const KUBELET = { syncFrequency: '5s', crashLoopBackOff: { maxContainerRestartPeriod: '1s' } };
 
 const VALUES = {
@@ -16,14 +16,14 @@ const VALUES = {
   serviceAccountTokenInSecrets: true,
 };
 
-/** A cluster on which the driver serves. */
+/** A cluster in which the driver runs. */
 export interface DriverCluster {
   readonly cluster: Cluster;
-  /** From when the node hears of the DaemonSet to a running container with maps; the node has the images. */
+  /** From the creation of the DaemonSet to a running container with maps, when the node has the images. */
   readonly coldNodeSeconds: number;
 }
 
-/** Starts a cluster and installs the driver as its chart has it. If that fails, nothing runs any more, and there is evidence. */
+/** Starts a cluster and installs the driver by its chart. If that fails, saves evidence and stops everything. */
 export async function startDriverCluster(directory: string, options: ClusterOptions = {}): Promise<DriverCluster> {
   const cluster = await startCluster(directory, { kubelet: KUBELET, ...options });
   try {
@@ -36,7 +36,7 @@ export async function startDriverCluster(directory: string, options: ClusterOpti
   }
 }
 
-/** What the chart makes. */
+/** The objects of the chart. */
 export async function driverObjects(): Promise<readonly Manifest[]> {
   return parseManifest(await render(VALUES));
 }

@@ -3,10 +3,10 @@ import { basename, join } from 'node:path';
 import type { Cluster } from '../cluster/cluster.ts';
 import { NAMESPACE } from '../deploy/helm.ts';
 
-/** Where it is put: a directory for each test that failed. */
+/** Where evidence goes: a directory for each failed test. */
 export const EVIDENCE = join(import.meta.dirname, 'bin/failure');
 
-/** By file, what of a cluster tells why something failed. None of it has a token. */
+/** By file, the commands that show why something failed. None prints a token. */
 const COMMANDS: Readonly<Record<string, readonly [string, ...string[]]>> = {
   'pods.txt': ['kubectl', 'describe', 'pods', '--all-namespaces'],
   'claims.txt': ['kubectl', 'describe', 'persistentvolumeclaims,persistentvolumes', '--all-namespaces'],
@@ -22,7 +22,7 @@ const COMMANDS: Readonly<Record<string, readonly [string, ...string[]]>> = {
   'processes.txt': ['ps', '-e', '-o', 'pid,ppid,stat,etimes,rss,args', '--forest'],
 };
 
-/** Writes what is to be seen of a cluster now, and gives the directory. What cannot be had has the reason in its file. */
+/** Saves the present state of a cluster, and returns the directory. If a command fails, its file has the reason. */
 export async function saveEvidence(cluster: Cluster, of: string): Promise<string> {
   const directory = join(EVIDENCE, of.replaceAll(/[^A-Za-z0-9]+/g, '-').slice(0, 100));
   await rm(directory, { recursive: true, force: true });
@@ -31,7 +31,7 @@ export async function saveEvidence(cluster: Cluster, of: string): Promise<string
     const text = await cluster.run(command, ...args).catch((error: unknown) => `${error}`);
     await writeFile(join(directory, file), text);
   }
-  // The driver's, those of containers that were killed included.
+  // The driver's logs, also of containers that were killed.
   const logs = join(cluster.node.directory, 'var/log/pods');
   for (const pod of await readdir(logs).catch(() => [])) {
     if (pod.startsWith(`${NAMESPACE}_`))

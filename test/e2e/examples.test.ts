@@ -17,7 +17,7 @@ const maps = nodeMaps(cluster);
 before(() => maps.create('netobserv/flows', { 7: 42 }));
 after(() => maps.remove('netobserv'));
 
-/** A file of deploy/examples, with pods that sleep in place of programs that nobody has. */
+/** A file of deploy/examples, with fictitious programs replaced by sleeping ones. */
 async function example(name: string, replacements: Readonly<Record<string, string>> = {}): Promise<string> {
   let text = await readFile(join(DIRECTORY, name), 'utf8');
   for (const [from, to] of Object.entries(replacements)) {
@@ -29,7 +29,7 @@ async function example(name: string, replacements: Readonly<Record<string, strin
     .replaceAll(/^ +args: .*\n/gm, '');
 }
 
-/** Applies a manifest as it is, waits for its pods, and has everything deleted again at the end. */
+/** Applies a manifest as it is, waits for its pods, and deletes everything at the end. */
 async function withExample(manifest: string, use: () => Promise<void>): Promise<void> {
   const objects = parseManifest(manifest);
   try {
@@ -41,7 +41,7 @@ async function withExample(manifest: string, use: () => Promise<void>): Promise<
     }
     await use();
   } catch (error) {
-    // Before all of it is deleted.
+    // Before everything is deleted.
     throw new Error(`see ${await saveEvidence(cluster, `example ${objects[0]?.metadata.name}`)}`, { cause: error });
   } finally {
     for (const { kind, metadata } of objects.toReversed()) {
@@ -93,7 +93,7 @@ test('storageclass-shared.yaml', async () => {
 });
 
 test('storageclass-workspace.yaml', async () => {
-  // The loader pins one map, which has its own name.
+  // The loader pins one map, under its own name.
   const manifest = await example('storageclass-workspace.yaml', { 'path: flows': 'path: example_map' });
   const waiting = manifest.replace(
     `command: ${JSON.stringify(SLEEP)}`,
@@ -117,7 +117,7 @@ test('generic-ephemeral.yaml', async () => {
   await withExample(await example('generic-ephemeral.yaml'), async () => {
     for (const container of ['source', 'sink']) {
       assert.equal(await exec(`pipeline/${container}`, 'stat', '-c', '%a %g', '/maps/events'), '660 2000');
-      // It is opened for writing; that a queue has no keys is another matter.
+      // It is opened for writing; the push itself fails, because a queue has no keys.
       const push = exec(`pipeline/${container}`, 'map', 'write', '/maps/events', '1', '1');
       await assert.rejects(push, /MAP_UPDATE_ELEM.*EINVAL/);
     }

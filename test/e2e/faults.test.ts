@@ -26,10 +26,10 @@ const AWAY_S = 120;
 const app: typeof pod = (name, options) => pod(name, { serviceAccount: 'app', ...options });
 const names = (prefix: string, count: number) => Array.from({ length: count }, (_, index) => `${prefix}-${index}`);
 
-/** What readers read, all the time. */
+/** What readers always read. */
 const ENTRIES = '1=1';
 const READERS = ['reader', 'follower', 'sharer'];
-/** Says ten times a second what it reads, or why it cannot. */
+/** Prints what it reads, or why it cannot, ten times a second. */
 const reading = (path: string, first = ':') => ({
   command: ['sh', '-euc', `${first}; while :; do echo "$(map read ${path} 2>&1)"; sleep 0.1; done`],
 });
@@ -63,7 +63,7 @@ before(async () => {
 });
 after(() => maps.remove('faults'));
 
-/** However long the kubelet waits before it starts a container again that was killed often, or tries to mount again. */
+/** Waits as long as the kubelet may back off before it restarts a container or mounts again. */
 async function untilReady(...pods: readonly string[]): Promise<void> {
   await eventually(`${pods} run`, 240, async () => {
     await space.ready(...pods);
@@ -71,10 +71,10 @@ async function untilReady(...pods: readonly string[]): Promise<void> {
   });
 }
 
-/** How many times each reader has said what it reads. */
+/** How many times each reader has printed what it reads. */
 const said = new Map<string, number>();
 
-/** All of them have read the same since they were started, and go on. */
+/** Checks that all readers have read the same since their start, and still do. */
 async function assertReading(): Promise<void> {
   for (const name of READERS) {
     const lines = await eventually(`${name} goes on`, 10, async () => {
@@ -91,8 +91,8 @@ async function assertReading(): Promise<void> {
 }
 
 /**
- * What runs reads its maps all the while. A pod that waits for a map starts by itself when that was pinned meanwhile, by `pin`, and
- * so does one that comes later.
+ * Running pods read their maps all through the fault. A pod that waits for a map starts by itself when `pin` pins it during the
+ * fault, and so does one that is created later.
  */
 async function withstand(name: string, fault: (pin: () => Promise<void>) => Promise<void>): Promise<void> {
   const [waiting, later] = [`${name}-waiting`, `${name}-later`];
@@ -111,7 +111,7 @@ async function withstand(name: string, fault: (pin: () => Promise<void>) => Prom
   }
 }
 
-/** Kills it, and waits until the kubelet has started it again. */
+/** Kills a process and waits until the kubelet has restarted it. */
 async function killDriver(process: DriverProcess): Promise<void> {
   const { [process]: pid } = await driverProcesses(cluster);
   await cluster.run('kill', '-KILL', `${pid}`);

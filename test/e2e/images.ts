@@ -8,14 +8,14 @@ import { BIN } from '../cluster/node.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
-/** What test/deploy/build-image.sh has built, and how that is called. */
+/** The archive that test/deploy/build-image.sh makes, and the image's name. */
 const DRIVER_ARCHIVE = join(ROOT, 'test/deploy/bin/image.tar');
 export const DRIVER = { repository: 'localhost/csi-driver-bpffs', tag: 'test' };
 export const PROVISIONER = 'localhost/csi-provisioner:test';
 /** For pods that use maps: a shell with the usual commands, and PROGRAMS. */
 export const MAPS = 'localhost/maps:1';
 
-/** native/examples/map.rs, and of test/clients/README.md those that are static. */
+/** native/examples/map.rs, and the static clients of test/clients/README.md. */
 const PROGRAMS = [
   'dist/map',
   'test/clients/cilium/bin/cilium',
@@ -23,7 +23,7 @@ const PROGRAMS = [
   'test/clients/example/bin/consumer',
 ];
 
-/** Makes the images of the driver, of external-provisioner and of the pods known to the kubelet. */
+/** Imports the images of the driver, of external-provisioner and of test pods. */
 export async function importImages(cluster: Cluster): Promise<void> {
   await cluster.importImage(DRIVER_ARCHIVE);
   await importImage(cluster, { name: PROVISIONER, entrypoint: ['/csi-provisioner'] }, (root) =>

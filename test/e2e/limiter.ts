@@ -12,14 +12,14 @@ export interface Limiter extends AsyncDisposable {
   readonly programTag: string;
 }
 
-/** Has it in the kernel until it is disposed of. */
+/** Keeps the program loaded until disposed of. */
 export async function startLimiter(): Promise<Limiter> {
   await mkdir(BIN, { recursive: true });
   const program = join(BIN, 'limiter');
   await execa('cc', ['-static', '-o', program, join(import.meta.dirname, 'limiter.c')]);
   const [command, ...args] = cluster.node.enter([program]);
   const limiter = execa(command, args, { stdin: 'pipe' });
-  // It says one line, or ends.
+  // Prints one line, or ends.
   const [line] = await Promise.race([once(limiter.stdout, 'data'), limiter.then(() => [''])]);
   const [id, programTag = ''] = `${line}`.trim().split(' ');
   return {

@@ -3,16 +3,16 @@ import type { Cluster } from '../cluster/cluster.ts';
 
 const MAP = join(import.meta.dirname, '../../dist/map');
 
-/** Maps that somebody has pinned on the node, by their path, from /sys/fs/bpf: hashes of a u32 to a u64. */
+/** Maps pinned on the node, by path relative to /sys/fs/bpf: hashes of a u32 to a u64. */
 export interface NodeMaps {
-  /** Pins a new one, with directories, in one moment in the place of what was pinned there before. */
+  /** Creates and pins a map, with parent directories; atomically replaces what was pinned there. */
   create(path: string, entries?: Readonly<Record<number, number>>): Promise<void>;
   write(path: string, key: number, value: number): Promise<void>;
-  /** Its entries in their order: `1=10 7=42`. */
+  /** The entries in ascending order: `1=10 7=42`. */
   read(path: string): Promise<string>;
-  /** Removes a pin, or a directory with all in it. */
+  /** Removes a pin, or a directory with everything in it. */
   remove(path: string): Promise<void>;
-  /** How many maps this kernel has, of whoever. */
+  /** The number of maps in this kernel, whoever created them. */
   count(): Promise<number>;
 }
 
@@ -38,7 +38,7 @@ export function nodeMaps(cluster: Pick<Cluster, 'run'>): NodeMaps {
   };
 }
 
-/** What `map read` prints, as one line: the kernel's order is any. */
+/** The output of `map read` as one line, sorted: the kernel's order is arbitrary. */
 export function sortEntries(text: string): string {
   const entries = text.split('\n').filter((line) => line !== '');
   return entries.toSorted((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10)).join(' ');

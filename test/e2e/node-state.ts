@@ -3,24 +3,24 @@ import type { Cluster } from '../cluster/cluster.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { nodeMaps } from './node-maps.ts';
 
-/** What the driver has on the node, in numbers that have to come back. */
+/** The driver's resources on the node, whose numbers must come back. */
 export interface NodeState {
-  /** Of the kernel's mounts on the node, those that are bpf filesystems beneath the kubelet's directory. */
+  /** The bpf filesystems mounted beneath the kubelet's directory. */
   readonly mounts: number;
-  /** Maps in the kernel, of whoever. */
+  /** Maps in the kernel, whoever created them. */
   readonly maps: number;
-  /** Descriptors that each process of the driver has open. */
+  /** Open descriptors of each of the driver's processes. */
   readonly descriptors: Readonly<Record<string, number>>;
-  /** Its resident memory. */
+  /** Resident memory of each. */
   readonly memoryKib: Readonly<Record<string, number>>;
 }
 
 export type DriverProcess = keyof typeof PROCESSES;
 
-/** By what their command lines have, the processes of the driver's DaemonSet. */
+/** The processes of the driver's DaemonSet, by a part of their command lines. */
 const PROCESSES = { pinner: 'bpffs-pinner --socket', plugin: 'csi-driver-bpffs.cjs node' };
 
-/** Likewise, those of its Deployment, of which each runs more than once. */
+/** The same for its Deployment, whose processes have several replicas. */
 const CONTROLLER_PROCESSES = { controller: 'csi-driver-bpffs.cjs controller', provisioner: '/csi-provisioner' };
 
 type Node = Pick<Cluster, 'run' | 'kubectl'>;
@@ -37,8 +37,8 @@ export async function nodeState(cluster: Node): Promise<NodeState> {
 }
 
 /**
- * Waits until nothing is more than it was, memory aside: the kernel takes its time to free a map, so that any count may be of
- * too many. Descriptors are compared of the processes that `before` names.
+ * Waits until no number is above `before`, memory excepted: the kernel takes time to free maps, so a count may be too high for
+ * a while. Compares descriptors of the processes in `before`.
  */
 export async function nothingMore(cluster: Node, before: NodeState): Promise<NodeState> {
   const numbers = ({ mounts, maps, descriptors }: NodeState) =>
@@ -52,7 +52,7 @@ export async function nothingMore(cluster: Node, before: NodeState): Promise<Nod
   });
 }
 
-/** How many mounts lie on each other in a pod's volumes, by the path beneath them. */
+/** How many mounts are stacked in a pod's volumes, by path. */
 export async function mountsOf(cluster: Node, namespace: string, pod: string): Promise<Record<string, number>> {
   const uid = await cluster.kubectl('get', 'pod', pod, `--namespace=${namespace}`, '--output=jsonpath={.metadata.uid}');
   const heights: Record<string, number> = {};
@@ -69,7 +69,7 @@ export function driverProcesses(cluster: Node): Promise<Readonly<Record<DriverPr
   return find(cluster, PROCESSES);
 }
 
-/** Resident memory of one process of each container of the driver. */
+/** Resident memory of one process of each of the driver's containers. */
 export async function residentMemory(cluster: Node): Promise<Readonly<Record<string, number>>> {
   const pids = Object.entries(await find(cluster, { ...PROCESSES, ...CONTROLLER_PROCESSES }));
   const sizes = pids.map(async ([name, pid]) => [name, await residentKib(cluster, pid)] as const);
@@ -92,7 +92,7 @@ async function residentKib(cluster: Node, pid: number): Promise<number> {
   return Number(kib);
 }
 
-/** Where volumes are mounted, and the files in them, each as often as there are mounts. */
+/** The paths of mounted volumes and of the files mounted in them, once per mount. */
 export async function targets(cluster: Node): Promise<readonly string[]> {
   const list = await cluster.run('findmnt', '--list', '--noheadings', '--output=TARGET');
   return list.split('\n').filter((target) => target.includes('/volumes/kubernetes.io~csi/'));

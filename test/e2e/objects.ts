@@ -6,7 +6,7 @@ export function serviceAccount(name: string): object {
   return { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name } };
 }
 
-/** A BpfMap that is pinned on the node at /sys/fs/bpf/<path>. `fields` adds to its spec. */
+/** A BpfMap for the pin /sys/fs/bpf/<path> of the node. `fields` adds to its spec. */
 export function pinnedMap(name: string, path: string, fields: object = {}): object {
   return bpfMap(name, { source: { pinned: { path: `/sys/fs/bpf/${path}` } }, ...fields });
 }
@@ -26,7 +26,7 @@ export function mapRole(name: string, maps: Partial<Record<Verb, readonly string
   return { apiVersion: `${RBAC}/v1`, kind: 'ClusterRole', metadata: { name }, rules };
 }
 
-/** Who is bound to a role. */
+/** A subject of a role binding. */
 export type Subject =
   | { readonly kind: 'ServiceAccount'; readonly name: string; readonly namespace: string }
   | { readonly kind: 'Group'; readonly apiGroup: typeof RBAC; readonly name: string };
@@ -39,7 +39,7 @@ export function group(name: string): Subject {
   return { kind: 'Group', apiGroup: RBAC, name };
 }
 
-/** Binds a ClusterRole in the namespace that it is applied to. */
+/** Binds a ClusterRole in the namespace it is applied to. */
 export function roleBinding(name: string, role: string, ...subjects: readonly Subject[]): object {
   return binding('RoleBinding', name, role, subjects);
 }
@@ -54,7 +54,7 @@ function binding(kind: string, name: string, role: string, subjects: readonly Su
   return { apiVersion: `${RBAC}/v1`, kind, metadata: { name }, roleRef, subjects };
 }
 
-/** A StorageClass of the driver. Its volumes wait for a pod, as all but those of type maps have to. */
+/** A StorageClass of the driver whose volumes wait for a pod, as all types but maps require. */
 export function storageClass(name: string, parameters: Readonly<Record<string, string>>, fields: object = {}): object {
   return {
     apiVersion: 'storage.k8s.io/v1',

@@ -50,7 +50,7 @@ suite('a volume in the memory of a node', () => {
     await exec('user', 'map', 'write', '/maps/counts', '1', '100');
     const volume = await volumeOf(space, 'used');
     await space.kubectl('delete', 'pvc/used', '--wait=false');
-    // Somebody who thinks that this deletes the volume.
+    // Somebody may think that this deletes the volume.
     await space.kubectl('delete', 'bpfvolume', volume.name, '--wait=false');
     await space.apply(pod('second', { volume: claimed('used') }));
     await space.described('pod/second', /FailedScheduling.*"used" is being deleted/);
@@ -104,7 +104,7 @@ test('of two controllers one works, and the other when that one ends, to which i
   await removeClaim(space, 'next');
 });
 
-/** What a lease was, each time that it was written since. */
+/** The successive states of a lease, each time it was written. */
 async function leasesSince({ metadata }: LeaseObject): Promise<readonly LeaseObject[]> {
   const path = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases`;
   const since = `watch=true&timeoutSeconds=3&fieldSelector=metadata.name%3D${LEASE}&resourceVersion=${metadata.resourceVersion}`;

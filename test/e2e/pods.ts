@@ -1,8 +1,8 @@
 import { MAPS } from './images.ts';
 
-/** What a pod of the tests may differ in. */
+/** What a test's pod may change. */
 export interface PodOptions {
-  /** What the volume `maps` is: see below. Default: there is none. */
+  /** The volume `maps`: see below. Default: none. */
   readonly volume?: object;
   readonly serviceAccount?: string;
   /** Adds to the pod's spec. */
@@ -14,7 +14,7 @@ export interface PodOptions {
   readonly labels?: Readonly<Record<string, string>>;
 }
 
-/** As Pod Security `restricted` wants it, but for the seccomp profile; and no group helps it. */
+/** As Pod Security `restricted` requires, but for the seccomp profile; and in no privileged group. */
 export const UNPRIVILEGED = {
   runAsNonRoot: true,
   runAsUser: 65534,
@@ -23,7 +23,7 @@ export const UNPRIVILEGED = {
   capabilities: { drop: ['ALL'] },
 };
 
-/** Root as containers usually are. */
+/** Root, as in most containers. */
 export const ROOT = { runAsUser: 0, runAsGroup: 0 };
 
 /** A pod that sleeps, as nobody, with a volume at /maps. */

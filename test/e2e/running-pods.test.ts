@@ -16,10 +16,10 @@ const FLOWS = 'e2e-running-flows';
 const LIMITS = 'e2e-running-limits';
 const SWAPS = 20;
 
-/** The newest generation, and the first, which containers that do not follow mounts may have; in each the writable map. */
+/** The newest generation and the first, which containers that do not follow mounts keep; each with the writable map. */
 const SETTLED = { maps: 2, 'maps/limits': 2 };
 
-// Says what it reads, and ends when it is told to, so that the kubelet starts it again.
+// Prints what it reads, and ends on a signal, so that the kubelet restarts it.
 const command = ['sh', '-c', 'trap exit TERM; while :; do echo "$(map read /maps/flows 2>&1)"; sleep 0.1; done'];
 const running = (name: string, mountPropagation: string) =>
   pod(name, {
@@ -58,7 +58,7 @@ async function restart(name: string): Promise<void> {
 const untilRead = (name: string, file: string, entries: string) =>
   eventually(`${name} reads ${entries}`, WITHIN_S, async () => (await read(name, `/maps/${file}`)) === entries);
 
-/** Waits until the node has done with both volumes, whoever sees it: what is beneath the target is seen once all else is gone. */
+/** Waits until the node is done with both volumes. The mounts below a target are only visible once those above are gone. */
 async function untilSwapped(entries: string): Promise<void> {
   for (const name of ['follower', 'keeper']) {
     const uid = await space.kubectl('get', 'pod', name, '--output=jsonpath={.metadata.uid}');
@@ -121,7 +121,7 @@ test(`${SWAPS} swaps leave what one leaves, and who follows mounts reads a map a
   const before = await said();
   for (let swap = 1; swap <= SWAPS; swap++) {
     await maps.create('running/flows', { 1: 100 + swap });
-    // A change to the pod has the kubelet look at it at once.
+    // A change of the pod makes the kubelet look at it at once.
     await space.kubectl('annotate', '--overwrite', 'pod/follower', 'pod/keeper', `swap=${swap}`);
     await untilRead('follower', 'flows', `1=${100 + swap}`);
     await untilSwapped(`1=${100 + swap}`);
@@ -134,7 +134,7 @@ test(`${SWAPS} swaps leave what one leaves, and who follows mounts reads a map a
     since.filter((line) => !/^1=\d+$/.test(line)),
     [],
   );
-  // Connections come and go; what leaks would be one for each swap.
+  // Connections come and go; a leak would show as one descriptor per swap.
   const descriptors = Object.entries(first.descriptors).map(([process, count]) => [process, count + 4]);
   const last = await nothingMore(cluster, { ...first, descriptors: Object.fromEntries(descriptors) });
   context.diagnostic(`after one swap ${JSON.stringify(first)}, after ${SWAPS} ${JSON.stringify(last)}`);

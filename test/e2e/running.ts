@@ -6,10 +6,10 @@ import { CLUSTER_VARIABLE } from './setup.ts';
 const directory = process.env[CLUSTER_VARIABLE];
 if (directory === undefined) throw new Error('run these tests with --test-global-setup=test/e2e/setup.ts');
 
-/** Within how many seconds a running pod has what changed, for a kubelet that looks every minute; this one looks every few seconds. */
+/** Seconds within which a running pod sees a change, if its kubelet looks every minute; this one looks every few seconds. */
 export const WITHIN_S = 120;
 
-/** The cluster of this run, with the driver on it. What a test changes of it, it mends. */
+/** The cluster of this run, with the driver. Tests undo what they change. */
 export const cluster = await openCluster(directory);
 
 afterEach(async (context) => {

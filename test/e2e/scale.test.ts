@@ -26,7 +26,7 @@ before(async () => {
 });
 after(() => maps.remove('scale'));
 
-/** Seconds from the first pod created to all running, and until all are gone. */
+/** Seconds from the creation of the first pod until all run, and until all are gone. */
 async function time(
   prefix: string,
   volume: object,

@@ -6,12 +6,12 @@ import { startDriverCluster } from './driver-cluster.ts';
 import { EVIDENCE } from './evidence.ts';
 import { residentMemory } from './node-state.ts';
 
-/** Where the tests find the cluster: its directory. Set beforehand, it names one that up.ts has made, and that stays. */
+/** The environment variable with the cluster's directory. If set beforehand, it names a cluster of up.ts, which stays. */
 export const CLUSTER_VARIABLE = 'E2E_CLUSTER';
 
 let own: string | undefined;
 
-/** Called by `node --test --test-global-setup` before all tests, once. */
+/** Called once by `node --test --test-global-setup` before all tests. */
 export async function globalSetup(): Promise<void> {
   if (process.env[CLUSTER_VARIABLE] !== undefined) return;
   await rm(EVIDENCE, { recursive: true, force: true });

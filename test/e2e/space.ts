@@ -7,28 +7,28 @@ import { saveEvidence } from './evidence.ts';
 import { sortEntries } from './node-maps.ts';
 import { cluster } from './running.ts';
 
-/** A namespace for some tests, and what they do in it. */
+/** A namespace for some tests, and operations in it. */
 export interface Space {
   readonly name: string;
-  /** Applies objects: what lives in namespaces in this one, unless it says another. All of it goes with the tests. */
+  /** Applies objects, by default to this namespace. They are deleted with it after the tests. */
   apply(...objects: readonly object[]): Promise<void>;
-  /** Applies pods and waits until they are ready. Throws with their events if they are not within a minute. */
+  /** Applies pods and waits until they are ready. Throws with their events after a minute. */
   start(...pods: readonly Pod[]): Promise<void>;
-  /** Waits until pods that are there, or will be, are ready, and throws as `start` does. */
+  /** Waits until pods, existing or to come, are ready. Throws as `start` does. */
   ready(...pods: readonly string[]): Promise<void>;
-  /** Deletes pods and waits until they are gone, with their volumes. `--all`: all of them. */
+  /** Deletes pods and waits until they and their volumes are gone. `--all`: all of them. */
   stop(...pods: readonly string[]): Promise<void>;
-  /** Runs a command in the container `main` of a pod, or in another: `pod/container`. Throws with what it says if it fails. */
+  /** Runs a command in the container `main` of a pod, or in another: `pod/container`. Throws its output if it fails. */
   exec(pod: string, ...command: readonly string[]): Promise<string>;
-  /** The entries of a map as the pod reads it, in their order: `1=10 7=42`. Throws as `exec` does. */
+  /** The entries of a map in ascending order, as the pod reads it: `1=10 7=42`. Throws as `exec` does. */
   read(pod: string, path: string): Promise<string>;
-  /** Waits until `kubectl describe` of an object, its events included, matches, and gives the text. */
+  /** Waits until `kubectl describe` of an object, which includes its events, matches, and returns the text. */
   described(object: string, text: RegExp, seconds?: number): Promise<string>;
   /** kubectl in this namespace. */
   kubectl(...args: readonly string[]): Promise<string>;
 }
 
-/** As builders make it. */
+/** As the builders in pods.ts make it. */
 export interface Pod {
   readonly metadata: { readonly name: string };
 }
@@ -38,7 +38,7 @@ interface KubernetesObject {
   readonly metadata: { readonly name: string; readonly namespace?: string };
 }
 
-/** What lives in no namespace, of the kinds that tests make. */
+/** Cluster-scoped kinds that tests create. */
 const GLOBAL = new Set([
   'BpfMap',
   'ClusterRole',
@@ -48,13 +48,13 @@ const GLOBAL = new Set([
   'StorageClass',
 ]);
 
-/** A namespace, made before the tests of the file or the suite that calls this, and deleted after them with all in it. */
+/** A namespace, created before the tests of the calling file or suite, and deleted with everything in it afterwards. */
 export function useSpace(labels: Readonly<Record<string, string>> = {}): Space {
   const name = `e2e-${randomBytes(3).toString('hex')}`;
   const space = createSpace(name);
   before(async () => {
     await cluster.apply([{ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } }]);
-    // What a pod needs, if not for its volume of maps.
+    // What every pod needs besides its volume of maps.
     await eventually('the namespace is complete', 20, () =>
       space.kubectl('get', 'serviceaccount/default', 'configmap/kube-root-ca.crt'),
     );
@@ -116,7 +116,7 @@ function createSpace(name: string): Space & { remove(): Promise<void> } {
   };
 }
 
-/** An object may be gone before the kubelet has done with it, and it waits two minutes at most between two attempts. */
+/** Waits until the kubelet is done: an object may be gone earlier, and the kubelet waits up to two minutes between attempts. */
 async function unmounted(): Promise<void> {
   try {
     await eventually('no volume is left of a pod that is gone', 150, async () => {
@@ -128,7 +128,7 @@ async function unmounted(): Promise<void> {
   }
 }
 
-/** Mounts of the driver, and directories for volumes, that belong to a pod which is not there any more. */
+/** The driver's mounts, and volume directories, of pods that no longer exist. */
 async function orphans(): Promise<readonly string[]> {
   const mounts = await cluster.run('findmnt', '--list', '--noheadings', '--output=TARGET,SOURCE');
   const ofDriver = mounts.split('\n').filter((line) => /\/pods\/.* csi-bpffs/.test(line));

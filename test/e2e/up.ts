@@ -1,4 +1,4 @@
-// node test/e2e/up.ts DIRECTORY: starts a cluster with the driver, which stays until `node test/cluster/cli.ts down DIRECTORY`.
+// node test/e2e/up.ts DIRECTORY: starts a cluster with the driver, which runs until `node test/cluster/cli.ts down DIRECTORY`.
 import { startDriverCluster } from './driver-cluster.ts';
 import { CLUSTER_VARIABLE } from './setup.ts';
 

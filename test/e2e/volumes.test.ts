@@ -37,7 +37,7 @@ suite('an inline volume', () => {
     await start(app('reader', { volume: inline({ maps: FLOWS }) }));
     assert.match(await exec('reader', 'grep', '^CapEff', '/proc/self/status'), /\t0{16}$/);
     assert.equal(await exec('reader', 'id', '-u'), '65534');
-    // Where the kernel makes two more files, nothing is in them.
+    // If the kernel adds two files of its own, they are empty.
     assert.match(await exec('reader', 'ls', '-1', '/maps'), new RegExp(`^${FLOWS}(\nmaps\\.debug\nprogs\\.debug)?$`));
     assert.equal(await exec('reader', 'sh', '-c', 'cat /maps/*.debug 2>/dev/null || true'), '');
     assert.equal(await read('reader', `/maps/${FLOWS}`), '7=42');
@@ -67,7 +67,8 @@ suite('an inline volume', () => {
     await stop('writer');
   });
 
-  // Together with :rw that is a contradiction, which admission.test.ts shows; of a claim's volume it takes the :rw away.
+  // With :rw this is a contradiction for an inline volume, see admission.test.ts; for a claim's volume it makes :rw maps
+  // read-only.
   test('may be readOnly', async () => {
     await start(app('read-only', { volume: inline({ maps: `${FLOWS}, ${LIMITS}` }, { readOnly: true }) }));
     assert.equal(await read('read-only', `/maps/${FLOWS}`), '7=42');

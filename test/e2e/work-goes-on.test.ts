@@ -9,7 +9,7 @@ import { useSpace } from './space.ts';
 
 const space = useSpace();
 
-/** The last file, by its name: whatever the others have done, and however long nobody made a claim. */
+/** The last file by name: whatever the others did, and however long there was no claim. */
 test('in the end a claim is served by controllers that have never ended', async () => {
   const name = `${space.name}-last`;
   await space.apply(storageClass(name, { type: 'workspace' }), claim('last', name));
