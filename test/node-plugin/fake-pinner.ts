@@ -12,39 +12,39 @@ import {
 } from '../../src/rpc/pinner.ts';
 import { changesBetween, type FindMap, publishFiles, type VolumeFiles } from './volume-files.ts';
 
-/** A pinner as pinner.proto describes it, but for the kernel: volumes are entries of a map. Real gRPC, on a real socket. */
+/** A pinner as in pinner.proto, but without a kernel: volumes are entries of a Map. Real gRPC, on a real socket. */
 export interface FakePinner {
-  /** As they were asked for last, by target path. */
+  /** The last request of each volume, by target path. */
   readonly volumes: Map<string, PublishVolumeRequest>;
-  /** What they have, by target path. */
+  /** The files of each volume, by target path. */
   readonly files: Map<string, VolumeFiles>;
   /** Workspaces, by target path. */
   readonly workspaces: Map<string, PublishWorkspaceRequest>;
-  /** Volume ids of which something is kept. */
+  /** Ids of kept volumes. */
   readonly kept: Set<string>;
   /**
-   * Ids of maps: as a volume has them by file name, as they are at their source by the source's last word; 0: there is none. Any
-   * other has its own, the first that is asked for 1.
+   * Ids of maps: in a volume, by file name; at a source, by the last part of its path or name, where 0 means that there is
+   * none. Other maps get ids from 1 upwards.
    */
   readonly mapIds: { readonly inVolume: Map<string, number>; readonly atSource: Map<string, number> };
-  /** How many generations a volume has. */
+  /** How many generations each volume reports. */
   generations: number;
-  /** What a workspace that is published again is said to differ in. */
+  /** The changes reported when a workspace is published again. */
   workspaceChanges: FileChange[];
-  /** Calls that were cancelled or ran into their deadline here, by method. */
+  /** The methods of calls that were cancelled or exceeded their deadline. */
   readonly cancelled: string[];
-  /** The deadline of the newest call; milliseconds since the epoch. */
+  /** The deadline of the last call; milliseconds since the epoch. */
   lastDeadline: number;
-  /** While set, every call ends in this status, but those of one method. */
+  /** If set, every call ends with this status, except those of one method. */
   failWith: { readonly code: Code; readonly details: string; readonly but?: string } | undefined;
-  /** While set, PublishVolume waits for it. */
+  /** If set, PublishVolume waits for it. */
   hold: Promise<void> | undefined;
   stop(): Promise<void>;
 }
 
 type Handler<Req, Res> = (request: Req) => Promise<Res> | Res;
 
-/** Every map has this size, in bytes. */
+/** The size of every map, in bytes. */
 export const MAP_BYTES = 4096;
 
 export async function startFakePinner(socket: string): Promise<FakePinner> {
@@ -188,7 +188,7 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
   return pinner;
 }
 
-/** `id`: 0 stands for no map. */
+/** `id`: 0 means no map. */
 function description(id: number): MapDescription {
   return { id, name: '', type: 'hash', keySize: 4, valueSize: 8, maxEntries: 1, flags: 0, memoryBytes: MAP_BYTES };
 }
@@ -198,7 +198,7 @@ function sourceName(source: Source | undefined): string {
   return source?.pinned?.path.split('/').at(-1) ?? source?.created?.name ?? '';
 }
 
-/** What never changes while a volume is there. */
+/** The properties of a mounted volume that never change. */
 function shape({ volumeId, gid, userNamespace }: PublishVolumeRequest): string {
   return JSON.stringify([volumeId, gid, userNamespace]);
 }

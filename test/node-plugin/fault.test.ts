@@ -13,7 +13,7 @@ import { type NodeDefinition, NodeService } from '../../src/rpc/csi.ts';
 import { listen } from '../../src/rpc/server.ts';
 import { call, type LogLine, publishRequest } from './harness.ts';
 
-/** A node service that answers so, its client and its log. */
+/** A node service with these handlers, its client and its log. */
 async function serve(t: TestContext, handlers: Partial<Handlers<NodeDefinition>>) {
   const directory = mkdtempSync(join(tmpdir(), 'bpffs-'));
   const log: LogLine[] = [];

@@ -62,7 +62,7 @@ subjects: [{ kind: ServiceAccount, name: collector }]
 /** One line of the plugin's log. */
 export type LogLine = Readonly<Record<string, unknown>>;
 
-/** The real node plugin on real sockets in a directory of its own, before a fake pinner. */
+/** The real node plugin on real sockets in its own directory, with a fake pinner. */
 export interface Harness extends AsyncDisposable {
   readonly directory: string;
   readonly config: NodeConfig;
@@ -137,7 +137,7 @@ export async function startHarness(
   };
 }
 
-/** A request that is granted: flows to read, limits to write, for system:serviceaccount:prod:collector. */
+/** A granted request: flows read-only and limits writable, for system:serviceaccount:prod:collector. */
 export function publishRequest(
   change: (request: NodePublishVolumeRequest) => void = () => {},
 ): NodePublishVolumeRequest {
@@ -165,7 +165,7 @@ export function publishRequest(
   return request;
 }
 
-/** What a call ended in. */
+/** The outcome of a call. */
 export interface Outcome<Res> {
   readonly code: string;
   readonly message: string;
@@ -179,7 +179,7 @@ type Method<Req, Res> = (
   done: (error: ServiceError | null, response: Res) => void,
 ) => ClientUnaryCall;
 
-/** Calls, and never throws: `await call(node, node.nodePublishVolume, request)`. */
+/** Makes a call and never throws: `await call(node, node.nodePublishVolume, request)`. */
 export function call<Req, Res>(
   client: IdentityClient | NodeClient,
   method: Method<Req, Res>,

@@ -21,7 +21,7 @@ test('connections that ask nothing are bounded in number and time, and then it s
   const [first] = idle;
   assert(first);
   first.write('GET /healthz HTTP/1.1\r\nhost: x\r\n');
-  // Half a request is given up; the others have asked nothing at all.
+  // Half a request times out; the others have sent nothing.
   await Promise.all(idle.map((socket) => socket.closed || once(socket, 'close')));
   assert.equal((await fetch(`${harness.http}/healthz`)).status, 200);
 });

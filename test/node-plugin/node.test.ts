@@ -90,13 +90,13 @@ test('alerts for volumes that fill up are silent', async () => {
     assert.equal(fillsUp(figures, 0.03), false);
     assert.equal(fillsUp(figures, 0.15), false);
   }
-  // A map that is all there from the start would be an alarm for ever, if it were the volume's size.
+  // If used bytes were reported against the volume's own size, a full map would raise the alert for ever.
   assert.equal(fillsUp({ used: 4096, total: 4096, available: 0 }, 0.03), true);
 });
 
 /**
- * KubePersistentVolumeFillingUp on bytes, KubePersistentVolumeInodesFillingUp on inodes: both go by these figures alone, which the
- * kubelet hands on as they are, 0 where CSI has none. 0 / 0 is NaN in PromQL as it is here, and below nothing.
+ * KubePersistentVolumeFillingUp on bytes, KubePersistentVolumeInodesFillingUp on inodes: both use only these figures, which the
+ * kubelet passes on, with 0 for those that CSI lacks. 0 / 0 is NaN in PromQL as it is here, and below nothing.
  * https://github.com/kubernetes-monitoring/kubernetes-mixin/blob/version-1.4.1/alerts/storage_alerts.libsonnet
  * https://github.com/kubernetes/kubernetes/blob/v1.36.0/pkg/volume/csi/csi_client.go (nodeGetVolumeStatsV1)
  */

@@ -41,7 +41,7 @@ async function makeVolume(content: VolumeContent, change: Partial<VolumeSpec> = 
   });
 }
 
-/** What the kubelet sends for a pod that mounts the volume's claim. */
+/** The kubelet's request for a pod that mounts the volume's claim. */
 function claimRequest(
   { id, spec }: Volume,
   change: (request: NodePublishVolumeRequest) => void = () => {},
@@ -332,7 +332,7 @@ describe('a BpfMap with source workspace', () => {
     const elsewhere = await publish(inline());
     assert.equal(elsewhere.code, 'UNAVAILABLE');
     assert.match(elsewhere.message, /the workspace of claim net\/agent is on node node-2, not on node-1$/);
-    // Creation times have seconds.
+    // Creation times have a resolution of one second.
     await new Promise((resolve) => setTimeout(resolve, 1100));
     const used = await makeVolume({ type: 'workspace' }, { claim });
     const request = inline();
@@ -347,7 +347,7 @@ describe('a BpfMap with source workspace', () => {
     await new Promise((resolve) => setTimeout(resolve, 1100));
     const second = await makeVolume({ type: 'workspace' }, { claim });
     await isOf(used.id);
-    // A pod uses the second one: perhaps the first was retained of a claim that was deleted and made anew.
+    // A pod uses the second one: the first may have been retained when its claim was deleted and made anew.
     harness.pinner.kept.add(second.id);
     harness.pinner.volumes.delete(request.targetPath);
     await isOf(second.id);
@@ -358,7 +358,7 @@ test('what is kept of deleted volumes is released, and nothing else', async () =
   const [living, deleted, damaged] = await Promise.all([makeVolume(SHARED), makeVolume(SHARED), makeVolume(SHARED)]);
   await store.delete(deleted.id);
   await writeFile(join(harness.files.volumes ?? '', `${damaged.spec.volumeName}.json`), '');
-  // A node plugin that was away meanwhile.
+  // A node plugin that did not run meanwhile.
   await using restarted = await startHarness({ volumes: harness.files.volumes }, true, ({ kept }) => {
     for (const { id } of [living, deleted, damaged]) kept.add(id);
   });

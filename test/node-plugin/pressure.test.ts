@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { ClientUnaryCall } from '@grpc/grpc-js';
 import { call, type Harness, publishRequest, startHarness, until } from './harness.ts';
 
-/** Publishes volume `n`, each at a path of its own. */
+/** Publishes volume `n`, each at its own path. */
 function publish({ node }: Harness, n: number, deadline?: number, started?: (running: ClientUnaryCall) => void) {
   const request = publishRequest((r) => {
     r.volumeId = `csi-${n}`;
@@ -12,7 +12,7 @@ function publish({ node }: Harness, n: number, deadline?: number, started?: (run
   return call(node, node.nodePublishVolume, request, deadline === undefined ? {} : { deadline }, started);
 }
 
-/** Makes the pinner hold publishes from now until the function it returns is called. */
+/** Makes the pinner hold publishes until the returned function is called. */
 function hold({ pinner }: Harness): () => void {
   const { promise, resolve } = Promise.withResolvers<void>();
   pinner.hold = promise;
@@ -98,7 +98,7 @@ test("the caller's deadline is the pinner's, and passes there too", async () => 
     `${harness.pinner.lastDeadline} is not near ${deadline}`,
   );
   await until('the pinner hears of it', () => harness.pinner.cancelled.includes('PublishVolume'));
-  // The caller's time began earlier: it may have gone away a moment before it was over here.
+  // The caller's deadline began earlier, so it may have given up just before.
   await until('it is logged', () => harness.log.some(({ code }) => /^(DEADLINE_EXCEEDED|CANCELLED)$/.test(`${code}`)));
   release();
 });

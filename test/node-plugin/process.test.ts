@@ -28,7 +28,7 @@ interface Running {
   readonly ended: Promise<{ code: number | null; stdout: string; stderr: string }>;
 }
 
-/** Starts the command with good settings in its environment, overridden by `env` and by the arguments. */
+/** Starts the command with valid settings in its environment, overridden by `env` and by the arguments. */
 function start(args: readonly string[] = [], env: Record<string, string> = {}): Running {
   const child = spawn(process.execPath, [main, 'node', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -14,7 +14,7 @@ const registrationSocket = join(directory, 'csi.bpffs.dev-reg.sock');
 after(() => rmSync(directory, { recursive: true }));
 beforeEach(() => assert.equal(existsSync(registrationSocket), false));
 
-/** Does `work` as the kubelet that has seen the socket. */
+/** Runs `work` as the kubelet, once it has seen the socket. */
 async function asKubelet<T>(work: (kubelet: InstanceType<typeof RegistrationClient>) => Promise<T>): Promise<T> {
   const kubelet = new RegistrationClient(`unix://${registrationSocket}`, credentials.createInsecure());
   try {
@@ -87,7 +87,7 @@ test('a kubelet that refuses it finds a new socket, again and again, until it ta
   );
 });
 
-/** When the socket was: its inode may be the old one. */
+/** When the socket was created: a new one may have the old inode number. */
 const made = () => lstatSync(registrationSocket, { bigint: true, throwIfNoEntry: false })?.ctimeNs;
 
 test('without its socket it is registered no more, and is again by the new one', async () => {

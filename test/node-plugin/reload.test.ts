@@ -5,7 +5,7 @@ import { CATALOG, call, GRANTS, type Harness, publishRequest, startHarness, unti
 
 let volumes = 0;
 
-/** For a pod that is new. */
+/** Publishes for a new pod. */
 async function publish({ node }: Harness, maps: string): Promise<string> {
   const request = publishRequest((r) => {
     r.volumeId = `csi-${volumes++}`;

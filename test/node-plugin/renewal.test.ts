@@ -15,25 +15,25 @@ import { Access, PublishVolumeResponse_Outcome as Outcome, type Source } from '.
 import { publishRequest } from './harness.ts';
 import { changesBetween, publishFiles, type VolumeFile, type VolumeFiles } from './volume-files.ts';
 
-/** BpfMaps that there may be; each may be in each of the files. */
+/** The BpfMaps that may exist. Each may be in each file. */
 const NAMES = ['a', 'b', 'c'] as const;
 const SOURCES = ['1', '2', '3'] as const;
 
-/** The map at this source. Where it can be written, or the pod has a workspace, nothing may be for reading only. */
+/** The source with a map of maps. If it is writable, or the pod has a workspace, no map may be read-only. */
 const MAP_OF_MAPS = 3;
 
 type Name = (typeof NAMES)[number];
 
-/** All that may change between two looks at a volume. */
+/** Everything that may change between two publishes of a volume. */
 interface World {
-  /** Undefined: there is no such BpfMap. */
+  /** Undefined if there is no such BpfMap. */
   readonly maps: Readonly<
     Record<Name, (Pick<BpfMap, 'fileName' | 'maxAccess'> & { readonly source: string }) | undefined>
   >;
   readonly grants: Readonly<Record<Name, readonly Verb[]>>;
-  /** Sources where a map is: its number is its id. */
+  /** Sources that have a map; a source's number is the map's id. */
   readonly there: readonly string[];
-  /** Sources of which the API server tells nothing. */
+  /** Sources for which the API server does not answer. */
   readonly unknown: readonly string[];
 }
 
@@ -59,7 +59,7 @@ const asked = fc.record({
   c: fc.constantFrom('', ':rw'),
 });
 
-/** Nothing stands against any map. */
+/** All maps exist, and everything is granted. */
 const BEGINNING: World = {
   maps: {
     a: { fileName: 'a', maxAccess: 'ReadWrite', source: '1' },
@@ -71,13 +71,13 @@ const BEGINNING: World = {
   unknown: [],
 };
 
-/** A node whose world is whatever `world` gives, with one volume. */
+/** A node in the world that `world` returns, with one volume. */
 function startNode(world: () => World, hasWorkspace: boolean) {
   let files: VolumeFiles | undefined;
-  /** Whether the volume was made with a map of maps to write. */
+  /** Whether the volume was created with a writable map of maps. */
   let carries = false;
 
-  /** As pinner.proto has it of carriers beside maps to read: a new volume is refused, and one that is there has less. */
+  /** pinner.proto's rule for carriers beside read-only maps: a new volume is refused, and a mounted one is narrowed. */
   function narrowed(planned: VolumeFiles): VolumeFiles {
     const isCarrier = ({ mapId, access }: VolumeFile) => mapId === MAP_OF_MAPS && access === Access.READ_WRITE;
     const isReadOnly = ({ access }: VolumeFile) => access === Access.READ_ONLY;
@@ -167,7 +167,7 @@ function idOf(source: Source): string {
   return source.pinned.path;
 }
 
-/** What the pod may do with a map by what is granted now. */
+/** What the pod may do with a map by the present grants. */
 function mayDo(name: Name, verb: Verb, { maps, grants }: World): Access | undefined {
   const map = maps[name];
   if (map === undefined) return undefined;
@@ -192,7 +192,7 @@ test('whatever changes, a pod has no more than what is granted, or what it had o
           const error: CallError | undefined = await node.publish(NAMES.map((name) => `${name}${verbs[name]}`).join());
           const after = node.files();
           if (before === undefined || after === undefined) {
-            // A new volume is what was asked for, or is not there.
+            // A new volume is what was asked for, or does not exist.
             assert.equal(after === undefined, error !== undefined);
             if (after !== undefined) assert.equal(after.size, NAMES.length);
           } else {
@@ -212,7 +212,7 @@ test('whatever changes, a pod has no more than what is granted, or what it had o
             assert(isKept || isNew, `${path} is map ${mapId} of ${name}, which it was not, and is not`);
           }
           for (const [path, { name }] of before ?? []) {
-            // What may only be read has to go where there is what could write it.
+            // A read-only map must be removed if something could write it.
             const may = mayDo(name as Name, verbOf(name), now);
             const isLess = may === undefined || (may === Access.READ_ONLY && node.hasCarrier());
             if (isLess || now.maps[name as Name]?.fileName !== path) continue;

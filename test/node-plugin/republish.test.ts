@@ -14,7 +14,7 @@ after(() => harness[Symbol.asyncDispose]());
 
 const publish = (request: NodePublishVolumeRequest) => call(harness.node, harness.node.nodePublishVolume, request);
 
-/** As the pinner has the volume: the files, with ":rw" where they can be written. */
+/** The pinner's files of the volume, with ":rw" if writable. */
 function files({ targetPath }: NodePublishVolumeRequest): readonly string[] {
   const there = harness.pinner.files.get(targetPath) ?? new Map();
   return [...there].map(([path, { access }]) => (access === Access.READ_WRITE ? `${path}:rw` : path));
@@ -28,7 +28,7 @@ async function metric(series: string): Promise<number> {
 
 const changes = (reason: string) => metric(`bpffs_volume_changes_total{reason="${reason}"}`);
 
-/** Publishes again, as the kubelet does every minute or so, until the volume is so. */
+/** Publishes again, as the kubelet does about every minute, until the volume has these files. */
 async function untilFiles(request: NodePublishVolumeRequest, ...expected: readonly string[]): Promise<void> {
   await until(`the volume has ${expected}`, async () => {
     assert.equal((await publish(request)).code, 'OK');
@@ -50,7 +50,7 @@ test('a running pod loses what it may not have any more, and gets it back', asyn
   const denials = (verb: string) => metric(`bpffs_denials_total{verb="${verb}",reason="grant"}`);
   const [written, read] = [await denials('write'), await denials('read')];
   assert.equal((await publish(request)).code, 'OK');
-  // Nobody asked to read what may not be written to any more.
+  // Reading is not counted as denied if only writing was withdrawn.
   assert.deepEqual([await denials('write'), await denials('read')], [written + 1, read]);
   assert.equal(await changes('MapAccessRevoked'), 2);
   assert.equal(await changes('MapAccessRestored'), 1);
@@ -111,7 +111,7 @@ test('a source that nobody knows at the moment leaves the file as it is, and is 
   const error = 'map "agent": no volume on node node-1 belongs to claim net/agent yet';
   const agent = { map: 'agent', reason: 'sourceMissing', error };
   assert.deepEqual([level, code, refused], ['WARN', 'OK', [agent]]);
-  // What the pinner does not find is told likewise.
+  // A source that the pinner does not find is reported the same way.
   harness.pinner.mapIds.atSource.set('flows', 0);
   assert.equal((await publish(request)).code, 'OK');
   harness.pinner.mapIds.atSource.clear();
@@ -130,7 +130,7 @@ test('maps that become one file leave it to the one that it came from, and do no
     }),
   );
   for (const request of requests) assert.equal((await publish(request)).code, 'OK');
-  // INVALID_ARGUMENT before the pod runs.
+  // INVALID_ARGUMENT only before the pod runs.
   writeFileSync(
     harness.files.catalog,
     CATALOG.replace('spec: { source: { pinned: { path: /sys/fs/bpf/netobserv/flows } } }', (spec) =>

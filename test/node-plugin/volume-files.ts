@@ -11,13 +11,13 @@ import {
 
 /** A file of a volume, as the kernel has it. */
 export interface VolumeFile {
-  /** The BpfMap that it came from: its mark. */
+  /** The BpfMap of its origin, as the mark records it. */
   readonly name: string;
   readonly mapId: number;
   readonly access: Access;
 }
 
-/** What a publish makes of a volume, and the maps whose sources are not there. */
+/** The files of a volume after a publish, and the maps whose sources are unavailable. */
 export interface PublishedFiles {
   readonly files: VolumeFiles;
   readonly refusals: MapRefusal[];
@@ -26,12 +26,12 @@ export interface PublishedFiles {
 /** By file name. */
 export type VolumeFiles = ReadonlyMap<string, VolumeFile>;
 
-/** The id of the map that a source means; undefined: it is not there. */
+/** The id of a source's map; undefined if it is unavailable. */
 export type FindMap = (source: Source) => number | undefined;
 
 /**
- * What PublishVolume makes of a volume, after pinner.proto: `there` is what it has, undefined for a new one. Throws the status that
- * the pinner answers.
+ * The files of a volume after PublishVolume, by the rules of pinner.proto. `there`: the files that it has, undefined for a new
+ * one. Throws the pinner's status.
  */
 export function publishFiles(
   there: VolumeFiles | undefined,
@@ -68,7 +68,7 @@ export function publishFiles(
   return { files, refusals };
 }
 
-/** As the pinner tells them. */
+/** In the pinner's form. */
 export function changesBetween(there: VolumeFiles, now: VolumeFiles): FileChange[] {
   const changes: FileChange[] = [];
   for (const [path, { mapId, access }] of now) {
