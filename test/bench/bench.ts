@@ -22,7 +22,7 @@ const PRESENT = isQuick ? [0, 1000] : [0, 100, 1000];
 
 type Access = (typeof ACCESS)[number];
 
-/** Of one kind of call; times in microseconds. */
+/** Latencies of one kind of call, in microseconds. */
 interface Calls {
   readonly p50_us: number;
   readonly p90_us: number;
@@ -51,7 +51,7 @@ function mapList(maps: number, access: Access): string {
   return Array.from({ length: maps }, (_, map) => `map${map}${access === 'rw' ? ':rw' : ''}`).join(', ');
 }
 
-/** Maps in the pins of this node: map0, map1 … */
+/** Pins maps map0, map1 … on this node. */
 async function createMaps(node: LocalNode, maps: number): Promise<void> {
   const program = join(root, 'dist', 'map');
   for (let map = 0; map < maps; map++) await execa(program, ['create', join(node.pins, `map${map}`)]);
@@ -75,7 +75,7 @@ async function floor<Kind extends string>(node: LocalNode, args: readonly string
   return JSON.parse(stdout) as Measured<Kind>;
 }
 
-/** cargo puts a hash behind the name of what it builds. */
+/** cargo appends a hash to the name of the program. */
 async function floorProgram(): Promise<string> {
   const directory = process.env.FLOOR_DIRECTORY ?? '';
   const name = (await readdir(directory)).find((file) => /^floor-[0-9a-f]+$/.test(file));
@@ -101,7 +101,7 @@ async function measurePinner(node: LocalNode): Promise<void> {
         ];
         const bare = await floor<'publish' | 'unpublish'>(node, ['bare', ...args]);
         const rpc = await floor<'publish' | 'unpublish'>(node, ['rpc', ...args]);
-        // Callers of the bare loop wait for each other in the kernel where they happen to meet: compare whole pairs.
+        // Callers of the bare loop may have to wait for each other in the kernel in one half of a pair: compare whole pairs.
         const pair = ({ calls }: typeof bare) => calls.publish.p50_us + calls.unpublish.p50_us;
         for (const kind of ['publish', 'unpublish'] as const) {
           rows.push({
@@ -164,7 +164,7 @@ async function measurePresent(node: LocalNode): Promise<void> {
   report('Volumes present: 2 maps, new connection per call (µs)', rows);
 }
 
-/** A node in a directory of its own on a tmpfs, so that no disk is measured. */
+/** Runs a node in its own directory on a tmpfs, so that no disk is measured. */
 async function withNode(maps: number, measure: (node: LocalNode, directory: string) => Promise<void>): Promise<void> {
   const directory = await mkdtemp('/dev/shm/csi-driver-bpffs-bench-');
   try {

@@ -1,4 +1,4 @@
-/** A catalog file with the maps map0, map1 …, each pinned in the pins of a local node. */
+/** A catalog file with the maps map0, map1 …, each pinned on a local node. */
 export function catalog(maps: number): string {
   const bpfMap = (map: number) => `\
 apiVersion: bpffs.dev/v1alpha1
@@ -11,7 +11,7 @@ spec:
   return Array.from({ length: maps }, (_, map) => bpfMap(map)).join('---\n');
 }
 
-/** A grants file with which every service account may read and write every map. */
+/** A grants file that lets every service account read and write every map. */
 export const GRANTS = `\
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole

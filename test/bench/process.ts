@@ -25,7 +25,7 @@ export async function measureMemory(node: LocalNode, publish: () => Promise<unkn
   ];
 }
 
-/** From the start of the process to the answer to a first call, several times each, in milliseconds. */
+/** Milliseconds from a process's start to its first answer, for several starts. */
 export async function measureStart(node: LocalNode, runs: number): Promise<readonly Row[]> {
   const pinner = await measureRuns(runs, node.pinner, node.startPinner, node.pinnerSocket, async () => {
     const client = createPinner(node.pinnerSocket);
@@ -64,7 +64,7 @@ async function measureRuns(
   return { p50: at(0.5), max: at(1) };
 }
 
-/** Resolves as soon as someone listens at the socket. */
+/** Resolves once the socket accepts connections. */
 async function listening(path: string): Promise<void> {
   for (;;) {
     const isListening = await new Promise<boolean>((resolve) => {

@@ -1,7 +1,7 @@
 /** A line of a table: a value for each column. */
 export type Row = Readonly<Record<string, string | number>>;
 
-/** Columns as the first row has them; numbers to the right, words to the left. */
+/** Columns in the order of the first row; numbers aligned right, words left. */
 export function table(rows: readonly Row[]): string {
   const columns = Object.keys(rows[0] ?? {});
   const width = (column: string) => Math.max(column.length, ...rows.map((row) => String(row[column]).length));

@@ -25,7 +25,7 @@ after(() => harness[Symbol.asyncDispose]());
 
 const create = (request: CreateVolumeRequest) => call(harness.controller, harness.controller.createVolume, request);
 
-/** What the maps of the good request take. */
+/** Bytes that the maps of the valid request take. */
 const NEEDED = parseNewMaps(NEW_MAPS).reduce((sum, map) => sum + mapMemoryBytes(map), 0);
 
 describe('makes', () => {

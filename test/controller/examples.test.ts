@@ -47,11 +47,11 @@ interface KubernetesObject {
   readonly volumeBindingMode?: string;
   readonly parameters?: Readonly<Record<string, string>>;
   readonly spec?: unknown;
-  /** As it stands in the file. */
+  /** The document as it stands in the file. */
   readonly text: string;
 }
 
-/** How external-provisioner asks for an access mode, since the driver has SINGLE_NODE_MULTI_WRITER. */
+/** What external-provisioner sends for an access mode to a driver with SINGLE_NODE_MULTI_WRITER. */
 const MODES = {
   ReadWriteOnce: Mode.SINGLE_NODE_MULTI_WRITER,
   ReadWriteOncePod: Mode.SINGLE_NODE_SINGLE_WRITER,
@@ -95,7 +95,7 @@ for (const file of readdirSync(DIRECTORY)) {
       .join('---\n');
   const pods = ofKind('Pod').map(({ metadata, spec }) => ({ metadata, spec: spec as Pod }));
 
-  /** The class that a claim names, after the controller has accepted a request for such a claim. */
+  /** The class of a claim, after the controller has accepted a request for it. */
   const classOf = ({ storageClassName, accessModes, resources }: Claim): KubernetesObject => {
     const storageClass = named('StorageClass', storageClassName);
     parseCreateRequest(

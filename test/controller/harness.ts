@@ -16,25 +16,25 @@ const main = join(import.meta.dirname, '../../src/main.ts');
 /** One line of the controller's log. */
 export type LogLine = Readonly<Record<string, unknown>>;
 
-/** The real process, on a directory that outlives it. */
+/** The real process, with a directory that outlives it. */
 export interface Harness extends AsyncDisposable {
   readonly directory: string;
-  /** With the files of the volumes. */
+  /** The directory of the volume files. */
   readonly volumes: string;
   readonly socket: string;
   readonly identity: IdentityClient;
   readonly controller: ControllerClient;
-  /** Of all processes there were. */
+  /** The lines of all processes so far. */
   readonly log: readonly LogLine[];
   /** http://HOST:PORT */
   http(): string;
-  /** Ends the process and waits for its end. */
+  /** Ends the process and waits until it has ended. */
   end(signal: NodeJS.Signals): Promise<void>;
   /** Starts a new process and waits until it serves. */
   start(): Promise<void>;
 }
 
-/** `flags` come behind those for the directory. `prepare` is called before the process starts. */
+/** `flags` follow those for the directory. `prepare` runs before the process starts. */
 export async function startHarness(
   flags: readonly string[] = [],
   prepare: (volumes: string) => void = () => {},
@@ -107,7 +107,7 @@ export async function startHarness(
   };
 }
 
-/** One map, of a ring buffer's size: 4 KiB of elements. */
+/** One ring buffer, of 4 KiB. */
 export const NEW_MAPS = '- { name: events, type: ringbuf, maxEntries: 4096 }\n';
 
 export function topology(...nodes: readonly string[]) {
@@ -121,7 +121,7 @@ export function capability(mode: Mode = Mode.SINGLE_NODE_MULTI_WRITER): VolumeCa
   };
 }
 
-/** The parameters of a good StorageClass, and what external-provisioner says beside them. */
+/** The parameters of a valid StorageClass, and what external-provisioner adds. */
 export function shared(newMaps: string) {
   return {
     type: 'shared',
@@ -132,7 +132,7 @@ export function shared(newMaps: string) {
   };
 }
 
-/** A good request, for a volume of type shared on node-1, as external-provisioner sends it. */
+/** A valid request for a volume of type shared on node-1, as external-provisioner sends it. */
 export function createRequest(name: string, change: Partial<CreateVolumeRequest> = {}): CreateVolumeRequest {
   return {
     name,
@@ -147,7 +147,7 @@ export function createRequest(name: string, change: Partial<CreateVolumeRequest>
   };
 }
 
-/** What a call ended in. */
+/** The outcome of a call. */
 export interface Outcome<Res> {
   readonly code: string;
   readonly message: string;
@@ -161,7 +161,7 @@ type Method<Req, Res> = (
   done: (error: ServiceError | null, response: Res) => void,
 ) => unknown;
 
-/** Calls, and never throws: `await call(controller, controller.createVolume, request)`. */
+/** Makes a call and never throws: `await call(controller, controller.createVolume, request)`. */
 export function call<Req, Res>(client: Client, method: Method<Req, Res>, request: Req): Promise<Outcome<Res>> {
   return new Promise((resolve) => {
     method.call(
@@ -179,7 +179,7 @@ export function call<Req, Res>(client: Client, method: Method<Req, Res>, request
   });
 }
 
-/** Makes a volume that has to come about. */
+/** Creates a volume; fails the test otherwise. */
 export async function makeVolume({ controller }: Harness, name: string, change: Partial<CreateVolumeRequest> = {}) {
   const { code, message, response } = await call(controller, controller.createVolume, createRequest(name, change));
   if (!response?.volume) throw new Error(`CreateVolume: ${code}: ${message}`);

@@ -20,7 +20,7 @@ test('a connection that is idle for a day is the same afterwards', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'bpffs-controller-'));
   stack.defer(() => rmSync(directory, { recursive: true }));
   const socket = join(directory, 'csi.sock');
-  // Before grpc-js arms any timer; its clock goes as the test says.
+  // Before grpc-js starts any timer: the test moves the clock.
   mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'Date'], now: Date.now() });
   stack.defer(() => mock.timers.reset());
   const controller = await startController(
@@ -37,7 +37,7 @@ test('a connection that is idle for a day is the same afterwards', async () => {
   );
   stack.defer(() => controller.stop());
 
-  // Bare HTTP/2: a client of grpc-js would make another connection, and say nothing.
+  // Bare HTTP/2: a grpc-js client would silently reconnect.
   const session = connectHttp2('http://localhost', { createConnection: () => connect(socket) });
   stack.defer(async () => {
     session.close();
@@ -62,7 +62,7 @@ test('a connection that is idle for a day is the same afterwards', async () => {
       'content-type': 'application/grpc',
       te: 'trailers',
     });
-    // An empty message: not compressed, no bytes.
+    // An empty message in gRPC's frame: not compressed, length 0.
     stream.end(Buffer.alloc(5));
     const answer = await buffer(stream);
     assert.equal(GetPluginInfo.responseDeserialize(answer.subarray(5)).name, 'csi.bpffs.dev');

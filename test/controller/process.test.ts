@@ -64,7 +64,7 @@ test('says who it is, that it is ready, and what it does, in one line a call', a
     [Capability.CONTROLLER_SERVICE, Capability.VOLUME_ACCESSIBILITY_CONSTRAINTS],
   );
   assert.deepEqual((await call(identity, identity.probe, {})).response, { ready: { value: true } });
-  // Its line may come after its answer.
+  // The log line may come after the response.
   await eventually('the probe is logged', 10, async () => log.some(({ method }) => method === 'Probe'));
   const before = log.length;
   const secrets = { token: 'very-secret' };

@@ -84,7 +84,7 @@ describe('a volume', () => {
       const reader = readVolumeDirectory(directory);
       assert.deepEqual(await reader.get(volume.id), volume);
       assert.deepEqual(await reader.list(), { volumes: [volume], damaged: [] });
-      // Others may share the name's beginning or the name; it is the id that counts.
+      // Others may have the same name, or one that begins alike; the id counts.
       assert.equal(await reader.get(`${volume.id.slice(0, -8)}00000000`), undefined);
       assert.equal(await reader.get('no id of ours'), undefined);
       await store.delete(volume.id);
@@ -265,7 +265,7 @@ describe('a directory', () => {
 
   test('that cannot be written to', () => {
     chmodSync(directory, 0o555);
-    // Root writes everywhere, but for its capabilities.
+    // Without capabilities root cannot write everywhere.
     const powerless = ['--bounding-set=-all', '--inh-caps=-all', process.execPath, CREATE_VOLUMES, directory, 'a', '1'];
     const { status, stderr } = spawnSync('setpriv', powerless, { encoding: 'utf8' });
     assert.notEqual(status, 0);
@@ -276,7 +276,7 @@ describe('a directory', () => {
 interface Creator {
   readonly process: ChildProcess;
   readonly ended: Promise<unknown>;
-  /** The ids of volumes that exist. */
+  /** The ids reported as created. */
   acknowledged(): readonly string[];
 }
 
@@ -308,7 +308,7 @@ describe('processes', () => {
       assert.deepEqual(damaged, []);
       const ids = new Set(volumes.map(({ id }) => id));
       for (const id of creator.acknowledged()) assert(ids.has(id), `${id} is lost`);
-      // One more may be there, of which the process died before it could say so.
+      // There may be one more, if the process died before it could report it.
       const made = volumes.filter(({ spec }) => spec.volumeName.startsWith(`round-${round}-`)).length;
       assert(made - creator.acknowledged().length <= 1);
     }

@@ -12,7 +12,10 @@ import { eventually } from '../cluster/eventually.ts';
 import { applyObjects } from './apply-objects.ts';
 import { NAMESPACE as DRIVER_NAMESPACE, parseManifest, render } from './helm.ts';
 
-/** Where the account `reader` may read flows and limits and write limits, and `writer` may write all; nobody else anything. */
+/**
+ * In this namespace, the account `reader` may read flows and limits and write limits, `writer` may write both, and others
+ * nothing.
+ */
 const NAMESPACE = 'prod';
 const CONTROLLER = 'csi-driver-bpffs-controller';
 const PRIVILEGED = { securityContext: { privileged: true } };
@@ -381,7 +384,7 @@ function binding(account: string) {
 interface PodOptions {
   readonly driver?: string;
   readonly attributes?: Readonly<Record<string, string>>;
-  /** Of further volumes. */
+  /** Attributes of further volumes. */
   readonly more?: readonly Readonly<Record<string, string>>[];
   readonly readOnly?: boolean;
   readonly fsType?: string;
@@ -393,7 +396,7 @@ interface PodOptions {
 
 type Pod = ReturnType<typeof pod>;
 
-/** A pod that is taken, but for what `options` say. */
+/** A pod that is admitted, unless `options` say otherwise. */
 function pod(options: PodOptions) {
   const { driver = 'csi.bpffs.dev', attributes = { maps: 'flows' }, more = [], readOnly, fsType, hostUsers } = options;
   const { serviceAccount = 'serviceAccount' in options ? undefined : 'reader', container, initContainer } = options;
@@ -424,14 +427,14 @@ function workload(apiVersion: string, kind: string, { spec }: Pod, name = 'candi
   return { apiVersion, kind, metadata, spec: { selector: { matchLabels: metadata.labels }, template } };
 }
 
-/** Asks the API server, which keeps nothing. */
+/** Submits an object as a dry run. */
 async function admit(object: { apiVersion: string; kind: string }, namespace = NAMESPACE) {
   const group = object.apiVersion === 'v1' ? '/api/v1' : `/apis/${object.apiVersion}`;
   const path = `${group}/namespaces/${namespace}/${object.kind.toLowerCase()}s?dryRun=All&fieldValidation=Strict`;
   return ask({ method: 'POST', path, body: object });
 }
 
-/** As `kubectl debug` asks for a container in a pod that is there; nothing is kept. */
+/** Adds a container to an existing pod as `kubectl debug` does, as a dry run. */
 async function admitEphemeral(podName: string, container: object) {
   const path = `/api/v1/namespaces/${NAMESPACE}/pods/${podName}/ephemeralcontainers?dryRun=All&fieldValidation=Strict`;
   const body = { spec: { ephemeralContainers: [{ name: 'e', image: 'i', ...container }] } };

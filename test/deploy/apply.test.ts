@@ -20,13 +20,13 @@ test('an API server takes the rendered manifest, and takes it again', async () =
 });
 
 test('and the chart with everything on', async () => {
-  // No operator of Prometheus is here.
+  // There is no Prometheus operator.
   const objects = parseManifest(await render(EVERYTHING)).filter(
     ({ apiVersion }) => apiVersion !== 'monitoring.coreos.com/v1',
   );
   await applyObjects(api, objects, '--force-conflicts');
   const driver = JSON.parse(await api.kubectl(['get', 'csidriver', 'csi.bpffs.dev', '--output=json']));
-  // Of a field that it does not know, an older server says nothing.
+  // An older server silently drops a field that it does not know.
   const { serviceAccountTokenInSecrets, requiresRepublish, podInfoOnMount, attachRequired } = driver.spec;
   assert.deepEqual(
     { serviceAccountTokenInSecrets, requiresRepublish, podInfoOnMount, attachRequired },

@@ -20,7 +20,7 @@ test('every template is one object, in a file named for it, with the labels of a
   const seen = new Set<string>();
   for (const text of (await render(EVERYTHING)).split(/^---$/m)) {
     const [, file] = /^# Source: csi-driver-bpffs\/templates\/(.*)\.yaml$/m.exec(text) ?? [];
-    // A custom resource definition says nothing of where it comes from.
+    // Custom resource definitions come from no template.
     if (file === undefined) continue;
     const [object] = parseManifest(text);
     assert(object, file);
@@ -100,7 +100,7 @@ test('no rule has a wildcard, nor a verb upon secrets or upon RBAC', async () =>
       for (const word of ['*', 'secrets', 'rbac.authorization.k8s.io', 'impersonate', 'escalate', 'bind']) {
         assert(!words.includes(word), `${metadata.name}: ${word}`);
       }
-      // To know that a map exists is not to see what is in it.
+      // To see that a map exists is not to see its content.
       if (rule.resources?.includes('bpfmaps'))
         assert(!words.includes('read') && !words.includes('write'), metadata.name);
     }

@@ -72,20 +72,20 @@ test('the driver says what troubleshooting.md says that it says', async () => {
   const texts = cells.flatMap((cell) => Array.from(cell.matchAll(/`([^`]+)`/g), ([, text = '']) => text));
   const ours = texts.filter((text) => !OF_OTHERS.some((other) => text.includes(other)));
   assert(ours.length > 30);
-  // A field stands before what is said of it.
+  // The field's name comes before its problem.
   const parts = ours.flatMap((text) => text.replace(/^[\w.…]+: /, '').split(FILLED_IN));
   const unsaid = parts.map((part) => part.trim()).filter((part) => part.length > 3 && !said.includes(part));
   assert.deepEqual(unsaid, []);
 });
 
-/** What is left out, or different each time. */
+/** Placeholders, and what varies. */
 const FILLED_IN =
   /[…(]|"[^"]*"|\b(?:bpfmaps\.bpffs\.dev|pinner\.sock|(?:read|write) map|map|claim|ClusterBpfApplication|kubectl create role|ReadOnly)\b/;
 
-/** What the kubelet or the container runtime says. */
+/** Messages of the kubelet or the container runtime. */
 const OF_OTHERS = ['list of registered CSI drivers', 'MOUNT_ATTR_IDMAP', 'cannot load seccomp profile', 'desc ='];
 
-/** As GitHub makes them. */
+/** Heading anchors as GitHub makes them. */
 function anchors(markdown: string): readonly string[] {
   return Array.from(markdown.matchAll(/^#+ (.*)$/gm), ([, title = '']) =>
     title

@@ -1,4 +1,4 @@
-/** Values of the chart with every feature on. */
+/** Values of the chart that enable every feature. */
 export const EVERYTHING = {
   image: { digest: `sha256:${'0'.repeat(64)}` },
   imagePullSecrets: [{ name: 'registry' }],

@@ -14,7 +14,7 @@ export interface Manifest {
   readonly [field: string]: unknown;
 }
 
-/** What `helm template` prints of the chart with these values. Throws what helm says if they cannot be used. */
+/** The output of `helm template` for the chart with these values. Throws helm's error. */
 export async function render(values: object = {}, ...flags: readonly string[]): Promise<string> {
   const command = ['template', 'csi-driver-bpffs', CHART, `--namespace=${NAMESPACE}`, '--include-crds', '--values=-'];
   const args = [...command, ...flags];
@@ -22,11 +22,11 @@ export async function render(values: object = {}, ...flags: readonly string[]): 
   return `${stdout}\n`;
 }
 
-/** What MANIFEST should be. */
+/** What MANIFEST should contain. */
 export async function renderManifest(): Promise<string> {
   // Older clusters do not know the field.
   const rendered = await render({ namespace: { create: true }, serviceAccountTokenInSecrets: false });
-  // Nothing here is Helm's to manage.
+  // Helm does not manage these objects.
   const unmanaged = rendered
     .replace(/^ *(helm\.sh\/chart|app\.kubernetes\.io\/managed-by): .*\n/gm, '')
     .replace(/^# Source: .*\n/gm, '');

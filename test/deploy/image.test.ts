@@ -7,7 +7,7 @@ import { execa } from 'execa';
 import { version } from '../../src/version.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
-/** What build-image.sh has built. */
+/** The archive that build-image.sh makes. */
 const IMAGE = join(ROOT, 'test/deploy/bin/image.tar');
 
 interface ImageConfig {

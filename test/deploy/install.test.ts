@@ -10,13 +10,13 @@ import { BIN } from '../cluster/node.ts';
 import { NAMESPACE, render } from './helm.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
-/** For kubelets as they are by default, which look at running pods every minute or so. */
+/** Default kubelets look at running pods about every minute. */
 const WITHIN_S = 120;
 const DAEMONSET = 'daemonset/csi-driver-bpffs-node';
-/** For pods: `map`, which reads and writes maps, and a shell. */
+/** For test pods: `map`, which reads and writes maps, and a shell. */
 const APP = 'localhost/app:1';
 
-/** The chart in a real cluster, with the image that build-image.sh has built. */
+/** The chart in a real cluster, with the image of build-image.sh. */
 let scratch: string;
 let cluster: Cluster;
 
@@ -162,7 +162,7 @@ async function createMap(name: string, value: string): Promise<void> {
   await cluster.run(map, 'write', path, '7', value);
 }
 
-/** A BpfMap of a pin, and a grant to read it. */
+/** A BpfMap for a pin, and a grant to read it. */
 const named = (map: string) => [
   {
     apiVersion: 'bpffs.dev/v1alpha1',

@@ -29,7 +29,7 @@ import { type Manifest, NAMESPACE, parseManifest, render } from './helm.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
 
-/** The audit log shows what each part of the driver asked the API server for, and whether it was let. */
+/** The audit log shows what each part of the driver asked of the API server, and whether it was allowed. */
 let scratch: string;
 let api: ApiServer;
 let objects: readonly Manifest[];
@@ -40,7 +40,7 @@ before(async () => {
   const policy = { apiVersion: 'audit.k8s.io/v1', kind: 'Policy', rules: [{ level: 'Metadata' }] };
   await writeFile(join(scratch, 'policy.json'), JSON.stringify({ ...policy, omitStages: ['RequestReceived'] }));
   const audit = [`--audit-policy-file=${scratch}/policy.json`, `--audit-log-path=${scratch}/audit.log`];
-  // The controller manager, which is not here, would have to take away the finalizers that this plugin adds.
+  // There is no controller manager, which would have to remove the finalizers that this plugin adds.
   api = await startApiServer([...audit, '--disable-admission-plugins=StorageObjectInUseProtection']);
   objects = parseManifest(await render({ namespace: { create: true }, admission: { enabled: false } }));
   await applyObjects(
@@ -78,7 +78,7 @@ test('the node plugin may do what it does, and nothing else', async () => {
   await eventually('it is told', 5, async () => (await told()) !== '');
   events.record(pod, 'MapReplaced', 'once');
 
-  // Of resources that are not there, as of bpfman's here, an account without the right is told that it has not.
+  // Even for resources that do not exist, like bpfman's here, an account without the right gets "forbidden".
   for (const [namespace, name] of [
     [undefined, 'cluster'],
     ['prod', 'namespaced'],
@@ -147,7 +147,7 @@ test('a volume that is published again asks the API server for nothing that is c
     }
     return counts;
   };
-  // A grant may be known a moment later.
+  // A new grant may take a moment.
   await eventually('it is published', 20, () => publish(request, request, parts, call()).then(() => true));
   const before = await reviews();
   assert((before.get('create authorization.k8s.io/subjectaccessreviews') ?? 0) > 0);
@@ -278,7 +278,7 @@ test('external-provisioner, told what the chart tells it, makes a volume and del
     {
       apiVersion: 'v1',
       kind: 'PersistentVolumeClaim',
-      // As the scheduler and the controller manager would.
+      // As the scheduler and the controller manager would set it.
       metadata: {
         name: 'loader',
         namespace: 'default',
@@ -311,7 +311,7 @@ test('external-provisioner, told what the chart tells it, makes a volume and del
   assert.deepEqual(await refused(account), []);
 });
 
-/** The args of the chart's container. */
+/** The arguments of the chart's container. */
 function provisionerArgs(): readonly string[] {
   const deployment = objects.find(({ kind }) => kind === 'Deployment');
   assert(deployment);
@@ -321,7 +321,7 @@ function provisionerArgs(): readonly string[] {
 
 const userOf = (account: string) => `system:serviceaccount:${NAMESPACE}:${account}`;
 
-/** A file. */
+/** Returns a file. */
 async function kubeconfigOf(account: string): Promise<string> {
   const config = JSON.parse(await readFile(api.kubeconfig, 'utf8'));
   config.users[0].user = { token: await api.kubectl(['create', 'token', account, `--namespace=${NAMESPACE}`]) };
@@ -348,7 +348,7 @@ interface Rule {
   readonly verbs: readonly string[];
 }
 
-/** What the account has asked for, in the same words. */
+/** What the account has requested, in the same words. */
 async function asked(account: string): Promise<ReadonlySet<string>> {
   return new Set((await audited(account)).map(({ request }) => request));
 }

@@ -10,7 +10,7 @@ const ROOT = new URL('../../', import.meta.url).pathname;
 const PROFILE = join(ROOT, 'deploy/seccomp/bpf-consumer.json');
 const { EPERM } = constants.errno;
 
-/** What a consumer of maps does. Nothing here creates, loads, pins or freezes anything, or opens anything by its id. */
+/** What a consumer of maps needs. It cannot create, load, pin or freeze anything, or open anything by id. */
 const ALLOWED: Readonly<Record<number, string>> = {
   1: 'BPF_MAP_LOOKUP_ELEM',
   2: 'BPF_MAP_UPDATE_ELEM',
@@ -46,7 +46,7 @@ after(async () => {
   await rm(scratch, { recursive: true, force: true });
 });
 
-// The generator asks the architecture that it runs on.
+// The generator looks at the architecture that it runs on.
 test('the profile is what its generator makes', { skip: process.arch !== 'x64' }, async () => {
   const { stdout } = await execa('go', ['run', '.'], { cwd: join(ROOT, 'deploy/seccomp/generate') });
   assert.deepEqual(await profile(), JSON.parse(stdout), 'run `make manifests`');
@@ -97,14 +97,14 @@ async function profile(): Promise<Profile> {
   return JSON.parse(await readFile(PROFILE, 'utf8'));
 }
 
-/** By command, the errno; 0 where there is none. */
+/** The errno of each command; 0 for success. */
 async function bpfCommands(seccomp: Profile | undefined): Promise<ReadonlyMap<string, number>> {
   const lines = (await run(['bpf-commands'], seccomp)).split('\n');
   assert.equal(lines.length, 66);
   return new Map(lines.map((line) => line.split(' ')).map(([command = '', errno]) => [command, Number(errno)]));
 }
 
-/** In a container, as root with every capability: what is refused there is refused by the profile. */
+/** Runs in a container as root with every capability, so that only the profile can refuse. */
 async function run(args: readonly string[], seccomp: Profile | undefined): Promise<string> {
   const capabilities = ['CAP_SYS_ADMIN', 'CAP_BPF', 'CAP_PERFMON', 'CAP_NET_ADMIN', 'CAP_DAC_OVERRIDE'];
   const config = {

@@ -4,8 +4,8 @@ import { end } from '../../src/cli/local-node.ts';
 import { CallError, Code } from '../../src/errors.ts';
 
 /**
- * What a kubelet or a provisioner repeats; any other answer to a valid request is a defect. RESOURCE_EXHAUSTED: what deleted claims
- * have on the node counts until a node plugin lives long enough to release it.
+ * What a kubelet or a provisioner retries; any other error for a valid request is a defect. RESOURCE_EXHAUSTED because what
+ * deleted claims have on the node counts until a node plugin lives long enough to release it.
  */
 const REPEATED: readonly Code[] = [
   Code.UNAVAILABLE,
@@ -17,7 +17,7 @@ const REPEATED: readonly Code[] = [
 
 export const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** Repeats a call as its caller in a cluster does until it succeeds; gives its result and how often it had to be repeated. */
+/** Retries a call, as its caller in a cluster does, until it succeeds; returns its result and the number of retries. */
 export async function insist<T>(call: () => Promise<T>): Promise<{ readonly result: T; readonly repeats: number }> {
   for (let repeats = 0; ; repeats++) {
     try {
@@ -30,7 +30,7 @@ export async function insist<T>(call: () => Promise<T>): Promise<{ readonly resu
   }
 }
 
-/** Kills a process that many times, at random moments, and starts it again at once. */
+/** Kills a process so many times, at random moments, and restarts it at once. */
 export async function keepKilling(times: number, process: () => ChildProcess, start: () => void): Promise<void> {
   for (let restart = 0; restart < times; restart++) {
     await pause(Math.random() * 250);

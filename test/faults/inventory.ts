@@ -6,15 +6,15 @@ import type { LocalNode } from '../../src/cli/local-node.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { mapProgram } from '../integration/node.ts';
 
-/** Everything of which nothing may stay when all pods have gone. */
+/** Everything that must be gone when all pods have ended. */
 export interface Inventory {
-  /** Of this mount namespace. */
+  /** In this mount namespace. */
   readonly mounts: number;
-  /** Of the whole kernel, as a decimal number. */
+  /** In the whole kernel, as a decimal number. */
   readonly maps: string;
-  /** Pins of sources, and of maps that the pinner made. */
+  /** Pins of sources, and of maps that the pinner created. */
   readonly pins: readonly string[];
-  /** The directories on which a volume is, or was, mounted. */
+  /** Targets, mounted or not. */
   readonly directories: readonly string[];
   readonly pinnerDescriptors: number;
   readonly nodePluginDescriptors: number;
@@ -36,7 +36,7 @@ export async function takeInventory(node: LocalNode): Promise<Inventory> {
   };
 }
 
-/** Takes it as soon as the kernel has freed the maps whose last user has gone, which it does a little later. */
+/** Takes it once the kernel has freed the maps whose last reference is gone, which takes a moment. */
 export async function settledInventory(node: LocalNode, maps: string): Promise<Inventory> {
   await eventually(`the kernel has ${maps} maps again`, 60, async () => (await takeInventory(node)).maps === maps);
   return await takeInventory(node);

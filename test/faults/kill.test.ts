@@ -14,7 +14,7 @@ const CALLERS = 8;
 const COMPLETE = ['flows', 'limits'];
 const DEBUG_FILES = ['maps.debug', 'progs.debug'];
 
-/** What the pod's directory shows; undefined when there is none. */
+/** The files in the pod's volume; undefined if there is none. */
 async function shown(node: LocalNode, of: Pod): Promise<readonly string[] | undefined> {
   const names = await readdir(node.kubelet.volumePath(of)).catch(() => undefined);
   return names?.filter((name) => !DEBUG_FILES.includes(name)).sort();
@@ -23,7 +23,7 @@ async function shown(node: LocalNode, of: Pod): Promise<readonly string[] | unde
 test(`${PAIRS} publishes and ${RESTARTS} kills of each process leave nothing, and nothing is ever half there`, async () => {
   await withNode(async (node) => {
     const pods = Array.from({ length: CALLERS }, () => pod('flows, limits:rw'));
-    // Once through, so that what is made once is there: the store's map, the pods' directories, the connections.
+    // One pass first, so that what is created only once exists: the store's map, the pods' directories, the connections.
     for (const one of pods) {
       await node.kubelet.publish(one);
       await node.kubelet.unpublish(one);

@@ -1,5 +1,5 @@
-// Looks at targets without a pause, from a thread of its own, until it is told to stop. A directory is opened once for each
-// look, so what is read is one moment's: all of a volume or nothing.
+// Looks at targets all the time, from its own thread, until told to stop. Each look opens a directory once, so it sees one
+// moment: a complete volume or none.
 import { readdirSync } from 'node:fs';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 

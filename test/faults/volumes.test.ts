@@ -21,7 +21,7 @@ const kept = async ({ storeDirectory }: LocalNode) =>
 
 const countMaps = async () => Number((await execa(mapProgram, ['count'])).stdout);
 
-/** What the store of volumes and the kernel say; both have to be empty in the end. */
+/** The contents of the volume store and the kernel; both must be empty in the end. */
 async function remains(node: LocalNode) {
   const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n');
   return {
@@ -73,7 +73,7 @@ test(`${VOLUMES} persistent volumes live and die while controller and node plugi
       }),
     ]);
     await node.ready();
-    // What is kept of deleted volumes goes within some seconds, and the kernel frees the maps a little later.
+    // What is kept of deleted volumes is released within seconds, and the kernel frees the maps a little later.
     const nothing = { volumes: ['.volumes'], kept: [], mounts: [], targets: '' };
     const isDone = async () => (await kept(node)).length === 0 && (await countMaps()) <= mapsBefore;
     for (let tries = 0; tries < 300 && !(await isDone()); tries++) await pause(100);

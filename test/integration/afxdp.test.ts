@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { execa, type ResultPromise } from 'execa';
 import { claim, claimant, unprivileged, withNode } from './node.ts';
 
-/** Waits for a program to print a line; throws what it said if it ends before. */
+/** Waits until a program prints a line; throws its output if it ends before. */
 async function says(program: ResultPromise, wanted: string): Promise<void> {
   assert.ok(program.stdout);
   const lines = createInterface({ input: program.stdout });
@@ -30,7 +30,7 @@ test('packets reach an AF_XDP socket through the xskmap of a shared volume, with
     await kubelet.publish(owner);
     await kubelet.publish(loader);
 
-    // Names that nobody else sees, in the mount namespace of the tests.
+    // Visible only in the tests' mount namespace.
     await mkdir('/run/netns', { recursive: true });
     await execa('mount', ['-t', 'tmpfs', 'netns', '/run/netns']);
     const [receiver, sender] = ['receiver', 'sender'];
@@ -47,7 +47,7 @@ test('packets reach an AF_XDP socket through the xskmap of a shared volume, with
       await ip('-n', sender, 'neighbour', 'add', '192.0.2.1', 'lladdr', '02:00:00:00:00:01', 'dev', 'veth1');
 
       const onVeth = (pod: typeof owner) => ['-map', join(kubelet.volumePath(pod), 'xsks'), '-interface', 'veth0'];
-      // The program that redirects only looks the map up: read-only is enough for it. As in a container, it sees no other
+      // The program that redirects only looks the map up, for which read-only is enough. As in a container, it sees no other
       // pod's volume.
       const hidden = `umount --lazy '${kubelet.volumePath(owner)}' && exec "$@"`;
       const attach = execa('nsenter', [

@@ -22,7 +22,7 @@ const capability = (change: Partial<NonNullable<NodePublishVolumeRequest['volume
   return (request: NodePublishVolumeRequest) => Object.assign(request.volumeCapability ?? {}, change);
 };
 
-// What a pod's author or an administrator sees of both processes together; each side's own tests go deeper.
+// What a pod's author or an administrator sees of both processes together; each side's own tests go into detail.
 const ANSWERS: readonly Answer[] = [
   {
     what: 'an unknown attribute',
@@ -142,7 +142,7 @@ test('every refusal has its code, says what to mend and leaves nothing', async (
       const before = pod('flows, limits:rw');
       await kubelet.publish(before);
       await kubelet.publish(before);
-      // The volume knows what was asked for, not the node plugin.
+      // The volume itself records what was asked for, not the node plugin.
       await end(node.nodePlugin(), 'SIGKILL');
       node.startNodePlugin();
       await node.ready();

@@ -16,7 +16,7 @@ test('the clients that people use read and write a volume as uid 65534', async (
     const consumer = pod('flows, limits:rw');
     await kubelet.publish(consumer);
     const volume = kubelet.volumePath(consumer);
-    // uid 65534 may not pass the directories above a clone, wherever that is.
+    // uid 65534 may not be able to reach this clone.
     await execa('cp', ['-r', 'test/clients', directory]);
     for (const [index, [name, path]] of Object.entries(CLIENTS).entries()) {
       const client = join(directory, path.replace(/^test\//, ''));

@@ -6,7 +6,7 @@ import { execa } from 'execa';
 import type { Pod } from '../../src/cli/kubelet.ts';
 import { asPod, claim, claimant, withNode } from './node.ts';
 
-// The well-known example of map pinning (test/clients/example): two programs that know nothing but a directory.
+// The well-known example of map pinning (test/clients/example): two programs that only know a directory.
 const DIRECTORY = '/var/run/example/map';
 const NEW_MAPS = '- { name: example_map, type: array, keySize: 4, valueSize: 8, maxEntries: 1 }';
 
@@ -22,7 +22,7 @@ for (const [what, parameters, capabilities] of CASES) {
       await execa('cp', ['-r', 'test/clients/example/bin', directory]);
       await mkdir(DIRECTORY, { recursive: true });
       after(() => rm('/var/run/example', { recursive: true, force: true }));
-      /** Runs a program with the pod's volume where it expects it, as a container runtime would bind it. */
+      /** Runs a program with the pod's volume bound to the path it expects, as a container runtime would. */
       const inContainer = async (pod: Pod, run: () => ReturnType<typeof asPod>) => {
         await execa('mount', ['--rbind', kubelet.volumePath(pod), DIRECTORY]);
         try {

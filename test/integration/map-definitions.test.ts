@@ -8,7 +8,7 @@ import { mapMemoryBytes } from '../../src/maps/map-memory.ts';
 import { MAP_FLAGS, MAP_TYPE_RULES, type MapFlag, type MapType } from '../../src/maps/map-type-rules.ts';
 import { mapProgram } from './node.ts';
 
-// Definitions over all types, judged by the rules and by this kernel: dist/map makes each of them and lets it go.
+// Definitions of all types, judged by the rules and by this kernel: dist/map creates and frees each of them.
 
 const MIB = 2 ** 20;
 const E2BIG = 7;
@@ -23,7 +23,7 @@ const KINDS: Readonly<Record<MapType, number>> = {
 const TYPES = Object.keys(KINDS) as MapType[];
 const FLAGS = Object.keys(MAP_FLAGS) as MapFlag[];
 
-/** Elements come and go: an empty map has less memory than a full one. And older kernels hold some in reserve. */
+/** Types that allocate elements as needed, so that an empty map takes less memory. Older kernels also reserve some. */
 const GROWING: readonly MapType[] = ['lpm_trie', 'sockhash', 'devmap_hash', 'xskmap', 'hash_of_maps'];
 
 const KEYS = [
@@ -41,7 +41,7 @@ const ENTRIES = [
   ...[2 ** 27, 2 ** 27 + 1, 2 ** 31, 2 ** 31 + 1, 0xffffffff],
 ];
 
-/** The smallest that the type takes. */
+/** The smallest definition of a type. */
 function least(type: MapType): MapDefinition {
   const rules = MAP_TYPE_RULES[type];
   const of = (numbers: (typeof rules)['keySize' | 'valueSize' | 'maxEntries']) =>
@@ -88,26 +88,26 @@ function* gridOfMaps(type: MapType): Generator<MapDefinition> {
 
 const accepted = (definition: MapDefinition) => mapDefinitionSchema.safeParse(definition).success;
 
-/** Whether asking the kernel is cheap. What the rules refuse, it refuses before it allocates, but for values of an array. */
+/** Whether trying it is cheap. What the rules refuse, the kernel refuses before it allocates, except for values of an array. */
 function isSmall(definition: MapDefinition): boolean {
   if (definition.type === 'lpm_trie') return true;
-  // Refused by the driver, and not by the kernel, which would go to work.
+  // The driver would refuse these, but the kernel would try.
   if (mapMemoryBytes(definition) > 2 ** 36 || (definition.type.includes('percpu') && definition.maxEntries > 1 << 24))
     return false;
   return mapMemoryBytes(definition) <= 64 * MIB || !(accepted(definition) || definition.type === 'array');
 }
 
-/** Where rules and this kernel are meant to differ; each has its reason in the table of rules. */
+/** Where rules and this kernel may differ; the reasons are in the table of rules. */
 function isKnown({ type, valueSize, maxEntries, inner }: MapDefinition, errno: number | undefined): boolean {
-  // A kernel is built for so many CPUs, and at least for those it may have.
+  // The limit depends on the number of possible CPUs.
   if (errno === E2BIG)
     return (type === 'cpumap' && maxEntries > cpus) || (inner !== undefined && isKnown(inner, errno));
   if (errno !== undefined) return false;
-  // Newer kernels take more.
+  // Newer kernels accept more.
   return type === 'lpm_trie' ? valueSize <= 4 * MIB - 256 - 24 : type === 'array' && valueSize > 4 * MIB;
 }
 
-/** CPUs for which the kernel makes room. */
+/** The number of possible CPUs. */
 const cpus = Number(readFileSync('/sys/devices/system/cpu/possible', 'utf8').trim().split('-').at(-1)) + 1;
 
 type Verdict = { readonly memory: number } | { readonly errno: number };
@@ -126,7 +126,7 @@ function inNumbers({ type, keySize, valueSize, maxEntries, flags, inner }: MapDe
   return inner === undefined ? own : `${own} ${inNumbers(inner)}`;
 }
 
-/** Fails with each definition that is wrong, up to a screenful. */
+/** Fails with the wrong definitions, up to a screenful. */
 function assertNone(wrong: readonly string[]): void {
   assert.ok(wrong.length === 0, `${wrong.length} wrong:\n${wrong.slice(0, 40).join('\n')}`);
 }

@@ -14,14 +14,14 @@ import { MAP_TYPE_RULES, type MapFlag, type MapType } from '../../src/maps/map-t
 import { createPinner } from '../../src/pinner/pinner.ts';
 import { Access } from '../../src/rpc/pinner.ts';
 
-// The pinner has the same rule of its own. One that may make nothing says of each definition what it would take.
+// The pinner has the same rules. One with a budget of nothing reports what each definition would take.
 
-/** CPUs for which the kernel makes room. */
+/** The number of possible CPUs. */
 const cpus = Number(readFileSync('/sys/devices/system/cpu/possible', 'utf8').trim().split('-').at(-1)) + 1;
 
 const FLAGS: readonly (readonly MapFlag[])[] = [[], ['BPF_F_NO_PREALLOC'], ['BPF_F_NO_COMMON_LRU'], ['BPF_F_MMAPABLE']];
 
-/** Sizes that round otherwise, the largest included. */
+/** Sizes that round differently, including the largest. */
 function* definitionsOf(type: MapType): Generator<MapDefinition> {
   const inner: MapDefinition = { type: 'percpu_hash', keySize: 9, valueSize: 9, maxEntries: 1001, flags: [] };
   const perCpu = type.includes('percpu');
@@ -63,7 +63,7 @@ test('the pinner estimates memory as the node plugin does', async () => {
     while (!existsSync(at('pinner.sock')) && child.exitCode === null) await sleep(1);
     const definitions = (Object.keys(MAP_TYPE_RULES) as MapType[]).flatMap((type) => [...definitionsOf(type)]);
     assert.ok(definitions.length > 1000);
-    // As far as a number in TypeScript is exact.
+    // As far as TypeScript's numbers are exact.
     for (const definition of definitions.filter((one) => Number.isSafeInteger(mapMemoryBytes(one, cpus)))) {
       const source = { created: toCreatedMap(definition, 'map', '') } as const;
       const map = { name: 'map', fileName: 'map', access: Access.READ_ONLY, source };

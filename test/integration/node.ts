@@ -8,10 +8,10 @@ import type { Volume } from '../../src/rpc/csi.ts';
 
 const root = process.cwd();
 
-/** The program of a pod: see native/examples/map.rs. */
+/** A pod's program: see native/examples/map.rs. */
 export const mapProgram = join(root, 'dist', 'map');
 
-/** Maps of every kind of source; flows and limits as in the README. */
+/** Maps from every kind of source; flows and limits as in the README. */
 const CATALOG = `\
 apiVersion: bpffs.dev/v1alpha1
 kind: BpfMap
@@ -76,19 +76,19 @@ subjects:
 
 let pods = 0;
 
-/** A pod that asks for `maps`, and exists once. */
+/** A unique pod that asks for `maps`. */
 export function pod(maps: string, change: Partial<Pod> = {}): Pod {
   pods += 1;
   const name = `pod-${pods}`;
   return { namespace: 'prod', serviceAccount: 'app', name, volumeAttributes: { maps }, ...change };
 }
 
-/** A pod that mounts the claim of `persistentVolume`, and exists once unless `change` names it. */
+/** A pod that mounts the claim of `persistentVolume`, unique unless `change` names it. */
 export function claimant(persistentVolume: Volume, change: Partial<Pod> = {}): Pod {
   return pod('', { volumeName: 'claimed', persistentVolume, ...change });
 }
 
-/** Makes the volume of a claim in the namespace of the pods here, on this node. */
+/** Creates the volume of a claim in the pods' namespace, on this node. */
 export function claim(
   { provisioner }: LocalNode,
   name: string,
@@ -97,7 +97,7 @@ export function claim(
   return provisioner.createVolume({ namespace: 'prod', name, parameters, nodeName: NODE_NAME });
 }
 
-/** The words before a command that make it run as uid 65534 with these capabilities and no way to gain another. */
+/** The command prefix that runs a command as uid 65534 with these capabilities and no way to gain others. */
 export function unprivileged(capabilities: readonly string[] = []): readonly string[] {
   const kept = ['-all', ...capabilities.map((name) => `+${name}`)].join();
   return [
@@ -106,13 +106,13 @@ export function unprivileged(capabilities: readonly string[] = []): readonly str
   ];
 }
 
-/** Runs a program as a pod without privileges, but for these capabilities. */
+/** Runs a program as an unprivileged pod, but with these capabilities. */
 export function asPod(program: string, args: readonly string[], capabilities: readonly string[] = []) {
   const [command = '', ...words] = unprivileged(capabilities);
   return execa(command, [...words, program, ...args]);
 }
 
-/** Unmounts all that a test left, so that a failed one says why it failed and disturbs no other. */
+/** Unmounts what a test left, so that a failed test shows its own error and disturbs no other. */
 async function unmountBeneath(directory: string): Promise<void> {
   const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').map((line) => line.split(' ')[4] ?? '');
   for (const mount of mounts.reverse()) {
@@ -120,7 +120,7 @@ async function unmountBeneath(directory: string): Promise<void> {
   }
 }
 
-/** Runs `use` with a node of its own, on which flows has one element; nothing of it stays. */
+/** Runs `use` with its own node, whose map flows has one element, and cleans up. */
 export async function withNode(use: (node: LocalNode, directory: string) => Promise<void>): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'csi-driver-bpffs-test-'));
   try {

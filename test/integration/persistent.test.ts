@@ -13,7 +13,7 @@ const WORKSPACE = { type: 'workspace' };
 const BPFTOOL = 'clients/bpftool/bin/bpftool';
 const LIBBPF_LOADER = 'clients/libbpf/bin/loader';
 
-/** What a pod's program may be, where uid 65534 reaches it. */
+/** Copies a pod's programs to where uid 65534 reaches them. */
 async function withPrograms(use: (node: LocalNode, programs: string) => Promise<void>): Promise<void> {
   await withNode(async (node, directory) => {
     await execa('cp', ['-r', 'test/clients', directory]);
@@ -50,7 +50,7 @@ test('two pods share a volume: one writes, the other, readOnly, cannot', async (
     await kubelet.unpublish(producer);
     await kubelet.unpublish(consumer);
 
-    // Pods come and go, processes too; the volume's maps stay.
+    // Pods and processes come and go; the volume's maps stay.
     await end(node.pinner(), 'SIGKILL');
     await end(node.nodePlugin(), 'SIGKILL');
     node.startPinner();
@@ -248,7 +248,7 @@ test('the health of a volume follows its source', async () => {
     await execa(mapProgram, ['create', join(pins, 'flows')]);
     assert.deepEqual(await reasons(), [[Status.DEGRADED, 'MapReplaced']]);
     await kubelet.publish(consumer);
-    // The newest map is in the volume; a container that started before may still see the one of before.
+    // The volume has the newest map; a container that started earlier may still see the old one.
     assert.deepEqual(await reasons(), [[Status.DEGRADED, 'MapReplaced']]);
     await kubelet.unpublish(consumer);
     await assert.rejects(kubelet.health(consumer), { code: Code.NOT_FOUND });

@@ -8,7 +8,7 @@ import { end, type LocalNode } from '../../src/cli/local-node.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { asPod, claim, claimant, mapProgram, pod, withNode } from './node.ts';
 
-/** By map, what the pods here may do. */
+/** What the pods here may do, by map. */
 const grants = (rules: Readonly<Record<string, readonly string[]>>) =>
   JSON.stringify({
     apiVersion: 'rbac.authorization.k8s.io/v1',
@@ -32,11 +32,11 @@ const BINDING = JSON.stringify({
 const grant = ({ grantsFile }: LocalNode, rules: Readonly<Record<string, readonly string[]>>) =>
   writeFile(grantsFile, `${grants(rules)}\n---\n${BINDING}\n`);
 
-/** Publishes again, as the kubelet does every minute or so, until the volume has these files. */
+/** Publishes again, as the kubelet does about every minute, until the volume has these files. */
 async function republishUntil({ kubelet }: LocalNode, running: Pod, ...files: readonly string[]): Promise<void> {
   await eventually(`the volume has ${files}`, 10, async () => {
     await kubelet.publish(running);
-    // Where the kernel lists all maps of the host, that is covered by an empty file.
+    // Kernels that list all maps of the host add a file, which is covered by an empty one.
     const names = (await readdir(kubelet.volumePath(running))).filter((name) => !name.endsWith('.debug'));
     return names.sort().join() === files.join();
   });
@@ -75,7 +75,7 @@ test('a grant that is withdrawn and given again is acted on while the pod runs',
     await republishUntil(node, running, 'flows', 'limits');
     assert.equal(await canWrite(join(target, 'limits')), true);
 
-    // However often: the newest generation, and the first, which containers that do not follow mounts have.
+    // However often: the newest generation, and the first, which containers that do not follow mounts keep.
     const { stdout } = await execa('findmnt', ['--noheadings', '--output', 'TARGET', '--list']);
     assert.equal(stdout.split('\n').filter((line) => line === target).length, 2);
     await node.kubelet.unpublish(running);
@@ -129,7 +129,7 @@ test('a file that is kept for want of its source is neither another map nor of m
     await eventually('both are known', 10, () => node.kubelet.publish(running).then(() => true));
     assert.deepEqual([await canWrite(file('v1')), await canWrite(file('v2'))], [false, true]);
 
-    // The name of the one's file becomes the other's, whose map is away: nobody has a map for it.
+    // A file name passes from one map to another whose source is gone: neither gets the file.
     await rm(join(node.pins, 'limits'));
     await define(bpfMap('v2', 'v1', 'limits'));
     await republishUntil(node, running);
@@ -137,7 +137,7 @@ test('a file that is kept for want of its source is neither another map nor of m
     await republishUntil(node, running, 'v1');
     assert.equal(await canWrite(file('v1')), true);
 
-    // Both want one file: the one that has it keeps it, in whatever order they are asked for.
+    // Both want one file: the one that has it keeps it, in whatever order they are requested.
     await define(bpfMap('v1', 'v1', 'flows'), bpfMap('v2', 'v1', 'limits'));
     await eventually('that is told', 10, async () => {
       await node.kubelet.publish(running);
@@ -146,7 +146,7 @@ test('a file that is kept for want of its source is neither another map nor of m
     assert.deepEqual(await files(), ['v1']);
     assert.equal(await canWrite(file('v1')), true);
 
-    // What may not be written any more may not be written again before its source is there.
+    // Once write access is withdrawn, it does not come back before the source does.
     await define(bpfMap('v2', 'v1', 'limits'));
     await grant(node, { v2: ['read'] });
     await eventually('it is for reading', 10, async () => {

@@ -12,7 +12,7 @@ import {
 import { volumeData, volumeDataOf } from '../../src/cli/kubelet.ts';
 import { IdentityService, NodeService } from '../../src/rpc/csi.ts';
 
-/** A request of csi-sanity, as far as it names a place. */
+/** The paths in a request of csi-sanity. */
 interface Placed {
   readonly volumeId: string;
   targetPath?: string;
@@ -21,8 +21,8 @@ interface Placed {
 }
 
 /**
- * Stands between csi-sanity and the driver. csi-sanity publishes at `target` and `other_target` in a directory of its own, and the
- * driver only where a kubelet would: each is a volume of one pod here, and a link at the place that csi-sanity looks at.
+ * Stands between csi-sanity and the driver. csi-sanity publishes at `target` and `other_target` in its own directory, but the
+ * driver only where a kubelet would. So each becomes a volume of one pod here, with a symbolic link where csi-sanity looks.
  */
 export async function serveAsKubelet(socket: string, csiSocket: string, kubeletDirectory: string) {
   const client = new Client(`unix://${csiSocket}`, credentials.createInsecure());
@@ -44,7 +44,7 @@ export async function serveAsKubelet(socket: string, csiSocket: string, kubeletD
     }
     return request;
   }
-  /** Lets csi-sanity see at the place of its own whether something is at the target. */
+  /** Makes csi-sanity's path show whether something is at the target. */
   function show(asked: string, target: string): void {
     rmSync(asked, { force: true });
     if (existsSync(target)) symlinkSync(target, asked);

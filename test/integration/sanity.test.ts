@@ -6,7 +6,7 @@ import { execa } from 'execa';
 import { withNode } from './node.ts';
 import { serveAsKubelet } from './sanity-kubelet.ts';
 
-/** Of csi-sanity 5.6.0: all but those for attaching, snapshots, growing, modifying, groups and capacity. */
+/** Tests of csi-sanity 5.6.0 that run: all but those for attaching, snapshots, expansion, modification, groups and capacity. */
 const RUN = 43;
 const SKIPPED_BY_CAPABILITY = 59;
 const SWITCHED_OFF_BY_ITS_AUTHORS = 1;

@@ -1,12 +1,12 @@
-/** What was seen of the processes at the end of a round, when no volume was there. */
+/** What was measured at the end of a round, without any volume. */
 export interface Sample {
-  /** How many calls the processes had answered until then. */
+  /** Calls that the processes had answered so far. */
   readonly calls: number;
   readonly pinnerKibibytes: number;
   readonly nodePluginKibibytes: number;
 }
 
-/** Of the straight line that fits best (least squares), in units of `y` for each of `x`; 0 for fewer than two points. */
+/** The slope of the best-fitting straight line (least squares), in `y` per `x`; 0 for fewer than two points. */
 export function slope(points: readonly (readonly [x: number, y: number])[]): number {
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const [x, y] = [mean(points.map(([at]) => at)), mean(points.map(([, value]) => value))];
@@ -14,15 +14,15 @@ export function slope(points: readonly (readonly [x: number, y: number])[]): num
   return spread === 0 ? 0 : points.reduce((sum, [at, value]) => sum + (at - x) * (value - y), 0) / spread;
 }
 
-/** The middle value. */
+/** The median. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }
 
 /**
- * By how much the last third of some values lies above the third before it, as a factor: 1 for what stays as it is. The first third
- * does not count, in which caches fill.
+ * The ratio of the last third of some values to the third before it: 1 if nothing grows. The first third, in which caches fill,
+ * does not count.
  */
 export function growth(values: readonly number[]): number {
   const third = Math.floor(values.length / 3);

@@ -8,7 +8,7 @@ import { mapProgram } from '../integration/node.ts';
 import type { Actor } from './pods.ts';
 import type { Random } from './random.ts';
 
-/** What a container of root has in the runtimes' default. */
+/** The capabilities that container runtimes give root by default. */
 const CONTAINER_ROOT =
   'chown,dac_override,fowner,fsetid,kill,setgid,setuid,setpcap,net_bind_service,net_raw,sys_chroot,mknod,audit_write,setfcap'
     .split(',')
@@ -16,9 +16,9 @@ const CONTAINER_ROOT =
     .join();
 
 /**
- * Tries, one after the other, all that a pod must not be able to do in its volume; the workspace's owner may do some of it. No pod is
- * ever in the directory beneath a volume. This one leaves when it is there: mountpoint(1) cannot tell, for it looks at the path, where
- * a volume may have come since.
+ * Tries, one after another, all that a pod must not be able to do in its volume; a workspace's owner may do some of it. No real
+ * pod ever sees the directory below a volume, so this one leaves when it finds itself there. mountpoint(1) cannot tell, because
+ * it looks at the path, where a volume may have been mounted since.
  */
 const TRIES = `
 cd "$1" && [ "$(stat -c %d .)" != "$(stat -c %d ..)" ] || exit 0
@@ -45,12 +45,12 @@ export async function attackAsPod({ kubelet }: LocalNode, actor: Actor, random: 
   );
 }
 
-/** Somebody with the node plugin's uid who speaks to the pinner, and means it no good. */
+/** A hostile caller of the pinner with the node plugin's uid. */
 export async function attackAsPeer(node: LocalNode, random: Random): Promise<void> {
   await random.pick([sendNonsense, sendHalf, askNonsense])(node, random);
 }
 
-/** The pinner may well be the first to close it, or be killed. */
+/** The pinner may close it first, or be killed. */
 function closed(socket: Socket): Promise<void> {
   return new Promise((resolve) => socket.once('close', () => resolve()));
 }
@@ -67,7 +67,7 @@ async function sendNonsense({ pinnerSocket }: LocalNode, random: Random): Promis
   );
 }
 
-/** A preface, settings and the headers of a call, whose message never comes whole. */
+/** An HTTP/2 preface, settings and the headers of a call whose message never ends. */
 async function sendHalf({ pinnerSocket }: LocalNode, random: Random): Promise<void> {
   const frame = (type: number, flags: number, stream: number, payload: Buffer) => {
     const head = Buffer.alloc(9);
@@ -100,7 +100,7 @@ async function sendHalf({ pinnerSocket }: LocalNode, random: Random): Promise<vo
   await closed(socket);
 }
 
-/** Whole requests for what nobody may have. Not one of them may succeed. */
+/** Complete requests for what nobody may have. None of them may succeed. */
 async function askNonsense(node: LocalNode, random: Random): Promise<void> {
   const pinner = createPinner(node.pinnerSocket);
   const long = 'x'.repeat(5000);

@@ -10,12 +10,12 @@ import type { Random } from './random.ts';
 /** A pod that comes and goes. */
 export interface Actor {
   readonly pod: Pod;
-  /** What a first publish may be refused with, beside what is repeated. */
+  /** The errors that a first publish may end with, besides those that are retried. */
   readonly refusals: readonly Code[];
   isPublished: boolean;
 }
 
-/** What the kubelet repeats. The pinner says RESOURCE_EXHAUSTED while its peer's attacks take all its room. */
+/** What the kubelet retries. The pinner says RESOURCE_EXHAUSTED while its peer's attacks use up its limits. */
 const REPEATED: readonly Code[] = [
   Code.UNAVAILABLE,
   Code.ABORTED,
@@ -24,10 +24,10 @@ const REPEATED: readonly Code[] = [
   Code.RESOURCE_EXHAUSTED,
 ];
 
-/** A grant may be withdrawn at any moment, and a map's source be away. */
+/** A grant may be withdrawn, or a source be gone, at any moment. */
 const OF_MAPS: readonly Code[] = [Code.PERMISSION_DENIED];
 
-/** Pods of every kind of volume; those of claims share them. */
+/** Pods with every kind of volume; those with claims share them. */
 export async function createActors(node: LocalNode): Promise<readonly Actor[]> {
   const newMaps = '- { name: counts, type: hash, keySize: 4, valueSize: 8, maxEntries: 64 }';
   const shared = await claim(node, 'shared', { type: 'shared', newMaps });
@@ -47,7 +47,7 @@ export async function createActors(node: LocalNode): Promise<readonly Actor[]> {
   return twice.map((one) => ({ pod: one, refusals: OF_MAPS, isPublished: false }));
 }
 
-/** Whatever a kubelet may ask about a pod at this moment. An answer that it cannot live with is thrown. */
+/** Does something a kubelet may do with a pod at this moment. Throws an error that a kubelet should not get. */
 export async function act({ kubelet }: LocalNode, actor: Actor, random: Random): Promise<void> {
   const { pod: of } = actor;
   if (!actor.isPublished) {
@@ -61,12 +61,12 @@ export async function act({ kubelet }: LocalNode, actor: Actor, random: Random):
   if (what < 0.4) await tolerate(REPEATED, () => kubelet.publish(of));
   else if (what < 0.5) await tolerate(REPEATED, () => kubelet.stats(of));
   else if (what < 0.6) await tolerate(REPEATED, () => kubelet.health(of));
-  // The kubelet gives up and asks again; both calls may reach the kernel.
+  // The kubelet gives up and retries; both calls may reach the kernel.
   else if (what < 0.7) await Promise.all([1, 2].map(() => tolerate(REPEATED, () => kubelet.publish(of))));
   else await end(kubelet, actor);
 }
 
-/** Unpublishes until that is done, as the kubelet does. */
+/** Unpublishes until it succeeds, as the kubelet does. */
 export async function end(kubelet: LocalNode['kubelet'], actor: Actor): Promise<void> {
   let isDone = false;
   while (!isDone) {
@@ -88,18 +88,18 @@ async function tolerate(codes: readonly Code[], call: () => Promise<unknown>): P
   }
 }
 
-/** What whoever loads programs does: pins another map at the source's path, and one in the workspace. */
+/** Acts as a loader: pins another map at the source's path, and one in the workspace. */
 export async function replaceSources(node: LocalNode, actors: readonly Actor[]): Promise<void> {
   const flows = join(node.pins, 'flows');
   await execa('rm', ['-f', flows]);
   await execa(mapProgram, ['create', flows]);
   await execa(mapProgram, ['write', flows, '1', '100']);
   const loader = actors.find(({ isPublished, pod: of }) => isPublished && isLoader(of));
-  // Where its pod ends at this moment there is no workspace.
+  // If its pod ends just now, there is no workspace.
   if (loader !== undefined) await pinAgent(node, loader).catch(() => {});
 }
 
-/** Sees to it that the map is there which comes from the workspace; none of the pods may be published. */
+/** Ensures that the map from the workspace exists; no pod may be published meanwhile. */
 export async function restoreAgent(node: LocalNode, actors: readonly Actor[]): Promise<void> {
   const loader = actors.find(({ pod: of }) => isLoader(of));
   if (loader === undefined) throw new Error('no pod has the workspace to write to');

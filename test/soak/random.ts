@@ -1,10 +1,10 @@
-/** Numbers that look random and are the same again for the same seed (mulberry32). */
+/** Pseudo-random numbers, reproducible by their seed (mulberry32). */
 export interface Random {
   /** 0 ≤ number < 1. */
   next(): number;
   /** True with this probability. */
   chance(probability: number): boolean;
-  /** One of some; there has to be one. */
+  /** One of the elements; there must be one. */
   pick<T>(from: readonly T[]): T;
   bytes(count: number): Buffer;
 }

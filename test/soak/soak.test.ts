@@ -18,23 +18,23 @@ import { createRandom, type Random } from './random.ts';
 const MINUTES = Number(process.env.SOAK_MINUTES ?? 10);
 const SEED = Number(process.env.SOAK_SEED ?? Date.now() % 2 ** 32);
 const CALLS_A_ROUND = 600;
-/** As many samples as it takes to tell a leak from caches that fill. */
+/** Enough samples to tell a leak from caches that fill. */
 const MIN_ROUNDS = 9;
-/** From this share of the time on processes are killed, and their memory says nothing any more. */
+/** After this share of the time processes are killed, and their memory no longer says anything. */
 const CALM = 0.75;
-/** A process that grows by more than this between two thirds of the calm rounds leaks. */
+/** A process leaks if it grows by more than this factor between two thirds of the calm rounds. */
 const MAX_GROWTH = 1.1;
 const MAX_PINNER_KIBIBYTES = 8 * 1024;
 
-/** The maps that are made with the first volume that has them, and stay. */
+/** Maps that are created with the first volume that has them, and stay. */
 const MADE_ONCE = ['limits', 'counts', 'agent'];
 
-/** Withdraws the right to write `limits`, or gives it back. */
+/** Withdraws the right to write `limits`, or grants it again. */
 async function changeGrants(node: LocalNode, grants: string, isGranted: boolean): Promise<void> {
   await writeFile(node.grantsFile, isGranted ? grants : grants.replace('verbs: [read, write]', 'verbs: [read]'));
 }
 
-/** Calls from all pods side by side, with everything that disturbs them in between. */
+/** Calls from all pods concurrently, together with everything that disturbs them. */
 async function round(node: LocalNode, actors: readonly Actor[], random: Random, isKilling: boolean): Promise<void> {
   const grants = await readFile(node.grantsFile, 'utf8');
   let left = CALLS_A_ROUND;
@@ -55,7 +55,7 @@ async function round(node: LocalNode, actors: readonly Actor[], random: Random, 
       }
     }
   };
-  // Each pod's own calls come one after the other, as the kubelet makes them.
+  // Each pod's own calls come one after another, as the kubelet makes them.
   const live = async (actor: Actor) => {
     while (left > 0) {
       left -= 1;
@@ -78,7 +78,7 @@ async function sample(node: LocalNode, calls: number): Promise<Sample> {
   };
 }
 
-/** All pods have ended: what is there then, once the kernel is done. Idle connections may take a while to go. */
+/** The state after all pods have ended, once the kernel is done. Idle connections may take a while to close. */
 async function atRest(node: LocalNode, before: Inventory): Promise<void> {
   await node.ready();
   const now = await settledInventory(node, before.maps);
@@ -101,7 +101,7 @@ test(`${MINUTES} minutes of everything at once leave nothing, and let nothing gr
     const random = createRandom(SEED);
     const actors = await createActors(node);
     const mapsAtStart = Number((await execa(mapProgram, ['count'])).stdout);
-    // Once through, so that all is there that is made once: claims' maps, pods' directories, connections.
+    // One pass first, so that what is created only once exists: claims' maps, pods' directories, connections.
     await round(node, actors, random, false);
     const before = await settledInventory(node, `${mapsAtStart + MADE_ONCE.length}`);
     const started = performance.now();
@@ -125,7 +125,7 @@ test(`${MINUTES} minutes of everything at once leave nothing, and let nothing gr
       );
       assert.ok(growth(values) <= MAX_GROWTH, `the ${name} grows: ${values.join(', ')} KiB`);
     }
-    // How much of what an attack took is still with the allocator at the end of a round is chance.
+    // How much of an attack's memory the allocator still holds at the end of a round is chance.
     const usual = median(samples.map(({ pinnerKibibytes }) => pinnerKibibytes));
     assert.ok(usual <= MAX_PINNER_KIBIBYTES, `the pinner takes ${usual} KiB`);
     process.stdout.write(
