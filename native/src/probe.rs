@@ -11,7 +11,8 @@ use rustix::thread::{Gid, Uid};
 use crate::sys::bpf::{self, MapDefinition};
 use crate::sys::path::{self, through_descriptor};
 use crate::sys::{Context, Result, mount, statmount};
-use crate::tree::compose::{composes_detached, enter_private_namespace};
+use crate::tree::compose::composes_detached;
+use crate::tree::private_namespace::enter_private_namespace;
 
 /// Something that a kernel may be able to do.
 #[derive(Clone, Debug)]

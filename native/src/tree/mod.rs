@@ -1,7 +1,9 @@
 //! The mounts that volumes and workspaces consist of: composed while detached, and named by their source.
 
 pub mod compose;
+pub mod cover;
 mod leftovers;
+pub mod private_namespace;
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};

@@ -11,7 +11,8 @@ use super::mark::{CARRIES, Mark, Marks};
 use crate::sys::path::{ensure_entry, through_descriptor};
 use crate::sys::{Context, Error, Result, bpf, mount};
 use crate::tree;
-use crate::tree::compose::{Composer, Cover, make_file};
+use crate::tree::compose::Composer;
+use crate::tree::cover::{Cover, make_file};
 
 /// A file of a volume.
 pub struct File<'a> {
