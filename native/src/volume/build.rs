@@ -71,7 +71,7 @@ pub fn build(plan: &Plan<'_>, composer: &Composer) -> Result<OwnedFd> {
     }
     let tree = if plan.user_namespace {
         let label = composer.label.as_deref();
-        composer.compose(carrier(plan, &source, directory_mode, label)?, c"", &covers)?
+        composer.compose(tmpfs(plan, &source, directory_mode, label)?, c"", &covers)?
     } else {
         // Writable maps are pinned here too: only a pin can be the mount point in a bpffs.
         let (bpffs, root) = tree::bpffs(&source)?;
@@ -119,7 +119,7 @@ fn parents(path: &CStr) -> impl Iterator<Item = CString> {
 ///
 /// With SELinux, the mount option `context` gives all of it the label of a bpffs. So a pod needs no further permission,
 /// and the container runtime does not relabel its files, as it does in any other tmpfs.
-fn carrier(plan: &Plan<'_>, source: &CStr, mode: Mode, label: Option<&CStr>) -> Result<OwnedFd> {
+fn tmpfs(plan: &Plan<'_>, source: &CStr, mode: Mode, label: Option<&CStr>) -> Result<OwnedFd> {
     let mut options = vec![(c"source", source), (c"mode", c"0700"), (c"size", c"4k")];
     options.extend(label.map(|label| (c"context", label)));
     let mount = mount::detached_unlocked(c"tmpfs", &options).map_err(|error| match label {

@@ -11,7 +11,7 @@ pub enum Layout {
     /// A bpffs with the pins.
     Pins,
     /// A tmpfs with the pins mounted in it, for a pod with a user namespace.
-    Carrier,
+    Tmpfs,
     /// A bpffs that the pod may write to.
     Workspace,
 }
@@ -36,7 +36,7 @@ pub fn identify(mount: &Mount, workspaces: impl FnOnce() -> Result<Vec<(Device, 
     let layout = match (mount.kind, mount.is_read_only) {
         (Kind::Bpf, true) => Layout::Pins,
         (Kind::Bpf, false) => Layout::Workspace,
-        (Kind::Tmpfs, true) => Layout::Carrier,
+        (Kind::Tmpfs, true) => Layout::Tmpfs,
         _ => return Ok(None),
     };
     let id = match (&mount.source, layout) {
@@ -69,7 +69,7 @@ mod tests {
         for (line, layout) in [
             ("90 25 0:51 / /m rw - bpf csi-bpffs:csi-1 ro,mode=700", Layout::Pins),
             ("90 25 0:51 / /m rw - bpf csi-bpffs:csi-1 rw,mode=770", Layout::Workspace),
-            ("90 25 0:51 / /m rw - tmpfs csi-bpffs:csi-1 ro,size=4k", Layout::Carrier),
+            ("90 25 0:51 / /m rw - tmpfs csi-bpffs:csi-1 ro,size=4k", Layout::Tmpfs),
         ] {
             assert_eq!(identified(line), Some((layout, "csi-1".to_owned())), "{line}");
         }

@@ -99,7 +99,7 @@ fn by_mark(root: &OwnedFd, id: &str) -> Result<Option<Identity>> {
     let FileSystem { kind, read_only } = mount::file_system(root.as_fd())?;
     let layout = match kind {
         Kind::Bpf if read_only => Layout::Pins,
-        Kind::Tmpfs if read_only => Layout::Carrier,
+        Kind::Tmpfs if read_only => Layout::Tmpfs,
         _ => return Ok(None),
     };
     Ok(Some(Identity { layout, id: Some(id.to_owned()) }))

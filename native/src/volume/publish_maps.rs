@@ -187,10 +187,10 @@ pub(super) fn same_volume(
         (Layout::Workspace, _) => return Err(otherwise(place, "a workspace to write to")),
         (_, Layout::Workspace) => return Err(otherwise(place, "maps")),
         (is, asked) if is == asked => {}
-        (is, _) => return Err(otherwise(place, &format!("user_namespace {}", is == Layout::Carrier))),
+        (is, _) => return Err(otherwise(place, &format!("user_namespace {}", is == Layout::Tmpfs))),
     }
     let group = |gid: u32, mode: u32| if mode & 0o005 == 0 { gid.to_string() } else { "none".to_owned() };
-    let modes = Modes::new(gid, layout == Layout::Carrier);
+    let modes = Modes::new(gid, layout == Layout::Tmpfs);
     let asked = (gid.unwrap_or(0), modes.directory.bits());
     if (mounted.gid, mounted.mode) != asked {
         let (is, asked) = (group(mounted.gid, mounted.mode), group(asked.0, asked.1));
@@ -201,7 +201,7 @@ pub(super) fn same_volume(
 
 /// Compares a mounted volume with a request, except for the maps' ids and, on renewal, all of its files.
 fn same_request<'a>(mounted: &'a Mounted, volume: &'a Volume, place: &Place) -> Result<There<'a>> {
-    let layout = if volume.user_namespace { Layout::Carrier } else { Layout::Pins };
+    let layout = if volume.user_namespace { Layout::Tmpfs } else { Layout::Pins };
     same_volume(mounted, &volume.id, layout, volume.gid, place)?;
     let asked = volume.request.as_deref().map(Mark::of);
     if let (Some(is), Some(asked)) = (mounted.marks.origin_in(&volume.id), asked)
