@@ -1,7 +1,7 @@
-//! The floor beneath a publish: the same system calls in a bare loop, and beside it the pinner's RPCs on a kept connection.
+//! The floor of a publish: the same system calls in a bare loop, and the pinner's RPCs over a kept-alive connection.
 //!
-//! Run by `test/bench/bench.ts`; prints one JSON object. Nothing is checked here, nothing looked at twice: what is made is
-//! what the pinner makes, on a kernel that composes detached trees.
+//! Run by `test/bench/bench.ts`; prints one JSON object. The bare loop checks nothing and looks at nothing twice: it
+//! makes only what the pinner makes, on a kernel that composes detached trees.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -59,7 +59,7 @@ struct Options {
     bench: bool,
 }
 
-/// Microseconds of the first call of each pair and of the second.
+/// Microseconds of each pair's first and second call.
 type Times = (Vec<f64>, Vec<f64>);
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
@@ -167,7 +167,7 @@ fn bare_unpublish(parent: &OwnedFd) -> Result<()> {
 
 async fn rpc(options: &Options) -> std::result::Result<Times, Box<dyn std::error::Error>> {
     let options = Arc::new(options.clone());
-    // As the node plugin has it: one connection for all.
+    // One connection for all callers, as in the node plugin.
     let client = connect(options.socket.clone()).await?;
     let mut callers = tokio::task::JoinSet::new();
     for caller in 0..options.callers {
@@ -196,7 +196,7 @@ async fn rpc_loop(
     mut client: PinnerClient<Channel>,
     caller: usize,
 ) -> std::result::Result<Times, Box<dyn std::error::Error>> {
-    // The pinner looks at a pod's other volumes: each caller is a pod of its own.
+    // Each caller is a pod of its own, because the pinner looks at a pod's other volumes.
     let parent = options.kubelet_dir.join(format!("pods/rpc{caller}/volumes/kubernetes.io~csi/volume"));
     let _ = std::fs::create_dir_all(&parent);
     let (volume_id, target_path) = (format!("rpc-{caller}"), parent.join("mount").display().to_string());
