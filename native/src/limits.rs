@@ -22,7 +22,7 @@ pub const WINDOWS: (u32, u32) = (64 << 10, 256 << 10);
 pub const CALL_TIME: Duration = Duration::from_secs(60);
 /// HTTP/2 keepalive: the interval of pings, and how long the reply may take.
 pub const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
-/// When a connection gets a GOAWAY, so that no useless one stays for ever.
+/// When a connection gets a GOAWAY, so that no useless one stays forever.
 pub const CONNECTION_AGE: Duration = Duration::from_secs(3600);
 /// Pause after a failed accept.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(200);

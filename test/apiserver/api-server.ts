@@ -37,7 +37,7 @@ export interface ApiServer {
   freeze(frozen: boolean): void;
   /** Makes etcd forget older revisions: after a restart of the API server, a watch from there gets 410 Gone. */
   compact(): Promise<void>;
-  /** Empties etcd: no objects, and revisions start anew. */
+  /** Empties etcd: no objects, and revisions start at 1. */
   forget(): Promise<void>;
   stop(): Promise<void>;
 }

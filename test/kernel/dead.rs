@@ -1,4 +1,4 @@
-//! A filesystem whose server is gone, where a volume is or should be. Any request to it hangs for ever, and would hang
+//! A filesystem whose server is gone, where a volume is or should be. Any request to it hangs forever, and would hang
 //! one thread of the pinner after another. So the pinner sends it none.
 
 use std::fs;

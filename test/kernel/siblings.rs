@@ -1,4 +1,4 @@
-//! A pod never has a workspace together with a read-only map: it could pin the map anew in the workspace, and open that
+//! A pod never has a workspace together with a read-only map: it could pin the map again in the workspace and open that
 //! pin for writing.
 
 use std::ffi::CString;
@@ -21,7 +21,7 @@ use crate::support::{assert_refused, both_ways, map, mounts};
 
 const REFUSED: Code = Code::FailedPrecondition;
 
-/// Pins a map that is read-only anew in a writable directory, and writes to it.
+/// Pins a read-only map again in a writable directory, and writes to it.
 fn escalate(user: User, read_only: &Path, directory: &Path) -> Result<(), Errno> {
     user.run(|| {
         assert!(map::open_writable(read_only).is_err());
@@ -123,7 +123,7 @@ fn a_workspace_shown_read_only_is_maps_to_read(node: &Node) {
     node.publish_workspace(&other).unwrap();
     let (view, own) = (Workspace::new("other", &node.pod("pod", "view")).read_only(), workspace(node, "pod"));
 
-    // It is still empty, so there is nothing to pin anew.
+    // It is still empty, so there is nothing to pin again.
     node.publish_workspace(&view).unwrap();
     node.publish_workspace(&own).unwrap();
     map::pin(map::hash("flows", 7).as_fd(), &other.target().join("flows")).unwrap();

@@ -90,7 +90,7 @@ test('alerts for volumes that fill up are silent', async () => {
     assert.equal(fillsUp(figures, 0.03), false);
     assert.equal(fillsUp(figures, 0.15), false);
   }
-  // If used bytes were reported against the volume's own size, a full map would raise the alert for ever.
+  // If used bytes were reported against the volume's own size, a full map would raise the alert forever.
   assert.equal(fillsUp({ used: 4096, total: 4096, available: 0 }, 0.03), true);
 });
 

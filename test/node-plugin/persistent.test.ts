@@ -347,7 +347,7 @@ describe('a BpfMap with source workspace', () => {
     await new Promise((resolve) => setTimeout(resolve, 1100));
     const second = await makeVolume({ type: 'workspace' }, { claim });
     await isOf(used.id);
-    // A pod uses the second one: the first may have been retained when its claim was deleted and made anew.
+    // A pod uses the second one: the first may have been retained when its claim was deleted and created again.
     harness.pinner.kept.add(second.id);
     harness.pinner.volumes.delete(request.targetPath);
     await isOf(second.id);

@@ -1,6 +1,6 @@
 //! Limits what the pinner creates on a node, so that no definition and no number of claims takes all of its memory.
 //!
-//! What the store keeps is counted anew each time, from the kernel; only maps that are being created are remembered.
+//! What the store keeps is counted each time, as the kernel has it; only maps that are being created are remembered.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -26,7 +26,7 @@ pub enum Kind {
 /// What the kernel says of a mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// Its id, in the numbering of the source: mountinfo and `statmount(2)` differ.
+    /// Its id; mountinfo and `statmount(2)` number mounts differently.
     pub id: u64,
     /// The id of the mount that it is mounted on.
     pub parent: u64,

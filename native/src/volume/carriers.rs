@@ -1,6 +1,6 @@
 //! Keeps carriers of descriptors out of pods that have read-only maps.
 //!
-//! A process with a read-only descriptor of a map can pin it anew in a directory that it may write to, a **workspace**,
+//! A process with a read-only descriptor of a map can pin it again in a writable directory, a **workspace**,
 //! and open that pin for writing. Or it can put the descriptor into a writable **map of maps**, whose programs then
 //! write the inner map. In neither case does the kernel check the descriptor's mode. `docs/threat-model.md` lists what
 //! else there is, and why it is no carrier.

@@ -21,13 +21,13 @@ use crate::source::IfAbsent;
 pub enum Outcome {
     /// The volume was not mounted.
     Created,
-    /// The volume was mounted just so.
+    /// The volume was mounted as requested.
     Unchanged,
     /// The volume was mounted with these differences.
     Replaced(Vec<Change>),
 }
 
-/// Why a map was not looked up anew on renewal: it stayed as it was, or stayed out.
+/// Why a map was not looked up again on renewal: it stayed as it was, or stayed out.
 #[derive(Debug)]
 pub struct Refusal {
     /// The map's name.
@@ -37,7 +37,7 @@ pub struct Refusal {
 }
 
 impl Publisher {
-    /// Publishes a volume, unless it is mounted just so. Also returns the maps whose sources could not be used on
+    /// Publishes a volume, unless it is mounted as requested. Also returns the maps whose sources could not be used on
     /// renewal.
     ///
     /// `is_cancelled` is called before each costly step, and finally before the volume is attached.

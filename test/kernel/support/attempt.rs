@@ -61,7 +61,7 @@ pub fn changing(map: BorrowedFd<'_>) -> Vec<Attempt> {
     .into()
 }
 
-/// Tries to pin a map anew, everywhere in a pod's volumes.
+/// Tries to pin a map again, everywhere in a pod's volumes.
 pub fn pinning(map: BorrowedFd<'_>, volumes: &[&Path]) -> Vec<Attempt> {
     let mut attempts = Vec::new();
     for volume in volumes {
