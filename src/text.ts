@@ -33,26 +33,26 @@ export function quote(text: string): string {
   return visible(JSON.stringify(cut));
 }
 
-/** As much of the text as `most` bytes hold, visible, and how much is left out. `size`: the bytes of a character; default: in UTF-8. */
-export function cut(text: string, most: number, size: (character: string) => number = Buffer.byteLength): string {
+/** As much of the text as `maxBytes` bytes hold, visible, and how much is left out. `size`: the bytes of a character; default: in UTF-8. */
+export function cut(text: string, maxBytes: number, size: (character: string) => number = Buffer.byteLength): string {
   // No character has less than a byte: what lies beyond need not be looked at.
-  const shown = visible(text.slice(0, most));
-  const beyond = Math.max(0, text.length - most);
+  const shown = visible(text.slice(0, maxBytes));
+  const beyond = Math.max(0, text.length - maxBytes);
   // Nor more than twelve, percent-encoded.
-  if (beyond === 0 && shown.length * 12 <= most) return shown;
-  const room = most - ENOUGH.length;
+  if (beyond === 0 && shown.length * 12 <= maxBytes) return shown;
+  const room = maxBytes - LONGEST_SUFFIX.length;
   let [bytes, kept] = [0, 0];
   for (const character of shown) {
     bytes += size(character);
     if (bytes <= room) kept += character.length;
-    if (bytes > most) break;
+    if (bytes > maxBytes) break;
   }
-  if (beyond === 0 && bytes <= most) return shown;
+  if (beyond === 0 && bytes <= maxBytes) return shown;
   return `${shown.slice(0, kept)}… and ${shown.length - kept + beyond} more characters`;
 }
 
 /** Room for what `cut` adds, percent-encoded, whatever the number. */
-const ENOUGH = '%E2%80%A6%20and%201234567890%20more%20characters';
+const LONGEST_SUFFIX = '%E2%80%A6%20and%201234567890%20more%20characters';
 
 /** A status's text. */
 export function statusText(text: string): string {

@@ -40,11 +40,11 @@ test('one message for all refusals, short enough for a header however many there
 
 /** Answers each question a moment later, and counts. */
 function counting(answer: (name: string) => Decision) {
-  const seen = { asked: 0, atOnce: 0, most: 0 };
+  const seen = { asked: 0, atOnce: 0, max: 0 };
   const check = async (_: PodIdentity, name: string) => {
     seen.asked += 1;
     seen.atOnce += 1;
-    seen.most = Math.max(seen.most, seen.atOnce);
+    seen.max = Math.max(seen.max, seen.atOnce);
     await new Promise((resolve) => setImmediate(resolve));
     seen.atOnce -= 1;
     return answer(name);
@@ -63,7 +63,7 @@ test('all are asked, eight at a time', async () => {
     denied.map(({ map, why }) => [map.name, why]),
     [['m-3', 'no grant: ask']],
   );
-  assert.deepEqual([seen.asked, seen.most], [256, 8]);
+  assert.deepEqual([seen.asked, seen.max], [256, 8]);
 });
 
 test('once enough is refused the rest is neither asked nor granted', async () => {

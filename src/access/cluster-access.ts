@@ -8,7 +8,7 @@ import { type Access, type Decision, type PodIdentity, userName, type Verb } fro
 export interface ClusterAccessOptions {
   readonly client: Pick<KubernetesClient, 'create'>;
   /** How many answers are remembered. */
-  readonly most?: number;
+  readonly maxAnswers?: number;
   /** For how long. */
   readonly allowMs?: number;
   readonly denyMs?: number;
@@ -40,7 +40,7 @@ const DENY_MS = 10_000;
 export function createClusterAccess(options: ClusterAccessOptions): Access {
   const { client, allowMs = ALLOW_MS, denyMs = DENY_MS } = options;
   const cache = createAnswerCache<Decision>({
-    most: options.most ?? MAX_ANSWERS,
+    maxAnswers: options.maxAnswers ?? MAX_ANSWERS,
     awaited: 'the API server to say what the pod may do',
     lookedUp: options.lookedUp,
   });

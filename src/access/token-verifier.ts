@@ -22,7 +22,7 @@ export interface TokenVerifierOptions {
   /** This node's: a token that names another was taken from there. */
   readonly nodeName: string;
   /** How many tokens are remembered. */
-  readonly most?: number;
+  readonly maxAnswers?: number;
   /** How old the answer was that was known; undefined: there was none. */
   lookedUp?(ageSeconds: number | undefined): void;
 }
@@ -63,7 +63,7 @@ const MIN_MS = 60_000;
 export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifier {
   const { client, audience, nodeName } = options;
   const cache = createAnswerCache<Reviewed>({
-    most: options.most ?? MAX_ANSWERS,
+    maxAnswers: options.maxAnswers ?? MAX_ANSWERS,
     awaited: 'the API server to say who the pod is',
     lookedUp: options.lookedUp,
   });

@@ -82,11 +82,11 @@ export function socketPath(value: string): string {
   return normalize(path);
 }
 
-export function integer(least: number, most: number): (value: string) => number {
+export function integer(min: number, max: number): (value: string) => number {
   return (value) => {
     const number = /^\d{1,6}$/.test(value) ? Number(value) : Number.NaN;
-    if (!(number >= least && number <= most))
-      throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
+    if (!(number >= min && number <= max))
+      throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
     return number;
   };
 }

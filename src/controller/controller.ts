@@ -37,16 +37,16 @@ export async function startController(config: ControllerConfig, log: Logger): Pr
   const server = stack.adopt(await listen(config.endpoint, services, { log }), (served) =>
     served.stop(config.drainTimeoutMs),
   );
-  let told: readonly string[] = [];
+  let logged: readonly string[] = [];
   const observe = async () => {
     const listing = await store.list().catch((): VolumeListing | undefined => undefined);
     metrics.volumesSeen(listing);
     store.observe();
     if (listing === undefined) return;
     for (const problem of listing.damaged) {
-      if (!told.includes(problem)) log.error({ problem }, 'a volume cannot be read');
+      if (!logged.includes(problem)) log.error({ problem }, 'a volume cannot be read');
     }
-    told = listing.damaged;
+    logged = listing.damaged;
   };
   await Promise.race([store.synced().then(observe), sleep(PROBE_TIMEOUT_MS, undefined, { ref: false })]);
   const http =

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { CallError } from '../errors.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
-import { MOST_STALENESS, type ReflectorTiming, startReflector } from '../kubernetes/reflector.ts';
+import { MAX_STALENESS_SECONDS, type ReflectorTiming, startReflector } from '../kubernetes/reflector.ts';
 import type { Logger } from '../logger.ts';
 import type { Volume } from '../volumes/volume.ts';
 import { getObject, PERSISTENT_VOLUMES, setBinding } from '../volumes/volume-objects.ts';
@@ -71,10 +71,10 @@ export function keepVolumes(options: KeeperOptions): VolumeKeeper {
   });
   /** When each volume was first seen to be nobody's. */
   let orphans: ReadonlyMap<string, number> = new Map();
-  let told: ReadonlyMap<string, string> = new Map();
+  let logged: ReadonlyMap<string, string> = new Map();
 
   async function look(): Promise<void> {
-    persistentVolumes.requireFresh(MOST_STALENESS);
+    persistentVolumes.requireFresh(MAX_STALENESS_SECONDS);
     const { volumes: all } = await volumes.list();
     const present = [...persistentVolumes.current().values()].filter((one) => one !== undefined);
     const byVolume = Map.groupBy(present, ({ volumeId }) => volumeId);
@@ -93,11 +93,12 @@ export function keepVolumes(options: KeeperOptions): VolumeKeeper {
         if (signal.aborted) return;
         const error = CallError.from(thrown).message;
         failed.set(id, error);
-        if (told.get(id) !== error) log.warn({ volumeId: id, error }, 'whose this volume is cannot be kept up to date');
+        if (logged.get(id) !== error)
+          log.warn({ volumeId: id, error }, 'whose this volume is cannot be kept up to date');
       }
     }
     orphans = orphansNow;
-    told = failed;
+    logged = failed;
   }
 
   async function bind(volume: Volume, of: readonly PersistentVolume[]): Promise<void> {

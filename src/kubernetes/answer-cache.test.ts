@@ -5,8 +5,8 @@ import { type Answer, type AnswerCacheOptions, createAnswerCache } from './answe
 
 const waiting = new AbortController().signal;
 const good = (value: string, ms = 60_000): Answer<string> => ({ value, goodForMs: ms });
-const make = (most: number, options: Partial<AnswerCacheOptions> = {}) =>
-  createAnswerCache<string>({ most, awaited: 'the oracle', ...options });
+const make = (maxAnswers: number, options: Partial<AnswerCacheOptions> = {}) =>
+  createAnswerCache<string>({ maxAnswers, awaited: 'the oracle', ...options });
 
 test('an answer is kept until it expires', async (t) => {
   // A clock that is set, by an hour, makes no answer older or younger.

@@ -21,7 +21,7 @@ export interface AnswerCache<T> {
 /** What answers are kept by. */
 export interface AnswerCacheOptions {
   /** How many are kept: those that were used last. */
-  readonly most: number;
+  readonly maxAnswers: number;
   /** What is asked for, as an error text names it. */
   readonly awaited: string;
   /** Hears of every question how old the answer was that was there, in seconds, or undefined. */
@@ -40,12 +40,12 @@ interface Kept<T> {
  * `fetch` ends a question for all who share it when the first of them gives up.
  */
 export function createAnswerCache<T>({
-  most,
+  maxAnswers,
   awaited,
   lookedUp,
   now = () => performance.now(),
 }: AnswerCacheOptions): AnswerCache<T> {
-  const answers = new LRUCache<string, Kept<T>>({ max: most, perf: { now }, ttlResolution: 0 });
+  const answers = new LRUCache<string, Kept<T>>({ max: maxAnswers, perf: { now }, ttlResolution: 0 });
   const asked = new Map<string, Promise<T>>();
 
   async function question(key: string, ask: () => Promise<Answer<T>>): Promise<T> {

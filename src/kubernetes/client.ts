@@ -4,7 +4,7 @@ import { CallError, whileWaiting } from '../errors.ts';
 import { createLimiter } from '../process/limiter.ts';
 import { type ApiRequest, describe, fromAnswer, fromFailure, fromWatchError, isRecord, SILENCE } from './api-error.ts';
 import { type KubernetesObject, type ObjectKey, type Resource, resourcePath } from './resource.ts';
-import { createTransport, MOST_AT_A_TIME, type TransportRequest } from './transport.ts';
+import { createTransport, MAX_CONCURRENT_REQUESTS, type TransportRequest } from './transport.ts';
 
 /**
  * The part of the Kubernetes API that the driver needs. Everything throws an ApiError for what the API server answers and when
@@ -84,7 +84,7 @@ const MAX_ANSWER_BYTES = 128 << 20;
 export function createKubernetesClient(config: KubeConfig): KubernetesClient {
   const transport = createTransport(config);
   const { server } = transport;
-  const turns = createLimiter(MOST_AT_A_TIME);
+  const turns = createLimiter(MAX_CONCURRENT_REQUESTS);
   /** Of requests that wait for their turn: each answer to an earlier one is a sign of life. */
   const waiting = new Set<NodeJS.Timeout>();
 

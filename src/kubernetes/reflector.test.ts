@@ -54,7 +54,7 @@ test('a copy is never older than what was known before, however far the API serv
     resource: RESOURCE,
     parse: ({ metadata }) => metadata.name,
     changed: (key, value) => assert(value !== undefined, `${key} was taken away`),
-    timing: { leastBackoff: 1, mostBackoff: 1 },
+    timing: { minBackoffMs: 1, maxBackoffMs: 1 },
   });
   t.after(() => reflector.close());
   await reflector.synced();

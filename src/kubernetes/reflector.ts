@@ -39,18 +39,23 @@ export interface ReflectorOptions<T> {
 /** Milliseconds. */
 export interface ReflectorTiming {
   /** The first pause after a failure; it doubles. */
-  readonly leastBackoff: number;
-  readonly mostBackoff: number;
+  readonly minBackoffMs: number;
+  readonly maxBackoffMs: number;
   /** The API server sends a bookmark about every minute; a watch that is silent for longer than this is dead. */
-  readonly idleTimeout: number;
+  readonly idleTimeoutMs: number;
   /** A watch is made anew after this to twice this, so that API servers share their clients. */
-  readonly watchTimeout: number;
+  readonly watchTimeoutMs: number;
 }
 
 /** Seconds for which a copy is of use once nothing is heard: more than any watch is silent. What changes meanwhile is not seen. */
-export const MOST_STALENESS = 300;
+export const MAX_STALENESS_SECONDS = 300;
 
-const TIMING: ReflectorTiming = { leastBackoff: 500, mostBackoff: 30_000, idleTimeout: 150_000, watchTimeout: 300_000 };
+const TIMING: ReflectorTiming = {
+  minBackoffMs: 500,
+  maxBackoffMs: 30_000,
+  idleTimeoutMs: 150_000,
+  watchTimeoutMs: 300_000,
+};
 
 /** A watch that has lived as long is no failure, however it ends. */
 const LIVELY_MS = 5000;
@@ -88,13 +93,13 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
   const entries = new Map<string, Entry<T>>();
   const values = new Map<string, T>();
   let isSynced = false;
-  let heardAt = Number.NEGATIVE_INFINITY;
+  let lastContact = Number.NEGATIVE_INFINITY;
   let failure: CallError | undefined;
   let next: Step = { list: '' };
   let failures = 0;
 
-  const heard = () => {
-    heardAt = performance.now();
+  const recordContact = () => {
+    lastContact = performance.now();
     if (failure === undefined) return;
     failure = undefined;
     options.failing?.(undefined);
@@ -130,18 +135,18 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
     for (const key of entries.keys()) if (!present.has(key)) remove(key);
     next = { watch: page.resourceVersion };
     isSynced = true;
-    heardAt = performance.now();
+    lastContact = performance.now();
     first.resolve();
   }
 
   async function watch(resourceVersion: string): Promise<void> {
-    const timeoutSeconds = Math.ceil((timing.watchTimeout * (1 + Math.random())) / 1000);
+    const timeoutSeconds = Math.ceil((timing.watchTimeoutMs * (1 + Math.random())) / 1000);
     const query = { ...selection, resourceVersion, timeoutSeconds };
     const started = performance.now();
-    const limits = { signal, idleTimeoutMs: timing.idleTimeout, opened: heard };
+    const limits = { signal, idleTimeoutMs: timing.idleTimeoutMs, opened: recordContact };
     let events = 0;
     for await (const { type, object } of client.watch(resource, query, limits)) {
-      heard();
+      recordContact();
       events += 1;
       failures = 0;
       next = { watch: object.metadata.resourceVersion };
@@ -170,12 +175,12 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
   }
 
   async function pause(): Promise<void> {
-    const most = Math.min(timing.mostBackoff, timing.leastBackoff * 2 ** (failures - 1));
-    await sleep(most * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined);
+    const maxMs = Math.min(timing.maxBackoffMs, timing.minBackoffMs * 2 ** (failures - 1));
+    await sleep(maxMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined);
   }
 
   void run();
-  const staleness = () => (performance.now() - heardAt) / 1000;
+  const staleness = () => (performance.now() - lastContact) / 1000;
   return {
     synced: () => first.promise,
     get isSynced() {

@@ -31,10 +31,10 @@ export interface Transport {
 }
 
 /** Idle connections that are kept. Go's server keeps its end for 90 s: https://pkg.go.dev/net/http#Server.IdleTimeout */
-const KEPT = 2;
-const KEPT_MS = 60_000;
+const MAX_IDLE_CONNECTIONS = 2;
+const IDLE_CONNECTION_MS = 60_000;
 /** So many requests at a time that have an end: who sends more lets them wait for their turn, so that none does so here. */
-export const MOST_AT_A_TIME = 8;
+export const MAX_CONCURRENT_REQUESTS = 8;
 
 const USER_AGENT = `csi-driver-bpffs/${version}`;
 
@@ -47,7 +47,12 @@ export function createTransport(config: KubeConfig): Transport {
   const cluster = config.getCurrentCluster();
   if (cluster === null) throw new BadConfiguration(['there is no cluster for the current context']);
   const credentials = credentialsOf(config);
-  const kept = new Agent({ keepAlive: true, maxSockets: MOST_AT_A_TIME, maxFreeSockets: KEPT, timeout: KEPT_MS });
+  const kept = new Agent({
+    keepAlive: true,
+    maxSockets: MAX_CONCURRENT_REQUESTS,
+    maxFreeSockets: MAX_IDLE_CONNECTIONS,
+    timeout: IDLE_CONNECTION_MS,
+  });
   const endless = new Agent({ keepAlive: false });
   return {
     server: new URL(cluster.server).host,

@@ -1,6 +1,11 @@
 import * as z from 'zod/mini';
 import { unavailable } from '../errors.ts';
-import { MOST_STALENESS, type Reflector, type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
+import {
+  MAX_STALENESS_SECONDS,
+  type Reflector,
+  type ReflectorOptions,
+  startReflector,
+} from '../kubernetes/reflector.ts';
 import type { KubernetesObject } from '../kubernetes/resource.ts';
 import type { BpfmanSource } from './catalog.ts';
 import { didYouMean } from './nearest.ts';
@@ -85,7 +90,7 @@ export function createBpfman(options: BpfmanOptions): Bpfman {
       resource: KINDS[kind].resource,
       labelSelector: `kubernetes.io/hostname=${nodeName}`,
       parse: parseState,
-      timing: { mostBackoff: 60_000, ...options.timing },
+      timing: { maxBackoffMs: 60_000, ...options.timing },
       failing(error) {
         first.resolve();
         options.failing?.(error);
@@ -101,7 +106,7 @@ export function createBpfman(options: BpfmanOptions): Bpfman {
   async function states(kind: keyof typeof KINDS): Promise<readonly State[]> {
     const { reflector, answered } = follow(kind);
     await answered;
-    reflector.requireFresh(MOST_STALENESS);
+    reflector.requireFresh(MAX_STALENESS_SECONDS);
     return [...reflector.current().values()].filter((state) => state !== undefined);
   }
 

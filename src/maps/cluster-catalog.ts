@@ -1,4 +1,4 @@
-import { MOST_STALENESS, type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
+import { MAX_STALENESS_SECONDS, type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
 import type { BpfMap, Catalog } from './catalog.ts';
 import { parseBpfMap } from './cluster-bpf-map.ts';
 
@@ -21,7 +21,7 @@ export interface ClusterCatalog extends Catalog {
 
 export interface ClusterCatalogOptions extends Pick<ReflectorOptions<never>, 'client' | 'failing' | 'timing'> {
   /** How old a copy is still of use. Seconds. */
-  readonly mostStaleness?: number;
+  readonly maxStalenessSeconds?: number;
   /** An object that cannot be used has appeared, or appeared anew. */
   rejected?(problem: string): void;
 }
@@ -30,7 +30,7 @@ const BPF_MAPS = { group: 'bpffs.dev', version: 'v1alpha1', plural: 'bpfmaps' };
 
 /** Follows all BpfMaps from now on. */
 export function followClusterCatalog(options: ClusterCatalogOptions): ClusterCatalog {
-  const { mostStaleness = MOST_STALENESS } = options;
+  const { maxStalenessSeconds = MAX_STALENESS_SECONDS } = options;
   const reflector = startReflector<BpfMap>({
     ...options,
     resource: BPF_MAPS,
@@ -39,7 +39,7 @@ export function followClusterCatalog(options: ClusterCatalogOptions): ClusterCat
       if (map?.source.kind === 'unusable') options.rejected?.(map.source.problem);
     },
   });
-  const ready = () => reflector.requireFresh(mostStaleness);
+  const ready = () => reflector.requireFresh(maxStalenessSeconds);
   const usable = () => [...reflector.current().values()].filter(({ source }) => source.kind !== 'unusable');
   return {
     find(name) {

@@ -113,10 +113,10 @@ function defaultOf(numbers: Numbers): number {
 
 function takes(numbers: Numbers, n: number): boolean {
   if ('only' in numbers) return numbers.only.includes(n);
-  return n >= numbers.least && n <= numbers.most && (!numbers.powerOfTwo || Number.isInteger(Math.log2(n)));
+  return n >= numbers.min && n <= numbers.max && (!numbers.powerOfTwo || Number.isInteger(Math.log2(n)));
 }
 
 function describe(numbers: Numbers): string {
   if ('only' in numbers) return numbers.only.join(' or ');
-  return `${numbers.powerOfTwo ? 'a power of two from ' : ''}${numbers.least} to ${numbers.most}`;
+  return `${numbers.powerOfTwo ? 'a power of two from ' : ''}${numbers.min} to ${numbers.max}`;
 }

@@ -14,7 +14,7 @@ export type MapFlag = keyof typeof MAP_FLAGS;
 /** Whole numbers that a field takes. `only`: these, and the first of them where the field is left out. */
 export type Numbers =
   | { readonly only: readonly [number, ...number[]] }
-  | { readonly least: number; readonly most: number; readonly powerOfTwo?: true };
+  | { readonly min: number; readonly max: number; readonly powerOfTwo?: true };
 
 export interface MapTypeRules {
   readonly keySize: Numbers;
@@ -39,7 +39,7 @@ const none: Numbers = { only: [0] };
 const four: Numbers = { only: [4] };
 /** A number alone, or with a program's; for sockets a descriptor, or a cookie. */
 const fourOrEight: Numbers = { only: [4, 8] };
-const upTo = (most: number): Numbers => ({ least: 1, most });
+const upTo = (max: number): Numbers => ({ min: 1, max });
 const anyNumber = upTo(UINT32_MAX);
 
 /**
@@ -86,7 +86,7 @@ const queue = {
 const ringbuf = {
   keySize: none,
   valueSize: none,
-  maxEntries: { least: 4096, most: 2 ** 31, powerOfTwo: true },
+  maxEntries: { min: 4096, max: 2 ** 31, powerOfTwo: true },
   flags: [],
 } as const satisfies MapTypeRules;
 
@@ -111,7 +111,7 @@ export const MAP_TYPE_RULES = {
    * (struct lpm_trie_node), which newer kernels make smaller: those take 16 bytes more.
    */
   lpm_trie: {
-    keySize: { least: 5, most: 260 },
+    keySize: { min: 5, max: 260 },
     valueSize: upTo(KMALLOC_MAX - 256 - 40),
     maxEntries: anyNumber,
     flags: ['BPF_F_NO_PREALLOC', ...access],

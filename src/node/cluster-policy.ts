@@ -3,7 +3,7 @@ import { createTokenVerifier } from '../access/token-verifier.ts';
 import { unauthenticated } from '../errors.ts';
 import { createKubernetesClient } from '../kubernetes/client.ts';
 import { type ClusterConfig, connect } from '../kubernetes/connect.ts';
-import { MOST_STALENESS } from '../kubernetes/reflector.ts';
+import { MAX_STALENESS_SECONDS } from '../kubernetes/reflector.ts';
 import type { Logger } from '../logger.ts';
 import { createBpfman } from '../maps/bpfman.ts';
 import { followClusterCatalog } from '../maps/cluster-catalog.ts';
@@ -29,7 +29,7 @@ export function openClusterPolicy(
 ): OpenPolicy {
   const client = createKubernetesClient(connect(config));
   const failing =
-    (resource: string, stays = `stays in use for ${MOST_STALENESS / 60} minutes`) =>
+    (resource: string, stays = `stays in use for ${MAX_STALENESS_SECONDS / 60} minutes`) =>
     (error: Error | undefined) => {
       if (error === undefined) log.info({ resource }, 'the API server is heard again');
       else log.warn({ resource, error: error.message }, `the API server is not heard; what is known ${stays}`);

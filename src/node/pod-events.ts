@@ -36,7 +36,7 @@ export interface PodEventsOptions {
   /** Between two that are the same. Default: 10 min. */
   readonly sameWithinMs?: number;
   /** How many may wait to be told, and how many are remembered; more are lost. */
-  readonly most?: number;
+  readonly maxEvents?: number;
 }
 
 const EVENTS = { group: 'events.k8s.io', version: 'v1', plural: 'events' };
@@ -46,7 +46,7 @@ const TIMEOUT_MS = 5000;
 /** Bytes of an event's note. */
 const MAX_NOTE_BYTES = 1024;
 
-interface Told {
+interface EventRecord {
   readonly pod: PodIdentity;
   readonly reason: EventReason;
   readonly note: string;
@@ -54,32 +54,32 @@ interface Told {
   name: string | undefined;
   count: number;
   last: Date;
-  waiting: boolean;
+  queued: boolean;
 }
 
 /** As events.k8s.io/v1: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/ */
 export function createPodEvents(options: PodEventsOptions): PodEvents {
-  const { client, failed, sameWithinMs = SAME_WITHIN_MS, most = MAX_EVENTS } = options;
+  const { client, failed, sameWithinMs = SAME_WITHIN_MS, maxEvents = MAX_EVENTS } = options;
   // Of each, until nobody has recorded the same for so long.
-  const recent = new LRUCache<string, Told>({ max: most, ttl: sameWithinMs });
-  const queue: Told[] = [];
+  const recent = new LRUCache<string, EventRecord>({ max: maxEvents, ttl: sameWithinMs });
+  const queue: EventRecord[] = [];
   let working: Promise<void> | undefined;
 
-  function find(pod: PodIdentity, reason: EventReason, note: string): Told {
+  function find(pod: PodIdentity, reason: EventReason, note: string): EventRecord {
     const key = JSON.stringify([pod.podUid, reason, note]);
     const now = new Date();
-    const told = recent.get(key) ?? { pod, reason, note, name: undefined, count: 0, last: now, waiting: false };
-    told.count += 1;
-    told.last = now;
-    recent.set(key, told);
-    return told;
+    const event = recent.get(key) ?? { pod, reason, note, name: undefined, count: 0, last: now, queued: false };
+    event.count += 1;
+    event.last = now;
+    recent.set(key, event);
+    return event;
   }
 
   async function work(): Promise<void> {
-    for (let told = queue.shift(); told !== undefined; told = queue.shift()) {
-      told.waiting = false;
+    for (let event = queue.shift(); event !== undefined; event = queue.shift()) {
+      event.queued = false;
       try {
-        await send(told);
+        await send(event);
       } catch (error) {
         failed?.(CallError.from(error));
       }
@@ -87,29 +87,29 @@ export function createPodEvents(options: PodEventsOptions): PodEvents {
     working = undefined;
   }
 
-  async function send(told: Told): Promise<void> {
-    const { namespace } = told.pod;
-    const series = told.count > 1 ? { series: { count: told.count, lastObservedTime: microTime(told.last) } } : {};
-    if (told.name !== undefined) {
+  async function send(event: EventRecord): Promise<void> {
+    const { namespace } = event.pod;
+    const series = event.count > 1 ? { series: { count: event.count, lastObservedTime: microTime(event.last) } } : {};
+    if (event.name !== undefined) {
       try {
-        await client.patch(EVENTS, { namespace, name: told.name }, series, { timeoutMs: TIMEOUT_MS });
+        await client.patch(EVENTS, { namespace, name: event.name }, series, { timeoutMs: TIMEOUT_MS });
         return;
       } catch (error) {
         // Events live for an hour or so.
         if (!isAbsent(error)) throw error;
       }
     }
-    const object = toEvent(told, options);
+    const object = toEvent(event, options);
     await client.create(EVENTS, { ...object, ...series }, { timeoutMs: TIMEOUT_MS });
-    told.name = object.metadata.name;
+    event.name = object.metadata.name;
   }
 
   return {
     record(pod, reason, note) {
-      const told = find(pod, reason, note);
-      if (told.waiting || queue.length >= most) return;
-      told.waiting = true;
-      queue.push(told);
+      const event = find(pod, reason, note);
+      if (event.queued || queue.length >= maxEvents) return;
+      event.queued = true;
+      queue.push(event);
       working ??= work();
     },
     async close(timeoutMs) {
@@ -117,12 +117,12 @@ export function createPodEvents(options: PodEventsOptions): PodEvents {
       const timer = setTimeout(waited.resolve, timeoutMs);
       await Promise.race([working, waited.promise]);
       clearTimeout(timer);
-      for (const told of queue.splice(0)) told.waiting = false;
+      for (const event of queue.splice(0)) event.queued = false;
     },
   };
 }
 
-function toEvent({ pod, reason, note, last }: Told, { driverName, nodeName }: PodEventsOptions) {
+function toEvent({ pod, reason, note, last }: EventRecord, { driverName, nodeName }: PodEventsOptions) {
   const { namespace, podName, podUid } = pod;
   return {
     kind: 'Event',

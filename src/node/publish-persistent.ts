@@ -72,9 +72,10 @@ async function findVolume(
     );
   }
   if (claim !== undefined && claim.namespace !== pod?.namespace) {
-    const whose = pod === undefined ? 'nobody says of which this one is' : `pod ${pod.podName} is in ${pod.namespace}`;
+    const mismatch =
+      pod === undefined ? 'nobody says of which this one is' : `pod ${pod.podName} is in ${pod.namespace}`;
     throw permissionDenied(
-      `volume ${volumeId} was made for claim ${claim.namespace}/${claim.name}, and is for pods of that namespace only; ${whose}`,
+      `volume ${volumeId} was made for claim ${claim.namespace}/${claim.name}, and is for pods of that namespace only; ${mismatch}`,
     );
   }
   if (nodeName !== nodeId) {

@@ -22,9 +22,9 @@ export function startReleasing(parts: KeptVolumesParts, intervalMs: number): { s
   const stopping = new AbortController();
   const { signal } = stopping;
   void (async () => {
-    let told: Told = new Map();
+    let logged: LoggedErrors = new Map();
     while (!signal.aborted) {
-      told = await releaseDeleted(parts, told, signal);
+      logged = await releaseDeleted(parts, logged, signal);
       await sleep(intervalMs, undefined, { signal, ref: false }).catch(() => {});
     }
   })();
@@ -32,20 +32,20 @@ export function startReleasing(parts: KeptVolumesParts, intervalMs: number): { s
 }
 
 /** What was logged last of each volume that could not be released. */
-type Told = ReadonlyMap<string, string>;
+type LoggedErrors = ReadonlyMap<string, string>;
 
 async function releaseDeleted(
   { volumes, pinner, log }: KeptVolumesParts,
-  told: Told,
+  logged: LoggedErrors,
   signal: AbortSignal,
-): Promise<Told> {
+): Promise<LoggedErrors> {
   const limits = () => ({ deadline: Date.now() + CALL_TIMEOUT_MS, signal });
   let kept: readonly string[];
   try {
     // First what is kept, then what exists: a volume made in between is not taken for a deleted one.
     kept = (await pinner.listKeptVolumes(limits())).volumeIds;
   } catch {
-    return told; // The pinner is away, which /readyz and bpffs_pinner_up say.
+    return logged; // The pinner is away, which /readyz and bpffs_pinner_up say.
   }
   const failed = new Map<string, string>();
   for (const volumeId of kept) {
@@ -57,7 +57,7 @@ async function releaseDeleted(
     } catch (thrown) {
       const error = CallError.from(thrown).message;
       failed.set(volumeId, error);
-      if (told.get(volumeId) !== error && !signal.aborted) {
+      if (logged.get(volumeId) !== error && !signal.aborted) {
         log.warn({ volumeId, error }, 'what is kept of this volume stays for now');
       }
     }

@@ -22,7 +22,7 @@ function bpfMaps(...maps: readonly string[]): BpfMaps {
   );
 }
 
-const told = (changes: readonly FileChange[], last: BpfMaps, now: BpfMaps, ever: BpfMaps = last) =>
+const toChanges = (changes: readonly FileChange[], last: BpfMaps, now: BpfMaps, ever: BpfMaps = last) =>
   toVolumeChanges({ type: 'maps', targetPath }, changes, { last, ever }, now).map(({ reason, note, files }) => {
     assert(note.startsWith('In volume "maps", ') && note.endsWith(`. ${SEEN}`), note);
     return [reason, note.slice('In volume "maps", '.length, -`. ${SEEN}`.length), files];
@@ -39,7 +39,7 @@ test('one note for each reason, however many files', () => {
     { path: 'drops', kind: Kind.ADDED },
     { path: 'stats', kind: Kind.MADE_WRITABLE },
   ];
-  assert.deepEqual(told(changes, last, now, bpfMaps('flows', 'limits', 'keys', 'rules', 'drops', 'stats')), [
+  assert.deepEqual(toChanges(changes, last, now, bpfMaps('flows', 'limits', 'keys', 'rules', 'drops', 'stats')), [
     ['MapReplaced', '"flows", "limits" became another map at its source', 2],
     ['MapAccessRevoked', `"keys" ${GONE}, "rules" may only be read now`, 2],
     ['MapAccessRestored', '"drops" is granted again, "stats" may be written again', 2],
@@ -48,13 +48,13 @@ test('one note for each reason, however many files', () => {
 
 test('a BpfMap that was made anew with another source is another map, at once or after it was gone', () => {
   const [before, now] = [bpfMaps('flows=flows@old'), bpfMaps('flows=flows@new')];
-  const another = [['MapReplaced', '"flows" is another map, because its BpfMap has another source', 1]];
-  assert.deepEqual(told([{ path: 'flows', kind: Kind.MAP_REPLACED }], before, now), another);
-  assert.deepEqual(told([{ path: 'flows', kind: Kind.REMOVED }], before, bpfMaps()), [
+  const redefined = [['MapReplaced', '"flows" is another map, because its BpfMap has another source', 1]];
+  assert.deepEqual(toChanges([{ path: 'flows', kind: Kind.MAP_REPLACED }], before, now), redefined);
+  assert.deepEqual(toChanges([{ path: 'flows', kind: Kind.REMOVED }], before, bpfMaps()), [
     ['MapAccessRevoked', `"flows" ${GONE}`, 1],
   ]);
-  assert.deepEqual(told([{ path: 'flows', kind: Kind.ADDED }], bpfMaps(), now, before), another);
-  assert.deepEqual(told([{ path: 'flows', kind: Kind.ADDED }], bpfMaps(), before, before), [
+  assert.deepEqual(toChanges([{ path: 'flows', kind: Kind.ADDED }], bpfMaps(), now, before), redefined);
+  assert.deepEqual(toChanges([{ path: 'flows', kind: Kind.ADDED }], bpfMaps(), before, before), [
     ['MapAccessRestored', '"flows" is granted again', 1],
   ]);
 });
@@ -67,17 +67,17 @@ test('a changed fileName is told as that', () => {
     (path: string) => FileChange,
   ];
   const replaced = (path: string) => ({ path, kind: Kind.MAP_REPLACED });
-  assert.deepEqual(told([added('new'), removed('old')], bpfMaps('flows=old'), bpfMaps('flows=new')), [
+  assert.deepEqual(toChanges([added('new'), removed('old')], bpfMaps('flows=old'), bpfMaps('flows=new')), [
     ['MapRenamed', `${renamed('old', 'new')} ${NOW}`, 1],
   ]);
   // The source is away: the file of before is of no use, and there is none of its new name.
-  assert.deepEqual(told([removed('old')], bpfMaps('flows=old'), bpfMaps('flows=new')), [
+  assert.deepEqual(toChanges([removed('old')], bpfMaps('flows=old'), bpfMaps('flows=new')), [
     ['MapRenamed', `${renamed('old', 'new')} ${NOW}`, 1],
   ]);
-  assert.deepEqual(told([replaced('x'), replaced('y')], bpfMaps('a=x', 'b=y'), bpfMaps('a=y', 'b=x')), [
+  assert.deepEqual(toChanges([replaced('x'), replaced('y')], bpfMaps('a=x', 'b=y'), bpfMaps('a=y', 'b=x')), [
     ['MapRenamed', `${renamed('x', 'y')}, ${renamed('y', 'x')} ${NOW}`, 2],
   ]);
-  assert.deepEqual(told([replaced('x'), removed('y')], bpfMaps('a=x', 'b=y'), bpfMaps('b=x')), [
+  assert.deepEqual(toChanges([replaced('x'), removed('y')], bpfMaps('a=x', 'b=y'), bpfMaps('b=x')), [
     ['MapRenamed', `${renamed('y', 'x')} ${NOW}`, 1],
     ['MapAccessRevoked', `"x" ${GONE}`, 1],
   ]);
@@ -85,7 +85,7 @@ test('a changed fileName is told as that', () => {
 
 test('after a restart of the node plugin nothing is said that nobody knows', () => {
   const changes = [Kind.MAP_REPLACED, Kind.ADDED, Kind.REMOVED].map((kind) => ({ path: `file-${kind}`, kind }));
-  assert.deepEqual(told(changes, bpfMaps(), bpfMaps(`a=file-${Kind.MAP_REPLACED}`, `b=file-${Kind.ADDED}`)), [
+  assert.deepEqual(toChanges(changes, bpfMaps(), bpfMaps(`a=file-${Kind.MAP_REPLACED}`, `b=file-${Kind.ADDED}`)), [
     ['MapReplaced', `"file-${Kind.MAP_REPLACED}" became another map at its source`, 1],
     ['MapAccessRevoked', `"file-${Kind.REMOVED}" ${GONE}`, 1],
     ['MapAccessRestored', `"file-${Kind.ADDED}" is there again, perhaps as another map than before`, 1],

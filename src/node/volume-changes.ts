@@ -21,9 +21,9 @@ const SEEN =
   'Containers with mountPropagation: HostToContainer see it now; others keep what they had, also for writing, until they restart. What a process has open stays open.';
 
 /** What became of a file, as people are told: why there is an event, and what it says behind the files that it is about. */
-type Said = readonly [reason: EventReason, what: string];
+type ChangeText = readonly [reason: EventReason, what: string];
 
-const SAID = {
+const CHANGE_TEXTS = {
   replaced: ['MapReplaced', 'became another map at its source'],
   redefined: ['MapReplaced', 'is another map, because its BpfMap has another source'],
   pinned: ['MapReplaced', 'was pinned'],
@@ -34,7 +34,7 @@ const SAID = {
   restored: ['MapAccessRestored', 'is granted again'],
   back: ['MapAccessRestored', 'is there again, perhaps as another map than before'],
   writable: ['MapAccessRestored', 'may be written again'],
-} as const satisfies Readonly<Record<string, Said>>;
+} as const satisfies Readonly<Record<string, ChangeText>>;
 
 /**
  * The differences between two generations of a volume, as at most one change for each reason. `before`, `now`: the BpfMaps that its
@@ -47,25 +47,26 @@ export function toVolumeChanges(
   now: BpfMaps,
 ): readonly VolumeChange[] {
   if (changes.length === 0) return [];
-  const files = new Map<Said, Set<string>>();
+  const files = new Map<ChangeText, Set<string>>();
   const classify = type === 'workspace' ? ofWorkspace : ofMaps(before, now);
   for (const change of changes) {
-    for (const [what, file] of classify(change)) files.set(SAID[what], (files.get(SAID[what]) ?? new Set()).add(file));
+    for (const [what, file] of classify(change))
+      files.set(CHANGE_TEXTS[what], (files.get(CHANGE_TEXTS[what]) ?? new Set()).add(file));
   }
-  const reasons = new Set(Object.values(SAID).map(([reason]) => reason));
+  const reasons = new Set(Object.values(CHANGE_TEXTS).map(([reason]) => reason));
   return [...reasons].flatMap((reason): readonly VolumeChange[] => {
-    const said = Object.values(SAID).flatMap((one) => {
+    const texts = Object.values(CHANGE_TEXTS).flatMap((one) => {
       const about = one[0] === reason ? files.get(one) : undefined;
       return about === undefined ? [] : { about: [...about], what: one[1] };
     });
-    if (said.length === 0) return [];
-    const text = said.map(({ about, what }) => `${list(about)} ${what}`).join(', ');
-    const count = said.reduce((sum, { about }) => sum + about.length, 0);
+    if (texts.length === 0) return [];
+    const text = texts.map(({ about, what }) => `${list(about)} ${what}`).join(', ');
+    const count = texts.reduce((sum, { about }) => sum + about.length, 0);
     return [{ reason, note: `In volume ${quote(volumeName(targetPath))}, ${text}. ${SEEN}`, files: count }];
   });
 }
 
-type Found = readonly (readonly [what: keyof typeof SAID, file: string])[];
+type Found = readonly (readonly [what: keyof typeof CHANGE_TEXTS, file: string])[];
 
 function ofWorkspace({ path, kind }: FileChange): Found {
   const file = quote(path);

@@ -10,9 +10,9 @@ const MAX_QUEUED = 4096;
  * place here while it does. Unpublishing has places of its own, half as many: pods can end however much is begun. What is left of the
  * 64 calls that the pinner takes is for probes and for keeping house.
  */
-export function limitPinner(pinner: Pinner, most: number): Pinner {
-  const working = createLimiter(most);
-  const unpublishing = createLimiter(Math.ceil(most / 2), MAX_QUEUED);
+export function limitPinner(pinner: Pinner, maxCalls: number): Pinner {
+  const working = createLimiter(maxCalls);
+  const unpublishing = createLimiter(Math.ceil(maxCalls / 2), MAX_QUEUED);
   return {
     ...pinner,
     publishVolume: limited(working, pinner.publishVolume),

@@ -101,8 +101,8 @@ export function createUnaryClient(server: string, socket: string): UnaryClient {
         stream.on('data', (chunk: Buffer) => {
           received += chunk.length;
           if (received <= MAX_ANSWER_BYTES) return void chunks.push(chunk);
-          const most = `${MAX_ANSWER_BYTES >> 20} MiB`;
-          failure ??= new CallError(Code.RESOURCE_EXHAUSTED, `${endpoint} answers with more than ${most}`);
+          const limit = `${MAX_ANSWER_BYTES >> 20} MiB`;
+          failure ??= new CallError(Code.RESOURCE_EXHAUSTED, `${endpoint} answers with more than ${limit}`);
           cancel();
         });
         stream.on('error', (error) => {

@@ -1,5 +1,5 @@
 import type { KubernetesClient } from '../kubernetes/client.ts';
-import { MOST_STALENESS, type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
+import { MAX_STALENESS_SECONDS, type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
 import { nameInVolumeId } from './volume-id.ts';
 import { findVolumeObject } from './volume-objects.ts';
 import { BPF_VOLUMES, readVolume } from './volume-objects-parse.ts';
@@ -20,7 +20,7 @@ export interface FollowedVolumesOptions extends Pick<ReflectorOptions<never>, 'f
   /** One is new or another, or gone. */
   changed?(): void;
   /** How old a copy is still of use. Seconds. */
-  readonly mostStaleness?: number;
+  readonly maxStalenessSeconds?: number;
 }
 
 /**
@@ -29,7 +29,7 @@ export interface FollowedVolumesOptions extends Pick<ReflectorOptions<never>, 'f
  * asked then. `list` has nothing but the copy, and throws UNAVAILABLE while there is none or it is too old.
  */
 export function followVolumeObjects(options: FollowedVolumesOptions): FollowedVolumes {
-  const { client, nodeName, mostStaleness = MOST_STALENESS } = options;
+  const { client, nodeName, maxStalenessSeconds = MAX_STALENESS_SECONDS } = options;
   const reflector = startReflector<ReadVolume>({
     ...options,
     resource: BPF_VOLUMES,
@@ -43,13 +43,13 @@ export function followVolumeObjects(options: FollowedVolumesOptions): FollowedVo
 
     async get(id) {
       const known = reflector.current().get(nameInVolumeId(id) ?? '');
-      const isFresh = reflector.isSynced && reflector.staleness() <= mostStaleness;
+      const isFresh = reflector.isSynced && reflector.staleness() <= maxStalenessSeconds;
       if (isFresh && known?.volume?.id === id) return known.volume;
       return await findVolumeObject(client, id);
     },
 
     async list() {
-      reflector.requireFresh(mostStaleness);
+      reflector.requireFresh(maxStalenessSeconds);
       return toListing([...reflector.current().values()]);
     },
   };

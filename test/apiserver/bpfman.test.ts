@@ -15,7 +15,7 @@ before(async () => {
   const client = await api.clientFor('node-plugin', [
     { apiGroups: ['bpfman.io'], resources, verbs: ['list', 'watch'] },
   ]);
-  bpfman = createBpfman({ client, nodeName: 'node-1', timing: { leastBackoff: 50, mostBackoff: 500 } });
+  bpfman = createBpfman({ client, nodeName: 'node-1', timing: { minBackoffMs: 50, maxBackoffMs: 500 } });
 });
 after(async () => {
   bpfman?.close();

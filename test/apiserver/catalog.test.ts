@@ -39,9 +39,9 @@ const unavailable = (message: RegExp) => (error: unknown) =>
 test('it waits for its CustomResourceDefinition, and until then knows nothing', async () => {
   catalog = followClusterCatalog({
     client,
-    mostStaleness: 2,
+    maxStalenessSeconds: 2,
     rejected: (problem) => rejected.push(problem),
-    timing: { leastBackoff: 50, mostBackoff: 500, idleTimeout: 1000 },
+    timing: { minBackoffMs: 50, maxBackoffMs: 500, idleTimeoutMs: 1000 },
   });
   const why = /^nothing is known of bpfmaps\.bpffs\.dev yet: .*; is its CustomResourceDefinition installed\?$/;
   await eventually('it has asked', 10, async () => {

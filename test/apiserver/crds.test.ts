@@ -156,15 +156,13 @@ test('a BpfMap: the CRD takes what the driver takes', () => compare('BpfMap', MA
 const numbers = (rule: Numbers): number[] =>
   'only' in rule
     ? [...rule.only, ...rule.only.flatMap((n) => [n + 1, Math.max(0, n - 1)])]
-    : [rule.least - 1, rule.least, rule.least + 1, rule.most - 1, rule.most, rule.most + 1].filter(
-        (n) => n <= 0xffffffff,
-      );
-const least = (rule: Numbers): number => ('only' in rule ? rule.only[0] : rule.least);
+    : [rule.min - 1, rule.min, rule.min + 1, rule.max - 1, rule.max, rule.max + 1].filter((n) => n <= 0xffffffff);
+const min = (rule: Numbers): number => ('only' in rule ? rule.only[0] : rule.min);
 
 /** A small valid definition. */
 function smallest({ keySize, valueSize, maxEntries, needs }: MapTypeRules, type: string) {
   const flags = needs === undefined ? {} : { flags: [needs] };
-  return { type, keySize: least(keySize), valueSize: least(valueSize), maxEntries: least(maxEntries), ...flags };
+  return { type, keySize: min(keySize), valueSize: min(valueSize), maxEntries: min(maxEntries), ...flags };
 }
 
 /** For each rule of a type, definitions at its bounds and one beyond. */
@@ -197,12 +195,12 @@ function definitionsOf(type: string, rules: MapTypeRules): readonly Candidate[] 
   }
   // 64 GiB in all, with the smallest and the largest elements.
   if (!('only' in rules.valueSize)) {
-    const large = { ...good, valueSize: rules.valueSize.most };
+    const large = { ...good, valueSize: rules.valueSize.max };
     for (const maxEntries of [1000, 16_000, 17_000, 1 << 24])
       candidates.push({ what: `${maxEntries} large`, created: { ...large, maxEntries } });
   }
   if (rules.elementSize !== undefined && !('only' in rules.keySize)) {
-    for (const value of [least(rules.valueSize)]) {
+    for (const value of [min(rules.valueSize)]) {
       for (const key of [rules.elementSize - value, rules.elementSize - value + 1]) {
         candidates.push({ what: 'element size', created: { ...good, keySize: key, valueSize: value } });
       }

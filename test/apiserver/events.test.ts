@@ -63,11 +63,11 @@ test('what is told stands in kubectl describe', async () => {
 
 test('the same within some minutes is counted, and later it is told anew', async () => {
   const events = await start({ sameWithinMs: 1500 });
-  const tell = async () => {
+  const record = async () => {
     events.record(pod, 'MapReplaced', 'same');
     await events.close(5000);
   };
-  for (let n = 0; n < 3; n += 1) await tell();
+  for (let n = 0; n < 3; n += 1) await record();
   events.record(pod, 'MapReplaced', 'other');
   await events.close(5000);
   assert.deepEqual((await seen()).map(({ note, series }) => [note, series?.count]).sort(), [
@@ -75,7 +75,7 @@ test('the same within some minutes is counted, and later it is told anew', async
     ['same', 3],
   ]);
   await new Promise((resolve) => setTimeout(resolve, 1600));
-  await tell();
+  await record();
   assert.equal((await seen()).length, 3);
   assert.deepEqual(failures, []);
 });
@@ -112,7 +112,7 @@ test('a long note is cut, wherever that is', async () => {
 
 test('what cannot be told is lost, and no more than so many wait', async () => {
   const nobody = await api.clientFor('nobody', []);
-  const events = await start({ client: nobody, most: 10 });
+  const events = await start({ client: nobody, maxEvents: 10 });
   for (let n = 0; n < 100; n += 1) events.record(pod, 'MapReplaced', `${n}`);
   await events.close(5000);
   assert(failures.length >= 10 && failures.length <= 11, `${failures.length}`);

@@ -107,9 +107,9 @@ async function makeVolume(content: VolumeContent, change: Partial<VolumeSpec> = 
   return id;
 }
 
-/** The kubelet's request for a pod's volume, with a token of `whose`. */
-async function requestOf(volumeId: string, type: string, pod: PodIdentity, whose: PodIdentity | undefined = pod) {
-  const tokens = whose && JSON.stringify({ [AUDIENCE]: { token: await podToken(api, whose) } });
+/** The kubelet's request for a pod's volume, with a token of `tokenPod`. */
+async function requestOf(volumeId: string, type: string, pod: PodIdentity, tokenPod: PodIdentity | undefined = pod) {
+  const tokens = tokenPod && JSON.stringify({ [AUDIENCE]: { token: await podToken(api, tokenPod) } });
   return publishRequest((request) => {
     request.volumeId = volumeId;
     request.secrets = tokens === undefined ? {} : { 'csi.storage.k8s.io/serviceAccount.tokens': tokens };

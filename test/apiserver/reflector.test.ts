@@ -53,7 +53,7 @@ function start(timing: ReflectorOptions<string>['timing'] = {}, options: Partial
     parse: ({ data }) => (data as { v: string }).v,
     changed: (key, value) => changes.push(`${key.slice(namespace.length + 1)}=${value}`),
     failing: (error) => failures.push(error?.message ?? 'well'),
-    timing: { leastBackoff: 50, mostBackoff: 400, ...timing },
+    timing: { minBackoffMs: 50, maxBackoffMs: 400, ...timing },
     ...options,
   });
 }
@@ -186,7 +186,7 @@ test('410 Gone: it lists again, and tells what it missed', async () => {
 });
 
 test('a watch that is silent too long is made anew', async () => {
-  start({ idleTimeout: 1000 });
+  start({ idleTimeoutMs: 1000 });
   await reflector.synced();
   cable.hang();
   await sleep(100);
@@ -205,7 +205,7 @@ test('a watch that is silent too long is made anew', async () => {
 });
 
 test('a watch that the server ends is no failure', async () => {
-  start({ watchTimeout: 5200 });
+  start({ watchTimeoutMs: 5200 });
   await reflector.synced();
   const before = cable.connections();
   await eventually('there is another watch', 20, async () => cable.connections() > before + 1);
@@ -225,7 +225,7 @@ test('what is not allowed is asked for again, and seldom', async () => {
       return lister.watch(...args);
     },
   };
-  start({ leastBackoff: 100, mostBackoff: 1000 }, { client: counting });
+  start({ minBackoffMs: 100, maxBackoffMs: 1000 }, { client: counting });
   await reflector.synced();
   await sleep(2000);
   assert.match(failures.join(), /^the driver may not watch configmaps in namespace test-\d+: its ClusterRole lacks/);
@@ -248,7 +248,7 @@ test('once closed it is silent', async () => {
 
 test('an API server that was set back to an earlier state is believed', async () => {
   await put('a', '1');
-  start({ idleTimeout: 2000 });
+  start({ idleTimeoutMs: 2000 });
   await reflector.synced();
   // More revisions than at the beginning.
   for (let n = 0; n < 600; n += 1)

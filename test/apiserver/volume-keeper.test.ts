@@ -31,7 +31,7 @@ before(async () => {
     cable.port,
   );
   store = createVolumeObjects(client);
-  const timing = { leastBackoff: 50, mostBackoff: 500 };
+  const timing = { minBackoffMs: 50, maxBackoffMs: 500 };
   keepers = [1, 2].map(() =>
     keepVolumes({
       ...{ client, driverName: 'csi.bpffs.dev', store, timing },

@@ -40,12 +40,12 @@ after(async () => {
   await api?.stop();
 });
 
-const follow = (nodeName: string, mostStaleness = 300) =>
+const follow = (nodeName: string, maxStalenessSeconds = 300) =>
   followVolumeObjects({
     client,
     nodeName,
-    mostStaleness,
-    timing: { leastBackoff: 50, mostBackoff: 500, idleTimeout: 1000 },
+    maxStalenessSeconds,
+    timing: { minBackoffMs: 50, maxBackoffMs: 500, idleTimeoutMs: 1000 },
   });
 
 const workspace = (volumeName: string, nodeName = 'node-1'): VolumeSpec => ({

@@ -13,7 +13,7 @@ const API_SERVICE = '10.96.0.1';
 
 interface Certificate {
   readonly name: string;
-  readonly authority: string;
+  readonly issuer: string;
   /** In openssl's format: /O=group/CN=user. */
   readonly subject: string;
   /** A server's names; a certificate without is a client's. */
@@ -25,27 +25,27 @@ const SERVICE_NAMES = ['kubernetes', 'kubernetes.default', 'kubernetes.default.s
 const CERTIFICATES: readonly Certificate[] = [
   {
     name: 'kube-apiserver',
-    authority: 'ca',
+    issuer: 'ca',
     subject: '/CN=kube-apiserver',
     names: [...SERVICE_NAMES.map((name) => `DNS:${name}`), `IP:${API_SERVICE}`, `IP:${NODE_ADDRESS}`, 'IP:127.0.0.1'],
   },
   {
     name: 'kubelet-server',
-    authority: 'ca',
+    issuer: 'ca',
     subject: `/CN=${NODE_NAME}`,
     names: [`DNS:${NODE_NAME}`, `IP:${NODE_ADDRESS}`],
   },
-  { name: 'kubelet-client', authority: 'ca', subject: '/O=system:masters/CN=kube-apiserver-kubelet-client' },
-  { name: 'front-proxy-client', authority: 'front-proxy-ca', subject: '/CN=front-proxy-client' },
+  { name: 'kubelet-client', issuer: 'ca', subject: '/O=system:masters/CN=kube-apiserver-kubelet-client' },
+  { name: 'front-proxy-client', issuer: 'front-proxy-ca', subject: '/CN=front-proxy-client' },
 ];
 
 // Each gets a kubeconfig.
 const USERS: readonly Certificate[] = [
-  { name: 'admin', authority: 'ca', subject: '/O=system:masters/CN=admin' },
-  { name: 'kubelet', authority: 'ca', subject: `/O=system:nodes/CN=system:node:${NODE_NAME}` },
-  { name: 'kube-controller-manager', authority: 'ca', subject: '/CN=system:kube-controller-manager' },
-  { name: 'kube-scheduler', authority: 'ca', subject: '/CN=system:kube-scheduler' },
-  { name: 'kube-proxy', authority: 'ca', subject: '/CN=system:kube-proxy' },
+  { name: 'admin', issuer: 'ca', subject: '/O=system:masters/CN=admin' },
+  { name: 'kubelet', issuer: 'ca', subject: `/O=system:nodes/CN=system:node:${NODE_NAME}` },
+  { name: 'kube-controller-manager', issuer: 'ca', subject: '/CN=system:kube-controller-manager' },
+  { name: 'kube-scheduler', issuer: 'ca', subject: '/CN=system:kube-scheduler' },
+  { name: 'kube-proxy', issuer: 'ca', subject: '/CN=system:kube-proxy' },
 ];
 
 /**
@@ -70,12 +70,12 @@ export async function makePki(directory: string): Promise<void> {
   }
   await openssl('genrsa', '-out', 'service-account.key', '2048');
   for (const certificate of [...CERTIFICATES, ...USERS]) {
-    const { name, authority, subject, names } = certificate;
+    const { name, issuer, subject, names } = certificate;
     const extensions = names
       ? ['extendedKeyUsage=serverAuth', `subjectAltName=${names}`]
       : ['extendedKeyUsage=clientAuth'];
     await openssl(
-      ...[...request(name, subject), '-CA', `${authority}.crt`, '-CAkey', `${authority}.key`],
+      ...[...request(name, subject), '-CA', `${issuer}.crt`, '-CAkey', `${issuer}.key`],
       ...['basicConstraints=critical,CA:FALSE', ...extensions].flatMap((extension) => ['-addext', extension]),
     );
   }

@@ -73,9 +73,9 @@ test('the node plugin may do what it does, and nothing else', async () => {
   const secrets = { 'csi.storage.k8s.io/serviceAccount.tokens': tokens };
   const identity = await policy.identify(pod, podTokens({ secrets, volumeContext: {} }), signal);
   assert.equal((await policy.access.check(identity, 'flows', 'read', signal)).allowed, false);
-  const told = () => api.kubectl(['get', 'events', '--namespace=prod', '--output=name']);
+  const listEvents = () => api.kubectl(['get', 'events', '--namespace=prod', '--output=name']);
   events.record(pod, 'MapReplaced', 'once');
-  await eventually('it is told', 5, async () => (await told()) !== '');
+  await eventually('it is told', 5, async () => (await listEvents()) !== '');
   events.record(pod, 'MapReplaced', 'once');
 
   // Even for resources that do not exist, like bpfman's here, an account without the right gets "forbidden".

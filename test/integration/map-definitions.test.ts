@@ -42,22 +42,22 @@ const ENTRIES = [
 ];
 
 /** The smallest definition of a type. */
-function least(type: MapType): MapDefinition {
+function minimal(type: MapType): MapDefinition {
   const rules = MAP_TYPE_RULES[type];
   const of = (numbers: (typeof rules)['keySize' | 'valueSize' | 'maxEntries']) =>
-    'only' in numbers ? numbers.only[0] : numbers.least;
+    'only' in numbers ? numbers.only[0] : numbers.min;
   return {
     type,
     keySize: of(rules.keySize),
     valueSize: of(rules.valueSize),
     maxEntries: of(rules.maxEntries),
     flags: 'needs' in rules ? [rules.needs] : [],
-    ...('ofMaps' in rules && { inner: least('array') }),
+    ...('ofMaps' in rules && { inner: minimal('array') }),
   };
 }
 
 function* grid(type: MapType): Generator<MapDefinition> {
-  const base = least(type);
+  const base = minimal(type);
   for (const keySize of KEYS) for (const valueSize of VALUES) yield { ...base, keySize, valueSize };
   for (const maxEntries of ENTRIES) {
     for (const flag of [undefined, ...FLAGS]) {
@@ -73,9 +73,9 @@ function* grid(type: MapType): Generator<MapDefinition> {
 }
 
 function* gridOfMaps(type: MapType): Generator<MapDefinition> {
-  const base = least(type);
+  const base = minimal(type);
   for (const innerType of TYPES) {
-    const { inner: _, ...inner } = least(innerType);
+    const { inner: _, ...inner } = minimal(innerType);
     yield { ...base, inner };
     for (const flag of FLAGS) yield { ...base, inner: { ...inner, flags: [...inner.flags, flag] } };
     for (const keySize of [0, 4, 8, 513]) yield { ...base, inner: { ...inner, keySize } };
@@ -168,7 +168,7 @@ test('entries that no memory is enough for', async () => {
     ),
     ...[['devmap_hash', 2 ** 31 + 1] as const, ['ringbuf', 2 ** 31 + 4096] as const, ['cpumap', 8193] as const],
   ];
-  const beyond = many.map(([type, maxEntries]) => ({ ...least(type), maxEntries }));
+  const beyond = many.map(([type, maxEntries]) => ({ ...minimal(type), maxEntries }));
   assert.deepEqual(beyond.filter(accepted), []);
   for (const [index, verdict] of (await ask(beyond)).entries()) {
     assert.ok(
@@ -180,7 +180,7 @@ test('entries that no memory is enough for', async () => {
 
 test('what may be left out is filled in as the kernel takes it', async () => {
   const completed = TYPES.map((type) => {
-    const { keySize, valueSize, ...rest } = least(type);
+    const { keySize, valueSize, ...rest } = minimal(type);
     const rules = MAP_TYPE_RULES[type];
     return mapDefinitionSchema.parse({
       ...rest,
@@ -214,8 +214,8 @@ test('a map that grew has no more memory than was estimated', async () => {
     const verdict = verdicts[index] as Verdict;
     const memory = 'memory' in verdict ? verdict.memory : Number.NaN;
     const estimate = mapMemoryBytes(definition, cpus);
-    const most = (definition.type === 'lpm_trie' ? 3.5 : 1.1) * memory + 2048;
-    if (!(memory > 0 && estimate >= memory && estimate <= most)) {
+    const max = (definition.type === 'lpm_trie' ? 3.5 : 1.1) * memory + 2048;
+    if (!(memory > 0 && estimate >= memory && estimate <= max)) {
       wrong.push(`${JSON.stringify(definition)}: ${memory} bytes, estimated ${estimate}`);
     }
   }

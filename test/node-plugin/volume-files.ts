@@ -38,8 +38,8 @@ export function publishFiles(
   { targetPath, maps, renew }: PublishVolumeRequest,
   find: FindMap,
 ): PublishedFiles {
-  const refuse = (code: Code, details: string) => ({ code, details });
-  if (maps.length === 0 && (there === undefined || !renew)) throw refuse(Code.INVALID_ARGUMENT, 'maps: has none');
+  const statusError = (code: Code, details: string) => ({ code, details });
+  if (maps.length === 0 && (there === undefined || !renew)) throw statusError(Code.INVALID_ARGUMENT, 'maps: has none');
   const files = new Map<string, VolumeFile>();
   const refusals: MapRefusal[] = [];
   const claimed = new Map<string, VolumeMap>();
@@ -47,10 +47,10 @@ export function publishFiles(
     const { name, fileName, access, source } = map;
     const other = claimed.get(fileName);
     if (other !== undefined && (other.source ?? source) !== null) {
-      throw refuse(Code.INVALID_ARGUMENT, `file_name: "${fileName}" is given twice`);
+      throw statusError(Code.INVALID_ARGUMENT, `file_name: "${fileName}" is given twice`);
     }
     claimed.set(fileName, map);
-    if (source === null && there === undefined) throw refuse(Code.INVALID_ARGUMENT, `source: map "${name}"`);
+    if (source === null && there === undefined) throw statusError(Code.INVALID_ARGUMENT, `source: map "${name}"`);
     const mapId = source === null ? undefined : find(source);
     const kept = there?.get(fileName);
     const message = `map "${name}": nothing is pinned there yet`;
@@ -58,12 +58,12 @@ export function publishFiles(
       files.set(fileName, { name, mapId, access });
       continue;
     }
-    if (there === undefined || !renew) throw refuse(Code.UNAVAILABLE, message);
+    if (there === undefined || !renew) throw statusError(Code.UNAVAILABLE, message);
     if (source !== null) refusals.push({ name, code: Code.UNAVAILABLE, message });
     if (kept?.name === name) files.set(fileName, { ...kept, access: lesser(access, kept.access) });
   }
   if (there !== undefined && !renew && !isSame(there, files)) {
-    throw refuse(Code.ALREADY_EXISTS, `${targetPath} was published before with other maps`);
+    throw statusError(Code.ALREADY_EXISTS, `${targetPath} was published before with other maps`);
   }
   return { files, refusals };
 }
