@@ -4,8 +4,8 @@ import { statusText } from './text.ts';
 export { Code };
 
 /**
- * The only error that leaves the driver: a gRPC code, and a text for the person who has to act on it, who reads it in the
- * pod's events. Whatever the text quotes, it can be seen and is not too long for a status.
+ * The only error that leaves the driver: a gRPC code, and a text for the person who has to act on it, usually read in the pod's events.
+ * Invisible characters in it are escaped, and it is truncated to fit a gRPC status.
  */
 export class CallError extends Error {
   override readonly name = 'CallError';
@@ -16,7 +16,7 @@ export class CallError extends Error {
     this.code = code;
   }
 
-  /** Whatever was thrown, as a CallError: gRPC's own errors keep code and text, anything else is an UnforeseenError. */
+  /** Converts whatever was thrown: gRPC's own errors keep code and text, anything else becomes an UnforeseenError. */
   static from(error: unknown): CallError {
     if (error instanceof CallError) return error;
     if (isStatus(error)) return new CallError(error.code, error.details, { cause: error });
@@ -24,14 +24,14 @@ export class CallError extends Error {
   }
 }
 
-/** INTERNAL: something was thrown that is no answer to anybody, as a TypeError: a fault of the driver. `cause`: what was thrown. */
+/** INTERNAL: a bug in the driver, such as a TypeError. `cause` is what was thrown. */
 export class UnforeseenError extends CallError {
   constructor(cause: unknown) {
     super(Code.INTERNAL, `unexpected: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
 }
 
-/** The fault of the driver that became this error, or that this error stands for; undefined: there is none. */
+/** The UnforeseenError that `error` is, or was caused by. */
 export function faultIn(error: CallError): UnforeseenError | undefined {
   return [error, error.cause].find((one) => one instanceof UnforeseenError);
 }
@@ -46,58 +46,58 @@ export function notFound(message: string): CallError {
   return new CallError(Code.NOT_FOUND, message);
 }
 
-/** Nobody knows who asks, or it is somebody else. */
+/** The caller's identity is unknown, or differs from what it claims. */
 export function unauthenticated(message: string): CallError {
   return new CallError(Code.UNAUTHENTICATED, message);
 }
 
-/** The caller's identity is known and may not do this. */
+/** The caller's identity is known, and it may not do this. */
 export function permissionDenied(message: string): CallError {
   return new CallError(Code.PERMISSION_DENIED, message);
 }
 
-/** Something has to be changed first, by a person. */
+/** A person has to change something first. */
 export function failedPrecondition(message: string): CallError {
   return new CallError(Code.FAILED_PRECONDITION, message);
 }
 
-/** Something of this name is there, and it is not what is asked for. */
+/** Something of this name exists and differs from what is requested. */
 export function alreadyExists(message: string): CallError {
   return new CallError(Code.ALREADY_EXISTS, message);
 }
 
-/** No volume of the size that is asked for can be made. */
+/** A volume of the requested size cannot be made. */
 export function outOfRange(field: string, problem: string): CallError {
   return new CallError(Code.OUT_OF_RANGE, `${field}: ${problem}`);
 }
 
-/** The volume is being worked on; the kubelet tries again. */
+/** Another operation on the volume is in progress; the kubelet tries again. */
 export function aborted(message: string): CallError {
   return new CallError(Code.ABORTED, message);
 }
 
-/** A bound of ours is reached; the kubelet tries again. */
+/** A limit of the driver is reached; the kubelet tries again. */
 export function resourceExhausted(message: string): CallError {
   return new CallError(Code.RESOURCE_EXHAUSTED, message);
 }
 
-/** Something that should be there is not there yet; the kubelet tries again. */
+/** Something does not exist or answer yet; the kubelet tries again. */
 export function unavailable(message: string, cause?: unknown): CallError {
   return new CallError(Code.UNAVAILABLE, message, { cause });
 }
 
-/** Why a call was given up, with what it waited for then. */
+/** Adds to an abort reason what the call was waiting for. */
 export function whileWaiting(reason: unknown, awaited: string): unknown {
   if (!(reason instanceof CallError)) return reason;
   return new CallError(reason.code, `${reason.message} while waiting for ${awaited}`, { cause: reason });
 }
 
-/** Something is there that the driver cannot have made, and that only a person can mend. */
+/** Something exists that the driver cannot have made, and only a person can repair it. */
 export function internal(message: string, cause?: unknown): CallError {
   return new CallError(Code.INTERNAL, message, { cause });
 }
 
-/** The process cannot start like this. Each problem is one line for the person who started it. */
+/** The process cannot start. Each problem is one line for the person who started it. */
 export class BadConfiguration extends Error {
   override readonly name = 'BadConfiguration';
   readonly problems: readonly string[];

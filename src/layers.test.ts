@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 const root = join(import.meta.dirname, '..');
 
-/** The folders of src in the order of the table in CONTRIBUTING.md. Two in one row are side by side. */
+/** The folders of src and their rows in the table of CONTRIBUTING.md. Folders in one row do not import each other. */
 async function folders(): Promise<ReadonlyMap<string, number>> {
   const text = await readFile(join(root, 'CONTRIBUTING.md'), 'utf8');
   const table = text.slice(text.indexOf('## The folders of src')).split('\n## ')[0] ?? '';
@@ -15,7 +15,7 @@ async function folders(): Promise<ReadonlyMap<string, number>> {
 
 const folderOf = (path: string) => (dirname(path) === 'src' ? undefined : path.split('/')[1]);
 
-test('a folder of src imports those below it in CONTRIBUTING.md, and none above or beside', async () => {
+test('a folder of src imports only folders below it in the table of CONTRIBUTING.md', async () => {
   const rows = await folders();
   const upwards: string[] = [];
   const found = new Set<string>();

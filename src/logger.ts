@@ -3,13 +3,13 @@ import { logged } from './text.ts';
 
 export type { Logger };
 
-/** Severities, most talkative first. */
+/** Severities, most verbose first. */
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
 /**
- * JSON lines with the keys that the pinner's log has too: `timestamp` (ISO 8601), `level` (upper case), `message`, and what
- * the line is about, cut where it is too long. Each line is written before the call that logs it returns, so none is lost when the process ends.
+ * Logs JSON lines with the same keys as the pinner's: `timestamp` (ISO 8601), `level` (upper case), `message` and the fields, truncated
+ * where too long. Lines are written synchronously, so that none is lost when the process ends.
  */
 export function createLogger(
   level: LogLevel,

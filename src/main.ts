@@ -5,13 +5,13 @@ import { controllerCommand, demoCommand, doctorCommand, nodeCommand, releaseMapC
 import { BadConfiguration, CallError } from './errors.ts';
 import { version } from './version.ts';
 
-/** sysexits.h: EX_USAGE, the configuration cannot be used. */
+/** EX_USAGE of sysexits.h. */
 const BAD_CONFIGURATION = 64;
 
-/** Where the driver is: this file is in its dist/. */
+/** The installation directory; this file is in its dist/. */
 const root = dirname(dirname(realpathSync(process.argv[1] ?? '')));
 
-// Each command is a module that is loaded only when it is called for, so that none pays for another.
+// Each command's module is loaded only when that command runs, which keeps start-up time and memory low.
 const program = new Command('csi-driver-bpffs')
   .description('gives a pod a volume with exactly the eBPF maps it may use')
   .version(version)

@@ -1,5 +1,5 @@
-// Whatever comes from outside is either read or refused, with the error that its parser promises: never another one, never a text without
-// end, never a character that nobody can see.
+// Every parser of outside input returns a value or throws the error that it documents: no other error, no unbounded text, no invisible
+// characters.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -16,10 +16,10 @@ import { ControllerService, NodeService, type VolumeCapability } from './rpc/csi
 import { parseNewMaps } from './volumes/new-maps.ts';
 import { parseVolume } from './volumes/volume-objects-parse.ts';
 
-/** Bytes of UTF-8; a status has to fit the header that carries it, with all that is said before it. */
+/** Bytes of UTF-8 in an error message: a status has to fit the header that carries it. */
 const MAX_TEXT = 4096;
 
-/** Text with what people mistype, and what attackers try. */
+/** Text with common typos and attacks. */
 const anything = fc.oneof(
   fc.string(),
   fc.string({ unit: 'binary' }),
@@ -36,7 +36,7 @@ const anything = fc.oneof(
   ),
 );
 
-/** A text with some of its characters gone, doubled or replaced. */
+/** A text with some of its characters removed, repeated or replaced. */
 const damaged = (text: string) =>
   fc
     .array(fc.tuple(fc.nat(text.length), fc.nat(3), anything), { minLength: 1, maxLength: 4 })
@@ -50,7 +50,7 @@ const codes =
     error instanceof CallError && allowed.includes(error.code);
 const isConfiguration = (error: unknown) => error instanceof BadConfiguration;
 
-/** Runs a parser, and holds what it throws against its promise. */
+/** Runs a parser, and checks that it throws only what it documents. */
 function hold(promised: (error: unknown) => boolean, parse: () => unknown): void {
   try {
     parse();
@@ -96,7 +96,7 @@ test('a list of maps', () => {
   );
 });
 
-test('a list of maps that was read is written as it was read', () => {
+test('a parsed list of maps is formatted as it was written', () => {
   const name = fc.stringMatching(/^[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?$/);
   const list = fc.uniqueArray(fc.tuple(name, fc.boolean()), { selector: ([map]) => map, minLength: 1, maxLength: 256 });
   const property = fc.property(list, (maps) => {
@@ -106,19 +106,19 @@ test('a list of maps that was read is written as it was read', () => {
   fc.assert(property);
 });
 
-test('new maps', () => {
+test('newMaps', () => {
   const texts = fc.oneof(anything, damaged(NEW_MAPS));
   fc.assert(fc.property(texts, (text) => hold(codes(Code.INVALID_ARGUMENT), () => parseNewMaps(text))));
 });
 
-test('files of catalog and grants', () => {
+test('catalog and grants files', () => {
   const catalogs = fc.oneof(anything, damaged(CATALOG));
   fc.assert(fc.property(catalogs, (text) => hold(isConfiguration, () => parseCatalog(text, 'catalog.yaml'))));
   const grants = fc.oneof(anything, damaged(GRANTS));
   fc.assert(fc.property(grants, (text) => hold(isConfiguration, () => parseGrants(text, 'grants.yaml'))));
 });
 
-test('objects of the API server', () => {
+test('objects from the API server', () => {
   const spec = fc.oneof(fc.jsonValue(), fc.record({ source: fc.jsonValue(), fileName: anything, maxAccess: anything }));
   const object = fc.record({ metadata: fc.record({ name: anything }), spec });
   const property = fc.property(object, ({ metadata, spec }) => {
@@ -129,7 +129,7 @@ test('objects of the API server', () => {
   fc.assert(property);
 });
 
-/** A message in which no field is set. */
+/** A message without any field. */
 const NOTHING = Buffer.alloc(0);
 
 const { NodePublishVolume } = await NodeService.definition();
@@ -162,7 +162,7 @@ const attributes = fc.dictionary(
   { maxKeys: 6 },
 );
 
-test('a request to publish', () => {
+test('NodePublishVolume requests', () => {
   const request = fc.record({
     volumeContext: attributes,
     volumeCapability: capability as fc.Arbitrary<VolumeCapability>,
@@ -177,7 +177,7 @@ test('a request to publish', () => {
   fc.assert(property);
 });
 
-test('a request to create, and one for a page', () => {
+test('CreateVolume and ListVolumes requests', () => {
   const request = fc.record({
     name: anything,
     parameters: attributes,

@@ -5,37 +5,37 @@ import { BadConfiguration, CallError, Code, invalidArgument } from './errors.ts'
 import { createLogger } from './logger.ts';
 import { cut, MAX_LOGGED_ELEMENTS, MAX_STATUS_BYTES, quote, visible } from './text.ts';
 
-/** Any text of 16-bit units, half characters too. */
+/** Any text of UTF-16 units, unpaired surrogates included. */
 const anyText = fc.oneof(fc.string({ unit: 'binary', maxLength: 4000 }), utf16());
 
 function utf16(): fc.Arbitrary<string> {
   return fc.array(fc.integer({ min: 0, max: 0xffff })).map((units) => String.fromCharCode(...units));
 }
 
-describe('what cannot be seen is escaped', () => {
+describe('invisible characters are escaped', () => {
   const cases: readonly (readonly [what: string, text: string, shown: string])[] = [
     ['a zero width space', 'flows,\u200blimits', 'flows,\\u{200b}limits'],
     ['a right-to-left override', 'a\u202eb', 'a\\u{202e}b'],
     ['an isolate', '\u2066a\u2069', '\\u{2066}a\\u{2069}'],
-    ['a space that does not break', 'a\u00a0b', 'a\\u{a0}b'],
+    ['a no-break space', 'a\u00a0b', 'a\\u{a0}b'],
     ['a line separator', 'a\u2028b', 'a\\u{2028}b'],
     ['a terminal sequence', '\u001b[2J', '\\u{1b}[2J'],
-    ['a new line', 'a\nb', 'a\\u{a}b'],
+    ['a newline', 'a\nb', 'a\\u{a}b'],
     ['a soft hyphen', 'a\u00adb', 'a\\u{ad}b'],
     ['a tag beyond 16 bits', 'a\u{e0041}b', 'a\\u{e0041}b'],
     ['a filler that is a letter', 'a\u3164b', 'a\\u{3164}b'],
     ['a variation selector', 'a\ufe0fb', 'a\\u{fe0f}b'],
-    ['half a character', 'a\ud800b', 'a\\u{d800}b'],
-    ['nothing', 'a b"ä🐝', 'a b"ä🐝'],
+    ['an unpaired surrogate', 'a\ud800b', 'a\\u{d800}b'],
+    ['a visible text stays as it is', 'a b"ä🐝', 'a b"ä🐝'],
   ];
   for (const [what, text, shown] of cases) test(what, () => assert.equal(visible(text), shown));
 
-  test('in what is quoted, with the quotes', () => {
+  test('in quoted input', () => {
     assert.equal(quote('a"\u200b\n'), '"a\\"\\u{200b}\\n"');
     assert.equal(quote(`${'a'.repeat(64)}b`), `"${'a'.repeat(64)}…"`);
   });
 
-  test('in every error and every line of the log', () => {
+  test('in every error and every log line', () => {
     assert.equal(new CallError(Code.INTERNAL, 'a\u202eb').message, 'a\\u{202e}b');
     assert.deepEqual(new BadConfiguration(['a\u202eb', 'c']).problems, ['a\\u{202e}b', 'c']);
     const lines: string[] = [];
@@ -43,7 +43,7 @@ describe('what cannot be seen is escaped', () => {
     assert.deepEqual(JSON.parse(lines[0] ?? '').problems, ['a\\u{202e}b', 'c']);
   });
 
-  test('of any text, and what is escaped stays as it is', () => {
+  test('in any text, and escaping twice changes nothing', () => {
     fc.assert(
       fc.property(anyText, (text) => {
         const shown = visible(text);
@@ -54,8 +54,8 @@ describe('what cannot be seen is escaped', () => {
   });
 });
 
-describe('a text has a bound', () => {
-  test('a status as it travels, whatever it says', () => {
+describe('texts are truncated', () => {
+  test('a status message fits its header, percent-encoded', () => {
     fc.assert(
       fc.property(anyText, (text) => {
         const { message } = invalidArgument('volumeAttributes.maps', text);
@@ -68,14 +68,14 @@ describe('a text has a bound', () => {
     assert.equal(message.match(/ä/g)?.length, 5000 - Number(left));
   });
 
-  test('one that fits is not touched', () => {
+  test('a text that fits stays as it is', () => {
     const longest = 'a'.repeat(MAX_STATUS_BYTES);
     assert.equal(new CallError(Code.INTERNAL, longest).message, longest);
     assert.notEqual(new CallError(Code.INTERNAL, `${longest}a`).message, `${longest}a`);
     assert.equal(cut('🐝'.repeat(256), 1024), '🐝'.repeat(256));
   });
 
-  test('a line of the log, however deep', () => {
+  test('strings and lists in a log line, at any depth', () => {
     const lines: string[] = [];
     const log = createLogger('info', { write: (line) => void lines.push(line) });
     const long = 'x'.repeat(100_000);

@@ -3,7 +3,7 @@ import { BadConfiguration } from '../errors.ts';
 import type { ClusterConfig, KubernetesService } from '../kubernetes/connect.ts';
 import { absolutePath, boolean, optional } from './flags.ts';
 
-/** As commander has them. */
+/** As commander parses them. */
 export interface ClusterFlags {
   readonly cluster?: boolean | undefined;
   readonly kubeconfig?: string | undefined;
@@ -23,8 +23,8 @@ export function kubeconfig(): Option {
 }
 
 /**
- * Undefined: without a cluster. `others`: flags that are for that only. Throws BadConfiguration for flags that do not go together,
- * and when the API server can be reached neither way.
+ * Undefined without --cluster. `others`: flags that --cluster excludes. Throws BadConfiguration for conflicting flags, and when neither
+ * --kubeconfig nor the environment of a pod leads to an API server.
  */
 export function parseCluster(
   { cluster = false, kubeconfig }: ClusterFlags,

@@ -18,7 +18,7 @@ import {
   socketPath,
 } from './flags.ts';
 
-/** As commander has them; a flag without a default that is not given is no key. */
+/** As commander parses them: a flag that has no default and is not given has no key. */
 interface ServiceFlags {
   readonly httpAddress: HttpAddress | undefined;
   readonly drainTimeout: number;
@@ -37,8 +37,8 @@ type ControllerFlags = Omit<ControllerConfig, 'http' | 'drainTimeoutMs' | 'store
   Pick<FileFlags, 'volumes'>;
 
 /**
- * The `node` command: every flag can come from the environment as BPFFS_<FLAG>. `run` gets the complete, checked
- * configuration; what cannot be used ends in a commander error before `run` is called.
+ * The `node` command. Every flag can come from the environment as BPFFS_<FLAG>. `run` gets the complete, checked configuration; for an
+ * invalid one commander throws before `run` is called.
  */
 export function nodeCommand(run: (config: NodeConfig) => Promise<void>): Command {
   const command = new Command('node')
@@ -141,7 +141,7 @@ export function controllerCommand(run: (config: ControllerConfig) => Promise<voi
   });
 }
 
-/** The `release-map` command: which map, and who keeps it. */
+/** The `release-map` command; see releaseMap. */
 export function releaseMapCommand(run: (config: ReleaseMapConfig) => Promise<void>): Command {
   return new Command('release-map')
     .description('give up the map that the driver has made on this node for a BpfMap, once no volume has it')
@@ -150,7 +150,7 @@ export function releaseMapCommand(run: (config: ReleaseMapConfig) => Promise<voi
     .action((name: string, flags: { pinnerEndpoint: string }) => run({ ...flags, name }));
 }
 
-/** The `doctor` command: where to look; the flags that `node` has too are the same. */
+/** The `doctor` command; flags that `node` has too mean the same. */
 export function doctorCommand(run: (config: DoctorConfig) => Promise<void>): Command {
   return new Command('doctor')
     .description('check what this node can do, and say what to do where it cannot')
@@ -170,7 +170,7 @@ export function doctorCommand(run: (config: DoctorConfig) => Promise<void>): Com
     .action(run);
 }
 
-/** The `demo` command. `directory`: undefined, unless the demo has called itself in namespaces of its own. */
+/** The `demo` command. `directory`: undefined, unless the demo has started itself again in its own namespaces. */
 export function demoCommand(run: (directory: string | undefined) => Promise<void>): Command {
   return new Command('demo')
     .description('publish real maps to two pods on this machine, without a cluster; needs root, leaves nothing behind')
@@ -178,7 +178,7 @@ export function demoCommand(run: (directory: string | undefined) => Promise<void
     .action(({ directory }: { directory?: string }) => run(directory));
 }
 
-/** Throws BadConfiguration for flags that do not go together. */
+/** Throws BadConfiguration for conflicting flags. */
 function parsePolicy(inCluster: ClusterFlags, { catalog, grants, volumes }: FileFlags): PolicyConfig {
   const others = { '--catalog': catalog, '--grants': grants, '--volumes': volumes };
   const found = parseCluster(inCluster, others, process.env);

@@ -3,7 +3,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import { type LogLevel, logLevels } from '../logger.ts';
 import type { HttpAddress } from '../process/http.ts';
 
-/** A flag with a default. `parse` throws InvalidArgumentError for what cannot be used. */
+/** A flag with a default. `parse` throws InvalidArgumentError for an invalid value. */
 export function flag<T>(
   flags: string,
   description: string,
@@ -14,17 +14,17 @@ export function flag<T>(
   return new Option(flags, description).env(env).argParser(parse).default(parse(fallback), fallback);
 }
 
-/** A flag that has to be given. */
+/** A mandatory flag. */
 export function required<T>(flags: string, description: string, env: string, parse: (value: string) => T): Option {
   return new Option(flags, description).env(env).argParser(parse).makeOptionMandatory();
 }
 
-/** A flag that is undefined unless it is given; the description says what follows then. */
+/** A flag that is undefined unless given; its description says what that means. */
 export function optional<T>(flags: string, description: string, env: string, parse: (value: string) => T): Option {
   return new Option(flags, description).env(env).argParser(parse);
 }
 
-/** A flag that needs no value, and that takes no other than true and false: commander itself would take any from the environment. */
+/** A flag that needs no value and takes only true and false: commander itself would take anything from the environment. */
 export function boolean(flag: string, description: string, env: string): Option {
   return new Option(`${flag} [boolean]`, description).env(env).argParser(trueOrFalse);
 }
@@ -33,7 +33,7 @@ export function endpoint(fallback: string): Option {
   return flag('--endpoint <socket>', 'where CSI is served', 'BPFFS_ENDPOINT', socketPath, fallback);
 }
 
-/** The flags that both services have, in the manner of the other. */
+/** The flags that node plugin and controller share. */
 export function serviceFlags(fallbackHttpAddress: string): readonly Option[] {
   return [
     flag('--driver-name <name>', 'the name of the CSIDriver object', 'BPFFS_DRIVER_NAME', driverName, 'csi.bpffs.dev'),
@@ -73,7 +73,7 @@ export function absolutePath(value: string): string {
   return normalize(value);
 }
 
-/** The path, with or without `unix://` before it. */
+/** Takes a path, with or without `unix://` before it. */
 export function socketPath(value: string): string {
   const path = value.replace(/^unix:(\/\/)?(?=\/)/, '');
   if (!isAbsolute(path)) throw new InvalidArgumentError('It must be a unix socket: unix:///run/example.sock.');
