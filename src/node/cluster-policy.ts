@@ -14,12 +14,12 @@ import { createPodEvents } from './pod-events.ts';
 import type { OpenPolicy, Policy } from './policy.ts';
 import { createSourceResolver, type SourceResolverParts } from './source-resolver.ts';
 
-/** How long events may still be sent when the process ends. */
+/** How long queued events may still be sent when the process ends. */
 const EVENTS_TIMEOUT_MS = 2000;
 
 /**
- * What the API server says: BpfMap and BpfVolume objects are followed, a pod's token and its grants are reviewed when it asks. Nothing
- * waits for the API server here. Throws BadConfiguration when there is no way to reach one.
+ * The policy of a cluster: BpfMaps and BpfVolumes are watched, tokens and grants are reviewed on request. Does not wait for the API server.
+ * Throws BadConfiguration when `config` leads to none.
  */
 export function openClusterPolicy(
   config: ClusterConfig,

@@ -1,11 +1,11 @@
 import type { ClusterConfig } from '../kubernetes/connect.ts';
 import type { ServiceConfig } from '../process/service.ts';
 
-/** How `csi-driver-bpffs node` was told to run. */
+/** The configuration of `csi-driver-bpffs node`. */
 export interface NodeConfig extends ServiceConfig {
   readonly nodeId: string;
   readonly pinnerEndpoint: string;
-  /** Where the kubelet's registration service is served; undefined: not at all. */
+  /** Where the kubelet's registration is served; undefined: not served. */
   readonly registrationSocket: string | undefined;
   /** The CSI socket as the kubelet sees it on the host. */
   readonly kubeletEndpoint: string;
@@ -14,7 +14,7 @@ export interface NodeConfig extends ServiceConfig {
   readonly maxQueuedCalls: number;
 }
 
-/** Who says which maps there are and who may have them. */
+/** Where it is defined which maps exist and who may have them. */
 export type PolicyConfig = FilePolicyConfig | ClusterConfig;
 
 /** Files on this machine. */
@@ -22,6 +22,6 @@ export interface FilePolicyConfig {
   readonly kind: 'files';
   readonly catalog: string;
   readonly grants: string;
-  /** The directory of the controller's volumes; undefined: no volumes of type shared or workspace. */
+  /** The controller's volume directory; undefined: no volumes of type shared or workspace. */
   readonly volumes: string | undefined;
 }

@@ -12,7 +12,7 @@ const csiDriverSchema = z.object({
     podInfoOnMount: flag,
     requiresRepublish: flag,
     tokenRequests: z.nullish(z.array(z.object({ audience: z.string() }))),
-    // No trust depends on these, so that nothing in them makes the object unreadable.
+    // Not security-relevant: no value of these makes the object unreadable.
     attachRequired: z.unknown(),
     storageCapacity: z.unknown(),
     seLinuxMount: z.unknown(),
@@ -22,41 +22,41 @@ const csiDriverSchema = z.object({
 
 type Spec = z.infer<typeof csiDriverSchema>['spec'];
 
-/** What is wrong with the object, each as a sentence that says what to change. */
+/** The problems of the CSIDriver object, each as a sentence that says what to change. */
 export interface CsiDriverProblems {
-  /** A pod could say that it is another, or keep what was taken from it: nobody is served. */
+  /** A pod could claim to be a different one, or keep maps that were revoked: no pod gets a volume. */
   readonly stopping: readonly string[];
-  /** Something works less well; whom the driver serves, it serves as promised. */
+  /** Something works less well, and no less securely. */
   readonly other: readonly string[];
 }
 
-/** What the cluster's own CSIDriver object says of the driver, as it is now. */
+/** The driver's CSIDriver object, watched. */
 export interface CsiDriver {
   /**
-   * Throws FAILED_PRECONDITION, and what to change, while something is wrong that stops the driver, and UNAVAILABLE before the object
-   * was seen for the first time. An API server that is away later changes nothing.
+   * Throws FAILED_PRECONDITION, saying what to change, while there are stopping problems, and UNAVAILABLE before the object was first read.
+   * A later outage of the API server changes nothing.
    */
   requireTrusted(): void;
-  /** None of an object that is not known yet. */
+  /** None before the object was first read. */
   problems(): CsiDriverProblems;
   synced(): Promise<void>;
-  /** Seconds since the API server was last heard of; Infinity: never. */
+  /** Seconds since the last contact with the API server; Infinity: never. */
   staleness(): number;
   close(): void;
 }
 
 export interface CsiDriverOptions extends Pick<ReflectorOptions<never>, 'client' | 'failing' | 'timing'> {
   readonly driverName: string;
-  /** Of the pods' tokens. */
+  /** The audience of the pods' tokens. */
   readonly audience: string;
-  /** The object has changed: what is wrong with it now. */
+  /** Called with the new problems when the object has changed. */
   changed?(problems: CsiDriverProblems): void;
 }
 
 /**
- * Follows the CSIDriver object that the kubelet goes by.
+ * Watches the CSIDriver object that the kubelet uses.
  *
- * fsGroupPolicy may be what it likes: to a driver with VOLUME_MOUNT_GROUP the kubelet leaves the pod's group in any case.
+ * Its fsGroupPolicy does not matter: the kubelet always leaves fsGroup to a driver with VOLUME_MOUNT_GROUP.
  * https://kubernetes-csi.github.io/docs/support-fsgroup.html#delegate-fsgroup-to-csi-driver
  */
 export function followCsiDriver(options: CsiDriverOptions): CsiDriver {

@@ -8,7 +8,7 @@ import type { NodeMetrics } from './metrics.ts';
 import type { OpenPolicy, Policy } from './policy.ts';
 import { createSourceResolver, type SourceResolverParts } from './source-resolver.ts';
 
-/** What the files say, which are read again when they change. Throws BadConfiguration when one of them cannot be used at the start. */
+/** The policy of files, which are read again when they change. Throws BadConfiguration when one of them cannot be used at start. */
 export function openFilePolicy(
   { catalog: catalogFile, grants: grantsFile, volumes: directory }: FilePolicyConfig,
   { nodeId, kept }: Pick<SourceResolverParts, 'nodeId' | 'kept'>,
@@ -27,7 +27,7 @@ export function openFilePolicy(
     access: createFileAccess(grantsFile, grants.current),
     resolveSource: createSourceResolver({ nodeId, volumes, kept, bpfman: undefined }),
     volumes,
-    // Nobody but root speaks to the socket, and what root says of a pod cannot be checked here.
+    // Only root can use the socket, and what root says of a pod cannot be checked here.
     requireTrusted() {},
     provesIdentity: false,
     identify: async (pod) => pod,

@@ -6,22 +6,22 @@ import type { MapRequest } from '../request/map-list.ts';
 import type { Source } from '../rpc/pinner.ts';
 import type { Policy } from './policy.ts';
 
-/** What is known at one moment of a map that a pod asks for. */
+/** What is known of a requested map at one moment. */
 export interface MapLook {
   readonly asked: MapRequest;
-  /** Undefined: there is no BpfMap of that name. */
+  /** Undefined: no such BpfMap. */
   readonly map: BpfMap | undefined;
-  /** What stands against what was asked. Undefined, though the pod may do nothing: that was enough, and this was not asked. */
+  /** Why the request is denied. Undefined with a `map` and no `verb`: not checked, because enough other maps were denied. */
   readonly denied: DeniedMap | undefined;
-  /** What the pod may do, no more than it asked: to read, perhaps, what it may not write. Undefined: nothing. */
+  /** What the pod may do, at most what it asked for: reading, perhaps, where writing is denied. Undefined: nothing. */
   readonly verb: Verb | undefined;
-  /** Why there is no source, where `verb` is given and there is none. */
+  /** The source, or why there is none; undefined without a `verb`. */
   readonly source: Source | CallError | undefined;
 }
 
 /**
- * Looks at every map, in the order in which they are asked for. Throws what says nothing of a single map. `isEnough`: whether a few
- * refusals are all that anybody wants to know.
+ * Looks at every map, in the order of the request. Throws errors that are not about a single map. `isEnough`: whether a few refusals
+ * suffice, so that the other maps need not be checked.
  */
 export async function lookAtMaps(
   requested: readonly MapRequest[],

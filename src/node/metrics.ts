@@ -6,44 +6,44 @@ import type { CsiDriverProblems } from './csi-driver.ts';
 import { EVENT_REASONS } from './pod-events.ts';
 import { REFUSAL_REASONS } from './volume-plan.ts';
 
-/** What the node plugin counts, named for what happened. */
+/** What the node plugin counts. Methods are named for what happened. */
 export interface NodeMetrics extends ProcessMetrics {
-  /** A volume was published, new or again, as the pinner says. */
+  /** A publish succeeded. */
   published(outcome: Outcome, seconds: number): void;
   denied(verb: 'read' | 'write', reason: 'grant' | 'maxAccess'): void;
-  /** A map that a pod asked for is not in its volume as it asked, for a reason of src/node/volume-plan.ts. */
+  /** A map is not published as its pod asked; `reason`: a RefusalReason of volume-plan.ts. */
   refused(reason: string, pod: 'new' | 'running'): void;
-  /** Files of a volume that was published before are not as they were. */
+  /** Files of an existing volume changed. */
   volumeChanged(reason: string, files: number): void;
-  /** How many BpfMaps there are, and how many of them cannot be used. */
+  /** `maps`: all BpfMaps; `invalid`: those that cannot be used. */
   catalogSeen(maps: number, invalid: number): void;
-  /** A question to the API server had an answer in the cache, `ageSeconds` old, or had none. */
+  /** `ageSeconds` of the cached answer; undefined: the API server had to be asked. */
   answerLookedUp(review: Review, ageSeconds: number | undefined): void;
-  /** Whether the file's newest content is the one in use. */
+  /** `success`: the file's newest content is in use. */
   fileReloaded(file: 'catalog' | 'grants', success: boolean): void;
-  /** The number of volumes on the node, and what the pinner has made there; undefined: it does not answer. */
+  /** The volumes on the node, and what the pinner has made there; undefined: it does not answer. */
   pinnerSeen(
     seen: { readonly volumes: number; readonly budget: GetBudgetResponse; readonly node: GetNodeResponse } | undefined,
   ): void;
-  /** What is wrong with the CSIDriver object; never called without a cluster. */
+  /** Never called without a cluster. */
   csiDriverSeen(problems: CsiDriverProblems): void;
-  /** Whether the kubelet has taken the driver; never called where no registration is served. */
+  /** Whether the kubelet has registered the driver. Never called where registration is not served. */
   registrationSeen(isRegistered: boolean): void;
 }
 
 type Outcome = PublishVolumeResponse['outcome'];
 
-/** How an outcome is called in metrics. */
+/** The metrics' names of outcomes. */
 const OUTCOMES: Readonly<Partial<Record<Outcome, string>>> = {
   [Outcomes.CREATED]: 'created',
   [Outcomes.UNCHANGED]: 'unchanged',
   [Outcomes.REPLACED]: 'replaced',
 };
 
-/** What the API server is asked on behalf of a pod. */
+/** What the API server is asked about a pod: who it is (token), what it may have (access). */
 export type Review = 'token' | 'access';
 
-/** The node plugin's metrics in a registry of their own, all of them ours: bpffs_…. Counters are there before the first count. */
+/** The node plugin's metrics, bpffs_…, in a registry of their own. Counters start at 0 for all labels that are known. */
 export function createNodeMetrics(): NodeMetrics {
   const registry = new Registry();
   const registers = [registry];
@@ -57,7 +57,7 @@ export function createNodeMetrics(): NodeMetrics {
     ),
     workspaces: createBudget('bpffs_workspaces', '', 'Workspaces that are kept on this node'),
   };
-  /** What is used and what may be, as two gauges; nothing: not known. */
+  /** Gauges for usage and limit, left out while unknown. */
   function createBudget(name: string, unit: string, what: string): (share: Share | null | undefined) => void {
     const used = new Gauge({ name: `${name}${unit}`, help: `${what}.`, registers });
     const limit = new Gauge({ name: `${name}_limit${unit}`, help: `${what}, at most.`, registers });

@@ -25,13 +25,13 @@ import { type Registration, startRegistration } from './registration.ts';
 import { startReleasing } from './release-volumes.ts';
 import type { SourceResolverParts } from './source-resolver.ts';
 
-/** How long a deleted volume's maps may stay in this node's memory, about. */
+/** About how long a deleted volume's maps stay in this node's memory. */
 const RELEASE_INTERVAL_MS = 10_000;
 
-/** How long the pinner may take to say what it keeps. */
+/** Timeout of the pinner's list of kept volumes. */
 const KEPT_TIMEOUT_MS = 5000;
 
-/** How long the kubelet's registration waits for the API server's first answers, which may not come. */
+/** How long the kubelet's registration waits for the API server's first answers. */
 const SYNC_TIMEOUT_MS = 2000;
 
 /** Runs a node plugin until SIGTERM or SIGINT. Throws BadConfiguration if it cannot start. */
@@ -40,9 +40,8 @@ export function runNodePlugin(config: NodeConfig): Promise<void> {
 }
 
 /**
- * Starts a node plugin: finds out who decides, then opens the sockets, the kubelet's registration last. Throws BadConfiguration and
- * leaves nothing open if one of these fails; a pinner that is away is no such failure. When it stops it leaves the kubelet's
- * registry first.
+ * Starts a node plugin: opens the policy, then the sockets, the kubelet's registration last. Throws BadConfiguration and leaves nothing
+ * open if one of these fails; the pinner may be down. On stop it deregisters from the kubelet first.
  */
 export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<Service> {
   await using stack = new AsyncDisposableStack();
@@ -101,7 +100,7 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
     if (registration === undefined) throw unavailable('the registration socket is not served yet');
     registration.requireRegistered();
   };
-  // The kubelet probes nothing before it has registered the driver, so that registration is no part of CSI's Probe.
+  // Not part of CSI's Probe: the kubelet probes no driver before it has registered it.
   const registeredAndReady: Readiness = async (limits) => {
     requireRegistered();
     await readiness(limits);
@@ -112,7 +111,7 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
       server.close(),
     );
   if (config.registrationSocket !== undefined) {
-    // Pods that come first need not hear that nothing is known yet.
+    // Spares the first pods an UNAVAILABLE.
     await Promise.race([opened.synced, sleep(SYNC_TIMEOUT_MS, undefined, { ref: false })]);
     const { driverName, kubeletEndpoint, registrationSocket: socket } = config;
     registration = adopt(await startRegistration({ driverName, endpoint: kubeletEndpoint, socket, log, metrics }));
@@ -136,7 +135,7 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
   return { httpAddress: http?.address, stop: () => started.disposeAsync() };
 }
 
-/** Each is a module that is loaded only where it is needed. */
+/** Loads only the module that the configured policy needs. */
 async function openPolicy(
   { policy, driverName, nodeId }: NodeConfig,
   kept: SourceResolverParts['kept'],

@@ -37,7 +37,7 @@ const request = (pod: number): NodePublishVolumeRequest => ({
   },
 });
 
-/** A node service whose API server never answers when `isAway`, and whose pinner has no end with publishing. */
+/** A node service whose API server never answers if `isAway`, and whose pinner never finishes publishing. */
 function startService(isAway: boolean) {
   const at = { identify: 0, publish: 0 };
   const never = <T>(signal: AbortSignal) =>
@@ -82,7 +82,7 @@ for (const [what, isAway] of [
   ['the API server', true],
   ['the pinner, for a place', false],
 ] as const) {
-  test(`pods end while others wait for ${what}`, async () => {
+  test(`unpublishing works while other calls wait for ${what}`, async () => {
     const { service, at, unpublish } = startService(isAway);
     const late = new AbortController();
     const waiting = Array.from({ length: 3 * MAX_CALLS }, async (_, pod) =>
@@ -90,7 +90,7 @@ for (const [what, isAway] of [
     );
     while (at.identify < 3 * MAX_CALLS) await tick();
     for (let pod = 100; pod < 100 + 4 * MAX_CALLS; pod++) assert.deepEqual(await unpublish(pod), {});
-    // Who waits for another takes none of the pinner's places.
+    // A call that waits for something else occupies no place at the pinner.
     assert(at.publish <= MAX_CALLS);
     if (isAway) {
       const stats = { volumeId: 'a', volumePath: '/a', stagingTargetPath: '' };
@@ -101,7 +101,7 @@ for (const [what, isAway] of [
   });
 }
 
-test('beyond so many calls a further one is RESOURCE_EXHAUSTED, and pods end all the same', async () => {
+test('a call beyond the limit is RESOURCE_EXHAUSTED, and unpublishing works all the same', async () => {
   const { service, at, unpublish } = startService(true);
   const late = new AbortController();
   const publish = async (pod: number) => service.nodePublishVolume(request(pod), { ...call, signal: late.signal });

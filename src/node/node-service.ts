@@ -16,9 +16,9 @@ import { staging } from './staging.ts';
 import { volumeHealth } from './volume-health.ts';
 import { parseVolumeReference, requireVolumeId, type VolumeReference } from './volume-reference.ts';
 
-/** What the Node service stands on. */
+/** What the Node service depends on. */
 export interface NodeServiceParts extends PublishParts {
-  /** Bounds the calls that are here. */
+  /** Limits the calls in progress, queued ones included. */
   readonly calls: Limiter;
   readonly lock: Lock;
 }
@@ -33,12 +33,12 @@ const CAPABILITIES = [
 
 /**
  * CSI's Node service: https://github.com/container-storage-interface/spec/blob/v1.13.0/spec.md#node-service-rpc
- * Decides what a volume holds, and leaves the making to the pinner: the node's mounts are the state.
+ * Decides what a volume contains and leaves the rest to the pinner. The node's mounts are the only state.
  */
 export function createNodeService(parts: NodeServiceParts): Handlers<NodeDefinition> {
   const { nodeId, pinner, published, calls, lock } = parts;
 
-  // By target: the pods of a claim come and go at the same time.
+  // Locks the target path, because the pods of one claim come and go at the same time.
   const atTarget = <T>({ targetPath }: VolumeReference, work: () => Promise<T>) => lock.run(targetPath, work);
 
   return {
@@ -54,7 +54,7 @@ export function createNodeService(parts: NodeServiceParts): Handlers<NodeDefinit
       );
     },
 
-    // Waits for nothing but the kernel, so that pods end whoever is away.
+    // Waits for the kernel alone, so that pods can terminate while the API server is down or the limit of calls is reached.
     nodeUnpublishVolume(request, call) {
       const volume = parseVolumeReference(request);
       return atTarget(volume, async () => {
@@ -64,8 +64,8 @@ export function createNodeService(parts: NodeServiceParts): Handlers<NodeDefinit
       });
     },
 
-    // Only what is used: no map grows beyond what it was made for, and the memory that it takes says nothing of a claim's size. A total
-    // that is nearly used would be taken for a volume that fills up. CSI leaves total and available out as 0, and so does the kubelet.
+    // Usage without a total: a map does not outgrow its definition, and its memory is unrelated to the claim's size. A total close to the
+    // usage would look like a volume that fills up. For CSI and the kubelet, 0 means unknown.
     nodeGetVolumeStats({ volumeId, volumePath: targetPath }, call) {
       requireVolumeId(volumeId);
       if (targetPath === '') throw invalidArgument('volume_path', 'required');

@@ -6,7 +6,7 @@ import { isAbsent } from '../kubernetes/api-error.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
 import { cut } from '../text.ts';
 
-/** What happened to a running pod's maps, and how kubectl shows it. */
+/** What happened to a running pod's maps, and the type of its event. */
 const TYPES = {
   MapReplaced: 'Normal',
   MapRenamed: 'Normal',
@@ -16,14 +16,13 @@ const TYPES = {
 
 export type EventReason = keyof typeof TYPES;
 
-/** All of them. */
 export const EVENT_REASONS = Object.keys(TYPES) as EventReason[];
 
-/** Tells people about a pod, in the pod's events. */
+/** Reports what happens to a running pod's maps, as events on the pod. */
 export interface PodEvents {
-  /** Returns at once and never throws. What was recorded of the pod some minutes ago is counted there, and makes no second event. */
+  /** Returns at once and never throws. Repetitions within `sameWithinMs` count up the event that exists. */
   record(pod: PodIdentity, reason: EventReason, note: string): void;
-  /** Waits until everything is told, at most `timeoutMs`. */
+  /** Waits until all events are sent, at most `timeoutMs`. */
   close(timeoutMs: number): Promise<void>;
 }
 
@@ -31,11 +30,11 @@ export interface PodEventsOptions {
   readonly client: Pick<KubernetesClient, 'create' | 'patch'>;
   readonly driverName: string;
   readonly nodeName: string;
-  /** An event could not be told, and is not tried again. */
+  /** An event could not be sent, and is not retried. */
   failed?(error: CallError): void;
-  /** Between two that are the same. Default: 10 min. */
+  /** Equal events within this time become one. Default: 10 min. */
   readonly sameWithinMs?: number;
-  /** How many may wait to be told, and how many are remembered; more are lost. */
+  /** How many events may be queued, and how many are remembered; more are dropped. Default: 256. */
   readonly maxEvents?: number;
 }
 
@@ -50,17 +49,17 @@ interface EventRecord {
   readonly pod: PodIdentity;
   readonly reason: EventReason;
   readonly note: string;
-  /** Of the object; undefined: it is not made yet. */
+  /** Of the Event object; undefined: not created yet. */
   name: string | undefined;
   count: number;
   last: Date;
   queued: boolean;
 }
 
-/** As events.k8s.io/v1: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/ */
+/** Writes Event objects: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/ */
 export function createPodEvents(options: PodEventsOptions): PodEvents {
   const { client, failed, sameWithinMs = SAME_WITHIN_MS, maxEvents = MAX_EVENTS } = options;
-  // Of each, until nobody has recorded the same for so long.
+  // An entry expires `sameWithinMs` after it was last recorded.
   const recent = new LRUCache<string, EventRecord>({ max: maxEvents, ttl: sameWithinMs });
   const queue: EventRecord[] = [];
   let working: Promise<void> | undefined;
@@ -95,7 +94,7 @@ export function createPodEvents(options: PodEventsOptions): PodEvents {
         await client.patch(EVENTS, { namespace, name: event.name }, series, { timeoutMs: TIMEOUT_MS });
         return;
       } catch (error) {
-        // Events live for an hour or so.
+        // The API server deletes events after an hour by default.
         if (!isAbsent(error)) throw error;
       }
     }
@@ -138,12 +137,12 @@ function toEvent({ pod, reason, note, last }: EventRecord, { driverName, nodeNam
   };
 }
 
-/** As much of it as leaves room in a name of 253 characters, and ends as a part of a name may. */
+/** Shortens a pod's name so that the event's name has at most 253 characters and is valid. */
 function nameStart(podName: string): string {
   return podName.slice(0, 230).replace(/[-.]+$/, '');
 }
 
-/** RFC 3339 with microseconds, as the API server has it. */
+/** Kubernetes's MicroTime: RFC 3339 with microseconds. */
 function microTime(date: Date): string {
   return date.toISOString().replace('Z', '000Z');
 }

@@ -5,45 +5,41 @@ import type { Source } from '../rpc/pinner.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
 import type { PodEvents } from './pod-events.ts';
 
-/** Which maps there are and who may have them, as files on this machine say, or a cluster's API server. */
+/** Which maps exist and who may have them, according to files on this machine or a cluster's API server. */
 export interface Policy {
   readonly catalog: Catalog;
   readonly access: Access;
   readonly resolveSource: ResolveSource;
-  /** Undefined: there are no persistent volumes but those of type maps. */
+  /** Undefined: all persistent volumes are of type maps. */
   readonly volumes: VolumeReader | undefined;
   /**
-   * Throws FAILED_PRECONDITION, and what to change, while the kubelet is not told all that it has to do for the driver, so that what
-   * a request says of its pod may be the pod's own word; UNAVAILABLE while nobody can tell.
+   * Throws FAILED_PRECONDITION, saying what to change, while the CSIDriver object lacks something without which a pod could forge what
+   * requests say of it; UNAVAILABLE while that is unknown.
    */
   requireTrusted(): void;
-  /**
-   * Whether pods have to prove who they are. Otherwise whoever may speak to the socket is believed, also when it says nothing: then
-   * there may be volumes without a pod, or without a claim.
-   */
+  /** Whether pods must prove their identity. If not, any caller of the socket is trusted, and volumes may come without a pod or a claim. */
   readonly provesIdentity: boolean;
   /**
-   * The pod, if it is the one that the request says; `pod`: undefined where it says none. Throws UNAUTHENTICATED when it is another,
-   * or where it has to be said, and UNAVAILABLE when nobody can tell.
+   * Returns `pod` if it is the pod that the tokens belong to; undefined: the request names none. Throws UNAUTHENTICATED if it is not, or if
+   * a pod is required, and UNAVAILABLE if that cannot be checked now.
    */
   identify<P extends PodIdentity | undefined>(pod: P, tokens: PodTokens, signal: AbortSignal): Promise<P>;
 }
 
-/** A policy and all that comes with it, for as long as the process runs. */
+/** A policy and what belongs to it, for the lifetime of the process. */
 export interface OpenPolicy {
   readonly policy: Policy;
   readonly events: Pick<PodEvents, 'record'>;
-  /** Resolves when all is known that is followed. */
+  /** Resolves when all watched objects are known. */
   readonly synced: Promise<void>;
-  /** Throws, and says why, as long as nothing can be decided. */
+  /** Throws, saying why, while nothing can be decided. */
   requireReady(): void;
-  /** Brings gauges up to date. */
   updateMetrics(): void;
   close(): Promise<void>;
 }
 
 /**
- * From a BpfMap to a source that the pinner of this node understands. Throws UNAVAILABLE while there is none, and
- * FAILED_PRECONDITION where somebody has to change something first.
+ * Turns a BpfMap into a source for this node's pinner. Throws UNAVAILABLE while there is none, and FAILED_PRECONDITION where a person has
+ * to change something first.
  */
 export type ResolveSource = (map: BpfMap) => Source | Promise<Source>;

@@ -7,14 +7,14 @@ import { requestText } from './request-text.ts';
 import type { Target } from './target.ts';
 import { fromPinner, planVolume, type Refusal } from './volume-plan.ts';
 
-/** Refusals that a line of the log names; the others are counted. */
+/** Refusals that a log line names; the others are counted. */
 const MAX_NOTED = 8;
-/** Characters of what it says of each. */
+/** Characters of each error in it. */
 const MAX_NOTE_LENGTH = 200;
 
 /**
- * Publishes maps of the catalog, each if the pod may have it. For a new pod that is all or nothing, and the first refusal is thrown.
- * A running one loses what it may not have any more, whatever else is wrong, and keeps what nothing can be told of.
+ * Publishes maps of the catalog, each if the pod may have it. For a new pod it is all or nothing: the first refusal is thrown. A running
+ * pod loses the maps that it may no longer have, whatever else fails, and keeps those that cannot be checked now.
  */
 export async function publishMaps(
   request: MapsRequest,
@@ -57,7 +57,7 @@ export async function publishMaps(
   return { outcome, maps, changes, failure: fault?.error };
 }
 
-/** That the call succeeds says nothing of them. */
+/** Logs refusals with the call, which succeeds in spite of them. */
 function note(refusals: readonly Refusal[], call: Call): void {
   if (refusals.length === 0) return;
   const refused = refusals

@@ -5,7 +5,7 @@ import type { NodeMetrics } from './metrics.ts';
 import type { OpenPolicy } from './policy.ts';
 import type { BpfMaps, Published } from './published.ts';
 
-/** What publishing stands on. */
+/** What publishing depends on. */
 export interface PublishParts extends Pick<OpenPolicy, 'policy' | 'events'> {
   readonly nodeId: string;
   readonly published: Published;
@@ -13,12 +13,12 @@ export interface PublishParts extends Pick<OpenPolicy, 'policy' | 'events'> {
   readonly metrics: NodeMetrics;
 }
 
-/** What became of a volume. */
+/** The result of publishing a volume. */
 export interface PublishOutcome extends Pick<PublishVolumeResponse, 'outcome'> {
-  /** Where its files come from, in the catalog. */
+  /** The BpfMaps that its files come from. */
   readonly maps: BpfMaps;
-  /** What is not as it was in one that was there. */
+  /** How its files differ from those of the volume that existed before. */
   readonly changes: readonly FileChange[];
-  /** What went wrong all the same: the answer to the call, after all that could be done was done. */
+  /** The error to return after everything possible was done. */
   readonly failure?: CallError | undefined;
 }

@@ -9,7 +9,7 @@ import type { PublishOutcome, PublishParts } from './publish-parts.ts';
 import type { PersistentRequest } from './publish-request.ts';
 import { requestText } from './request-text.ts';
 
-/** Publishes what this node keeps of a volume: its maps, or its workspace. */
+/** Publishes a volume that this node keeps: its maps, or its workspace. */
 export async function publishPersistent(
   request: PersistentRequest,
   tokens: PodTokens,
@@ -48,8 +48,8 @@ export function toSharedMaps(volumeId: string, newMaps: readonly NewMap[], acces
 }
 
 /**
- * The volume's object is believed, not the PersistentVolume: anyone who can write one could name any volume in it. For the same
- * reason a volume is only for pods of the namespace whose claim it was made for.
+ * Trusts the BpfVolume and not the PersistentVolume: whoever can write one could name any volume in it. For the same reason only pods in
+ * the namespace of the claim that a volume was made for can use it.
  */
 async function findVolume(
   { volumeId, type, pod }: PersistentRequest,

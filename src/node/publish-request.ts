@@ -8,7 +8,7 @@ import type { NodePublishVolumeRequest } from '../rpc/csi.ts';
 import { quote } from '../text.ts';
 import type { VolumeReference } from './volume-reference.ts';
 
-/** What a pod asks for, complete and checked as far as the request alone can tell. */
+/** What a pod asks for, complete, and checked as far as the request alone allows. */
 export type PublishRequest = MapsRequest | PersistentRequest;
 
 /** Maps of the catalog: an inline volume, or a persistent one of type maps. */
@@ -20,42 +20,39 @@ export interface MapsRequest extends Mount {
   readonly pod: PodIdentity;
 }
 
-/** A volume whose object says what it holds. */
+/** A volume whose content is in its BpfVolume. */
 export interface PersistentRequest extends Mount {
   readonly type: 'shared' | 'workspace';
   readonly readOnly: boolean;
-  /** Undefined: the caller does not say, and need not. */
+  /** Undefined: the request names no pod, and need not. */
   readonly pod: PodIdentity | undefined;
 }
 
 interface Mount extends VolumeReference {
   /** The pod's fsGroup; undefined: it has none. */
   readonly gid: number | undefined;
-  /** The volume may be at one target at a time. */
+  /** The volume may have one target path at a time. */
   readonly singleTarget: boolean;
 }
 
 type Context = Readonly<Record<string, string>>;
 
-/** Bytes of what is said of a volume, all together. */
+/** Bytes of a volume's attributes, keys and values together. */
 const MAX_CONTEXT_BYTES = 128 << 10;
 
-/** Characters of the name of an object of Kubernetes. */
+/** Characters of a Kubernetes object's name. */
 const MAX_NAME_LENGTH = 253;
 
 /** What a pod's author may write under volumeAttributes. */
 const INLINE_ATTRIBUTES = ['maps', 'hostUsers'];
 
-/** What the controller writes there. */
+/** What the controller writes under a PersistentVolume's volumeAttributes. */
 const PERSISTENT_ATTRIBUTES = ['type', ...INLINE_ATTRIBUTES];
 
-/** What Kubernetes itself puts beside them; it may add more, and a pod's author gains nothing by it. */
+/** What Kubernetes adds to these. It may add more, and a pod's author gains nothing by writing them. */
 const FROM_KUBERNETES = /^(csi\.storage\.k8s\.io|storage\.kubernetes\.io)\//;
 
-/**
- * What is asked for the volume that the request is about. Throws INVALID_ARGUMENT naming the field that the pod's or the volume's
- * author has to mend.
- */
+/** Throws INVALID_ARGUMENT naming the field that the author of the pod or the PersistentVolume has to change. */
 export function parsePublishRequest(
   { volumeId, targetPath }: VolumeReference,
   { volumeContext: context, volumeCapability, readonly }: NodePublishVolumeRequest,
@@ -78,7 +75,7 @@ export function parsePublishRequest(
   };
 }
 
-/** Before anything of it is copied. CSI's own bound is 4 KiB, which neither tokens nor 256 maps keep to. */
+/** Checked before anything is copied. CSI's own limit, 4 KiB, is too small for tokens or 256 maps. */
 function requireShort(context: Context): void {
   let bytes = 0;
   for (const key in context) bytes += Buffer.byteLength(key) + Buffer.byteLength(context[key] ?? '');
@@ -86,7 +83,7 @@ function requireShort(context: Context): void {
     throw invalidArgument('volumeAttributes', `${bytes} bytes; at most ${MAX_CONTEXT_BYTES}`);
 }
 
-/** The kubelet says so, where the CSIDriver object has podInfoOnMount; the ids that it makes for inline volumes say so too. */
+/** The kubelet says so if the CSIDriver object has podInfoOnMount. The ids that it makes for inline volumes show it too. */
 function isInlineVolume(volumeId: string, context: Context): boolean {
   return context['csi.storage.k8s.io/ephemeral'] === 'true' || /^csi-[0-9a-f]{64}$/.test(volumeId);
 }
@@ -111,7 +108,7 @@ function parseType({ type = 'maps' }: Context): PublishRequest['type'] {
   throw invalidArgument('volumeAttributes.type', `${quote(type)} is none of maps, shared, workspace`);
 }
 
-/** A class may offer writing, and a pod of its volume do with less; a pod's author would contradict himself. */
+/** A StorageClass may offer writing, and a pod ask for less. In an inline volume both are the pod author's, and contradict each other. */
 function forReading(maps: readonly MapRequest[], isInline: boolean): readonly MapRequest[] {
   const writable = maps.find(({ verb }) => verb === 'write');
   if (isInline && writable !== undefined) {
@@ -123,7 +120,7 @@ function forReading(maps: readonly MapRequest[], isInline: boolean): readonly Ma
   return maps.map(({ name }) => ({ name, verb: 'read' }));
 }
 
-/** Where the kubelet says which pod it is. */
+/** The attributes in which the kubelet names the pod. */
 const POD = {
   namespace: 'csi.storage.k8s.io/pod.namespace',
   serviceAccount: 'csi.storage.k8s.io/serviceAccount.name',

@@ -38,7 +38,6 @@ const request: NodePublishVolumeRequest = {
   },
 };
 
-/** As the API server has it. */
 const bpfMap = (name: string, spec: object) =>
   parseBpfMap({
     apiVersion: 'bpffs.dev/v1alpha1',
@@ -50,18 +49,16 @@ const bpfMap = (name: string, spec: object) =>
 interface NodeState {
   readonly isRunning: boolean;
   readonly granted: readonly string[];
-  /** Thrown while nobody can tell what a request's word is worth. */
+  /** Thrown by requireTrusted. */
   readonly untrusted?: CallError;
   readonly resolveSource?: ResolveSource;
-  /** Thrown where the pod is another than the request says. */
+  /** Thrown by identify. */
   readonly impostor?: CallError;
-  /** Whether pods prove who they are. */
   readonly proves?: boolean;
-  /** The persistent volume. */
   readonly volume?: Volume;
 }
 
-/** A cluster whose object "limits" is of no use to this version of the driver. */
+/** A cluster with an object "limits" that this version of the driver cannot use. */
 function startNode(state: NodeState) {
   const { isRunning, granted, untrusted, resolveSource, impostor, proves = true, volume } = state;
   const maps = new Map([
@@ -122,7 +119,7 @@ function startNode(state: NodeState) {
   };
 }
 
-/** As the pinner was asked: "flows" with a source, "flows?" without. */
+/** "flows" for a map with a source, "flows?" for one without. */
 const shown = (maps: readonly VolumeMap[] | undefined) =>
   maps?.map(({ fileName, source }) => `${fileName}${source === null ? '?' : ''}`);
 
@@ -133,7 +130,7 @@ const refusal = (code: Code, message: RegExp) => (error: unknown) => {
   return true;
 };
 
-test('a new pod is refused a map whose object cannot be used', async () => {
+test('a new pod gets no map with an invalid BpfMap', async () => {
   const { publish, published, counted, notes } = startNode({ isRunning: false, granted: ['flows', 'limits'] });
   const unusable = refusal(Code.FAILED_PRECONDITION, /^BpfMap "limits" cannot be used: spec\.source/);
   await assert.rejects(publish(), unusable);
@@ -144,7 +141,7 @@ test('a new pod is refused a map whose object cannot be used', async () => {
   assert.deepEqual(notes, {});
 });
 
-test('a volume of any type is for the pod that proves to be the one, and for no other', async () => {
+test('a volume of any type is only for the pod that proves its identity', async () => {
   const impostor = unauthenticated("the service account token is another's");
   for (const type of ['maps', 'shared', 'workspace']) {
     const volumeContext = { ...request.volumeContext, type, 'csi.storage.k8s.io/ephemeral': 'false' };
@@ -162,7 +159,7 @@ test('a volume of any type is for the pod that proves to be the one, and for no 
   }
 });
 
-test('where pods prove who they are, a volume says for which claim it was made', async () => {
+test('where pods prove their identity, a persistent volume must name its claim', async () => {
   const spec: VolumeSpec = {
     volumeName: 'pvc-1',
     content: { type: 'shared', newMaps: [] },
@@ -187,7 +184,7 @@ test('where pods prove who they are, a volume says for which claim it was made',
 
 const shared = { ...request, volumeId: 'pvc-1-00000000', volumeContext: { type: 'shared' } };
 for (const [what, asked] of Object.entries({ request, shared })) {
-  test(`${what}: nothing is published while requests cannot be believed, and running pods keep what they have`, async () => {
+  test(`${what}: nothing is published while requests are not trusted, and running pods keep their volumes`, async () => {
     const untrusted = failedPrecondition('podInfoOnMount must be true');
     const fresh = startNode({ isRunning: false, granted: ['flows'], untrusted });
     await assert.rejects(fresh.publish(asked), refusal(Code.FAILED_PRECONDITION, /podInfoOnMount/));
@@ -197,7 +194,7 @@ for (const [what, asked] of Object.entries({ request, shared })) {
   });
 }
 
-test('a request that nobody could make is final before the pod runs, and not after', async () => {
+test('the error of an invalid request is final before the pod runs, and not after', async () => {
   const asked = { ...request, volumeContext: { ...request.volumeContext, maps: 'Flows!' } };
   const fresh = startNode({ isRunning: false, granted: [] });
   await assert.rejects(fresh.publish(asked), refusal(Code.INVALID_ARGUMENT, /^volumeAttributes\.maps: "Flows!"/));
@@ -205,7 +202,7 @@ test('a request that nobody could make is final before the pod runs, and not aft
   await assert.rejects(running.publish(asked), refusal(Code.UNAVAILABLE, /^volumeAttributes\.maps: "Flows!"/));
 });
 
-test('a running pod keeps it as it is, and loses another map that is not granted any more', async () => {
+test('a running pod keeps a map with an invalid BpfMap, and loses a map that is no longer granted', async () => {
   const { publish, published, notes, counted } = startNode({ isRunning: true, granted: ['limits'] });
   await publish();
   assert.deepEqual(published.map(shown), [['l?']]);
@@ -224,7 +221,7 @@ test('a running pod keeps it as it is, and loses another map that is not granted
   ]);
 });
 
-test('a fault of the driver is no refusal: it is told, and holds up nothing that has to be taken away', async () => {
+test('a bug in the driver is reported, and does not prevent revocation', async () => {
   const fault = new TypeError('undefined is not a function');
   const resolveSource: ResolveSource = ({ name }) => {
     if (name === 'limits') throw fault;

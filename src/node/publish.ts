@@ -10,12 +10,12 @@ import { toVolumeChanges, type VolumeChange } from './volume-changes.ts';
 import type { VolumeReference } from './volume-reference.ts';
 
 /**
- * Decides what the volume holds and has the pinner make it. Throws INVALID_ARGUMENT for what nobody can have, UNAUTHENTICATED for a
- * pod that is another, NOT_FOUND, PERMISSION_DENIED or FAILED_PRECONDITION for what it may not have, UNAVAILABLE for what is not
- * there yet, and whatever the pinner says.
+ * Decides what the volume contains and has the pinner make it. Throws INVALID_ARGUMENT for an invalid request, UNAUTHENTICATED for a pod
+ * other than the request says, NOT_FOUND, PERMISSION_DENIED or FAILED_PRECONDITION for a map that the pod may not have, UNAVAILABLE for
+ * what does not exist yet, and whatever the pinner answers.
  *
- * For a volume that is there, whose pod may be running, it is too late to refuse. It loses what its pod may not have any more, and
- * keeps what nothing can be told of at the moment.
+ * When the volume exists, its pod may be running, and an error comes too late. The volume then loses the maps that its pod may no longer
+ * have, and keeps those that cannot be checked now.
  */
 export async function publish(
   volume: VolumeReference,

@@ -6,7 +6,7 @@ import { createPublished } from './published.ts';
 const request = (targetPath: string) => ({ type: 'workspace', volumeId: 'v', targetPath }) as PublishRequest;
 const volume = 'pods/0d6c/volumes/kubernetes.io~csi/maps/mount';
 
-test("a target is the same by way of a link to the kubelet's directory", () => {
+test("a target is found through a symbolic link to the kubelet's directory", () => {
   const published = createPublished();
   const there = request(`/var/lib/kubelet/${volume}`);
   published.add(there, new Map());
@@ -16,7 +16,7 @@ test("a target is the same by way of a link to the kubelet's directory", () => {
   assert.equal(published.at(`/var/lib/kubelet/${volume}`), undefined);
 });
 
-test('a target of another shape is the same by its path alone', () => {
+test("a target outside of a kubelet's directory is found by its exact path", () => {
   const published = createPublished();
   published.add(request('/tmp/csi/mount'), new Map());
   assert.equal(published.at('/tmp/csi/mount')?.targetPath, '/tmp/csi/mount');

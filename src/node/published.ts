@@ -4,21 +4,21 @@ import type { PublishRequest } from './publish-request.ts';
 /** BpfMaps by name, as they were at one moment. */
 export type BpfMaps = ReadonlyMap<string, BpfMap>;
 
-/** Where the files of a volume come from. */
+/** Which BpfMaps the files of a volume come from. */
 export interface Origins {
-  /** Those of the BpfMaps that the volume was to have when it was published last. */
+  /** The BpfMaps of the last publish. */
   readonly last: BpfMaps;
-  /** All that it was ever to have, each as it was then. */
+  /** The BpfMaps of all publishes, each as it was last published. */
   readonly ever: BpfMaps;
 }
 
 /**
- * What is known of the volumes of this node that the kernel does not know, by target path, whichever way that leads to the kubelet's
- * directory: for health and texts, and for nothing that anybody is given. Empty after a restart; the kubelet fills it again when it
- * repeats its requests (requiresRepublish).
+ * What is known of this node's volumes besides their mounts. The key is the target path below the kubelet's directory, whichever path leads
+ * to that. Used for health and event texts, and never to decide what a pod gets. Empty after a restart, until the kubelet repeats its
+ * requests (requiresRepublish).
  */
 export interface Published {
-  /** `maps`: what the volume was to have now; of one that does not come from the catalog: none. */
+  /** `maps`: the BpfMaps that the volume should have now; empty for a volume that does not come from the catalog. */
   add(request: PublishRequest, maps: BpfMaps): void;
   remove(targetPath: string): void;
   at(targetPath: string): PublishRequest | undefined;
@@ -27,7 +27,7 @@ export interface Published {
 
 const NONE: Origins = { last: new Map(), ever: new Map() };
 
-/** For one process. */
+/** Empty at first. */
 export function createPublished(): Published {
   const known = new Map<string, { readonly request: PublishRequest; readonly origins: Origins }>();
   const at = (targetPath: string) => known.get(inKubeletDirectory(targetPath));
@@ -44,7 +44,7 @@ export function createPublished(): Published {
   };
 }
 
-/** The kubelet names its directory as it was told to, and the pinner as it is without symbolic links. */
+/** The kubelet uses the path of its directory as configured, the pinner the one without symbolic links. */
 function inKubeletDirectory(targetPath: string): string {
   return /\/pods\/[^/]+\/volumes\/[^/]+\/[^/]+\/mount$/.exec(targetPath)?.[0] ?? targetPath;
 }

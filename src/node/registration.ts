@@ -5,13 +5,13 @@ import { type RegistrationDefinition, RegistrationService } from '../rpc/registr
 import { listen, type RpcServer } from '../rpc/server.ts';
 import type { NodeMetrics } from './metrics.ts';
 
-/** Where the kubelet learns of the driver. */
+/** Serves the kubelet's plugin registration. */
 export interface Registration extends Omit<RpcServer, 'renew'> {
-  /** Throws UNAVAILABLE, and why, as long as the kubelet has not taken the driver. */
+  /** Throws UNAVAILABLE, saying why, while the kubelet has not registered the driver. */
   requireRegistered(): void;
 }
 
-/** What registration stands on. */
+/** What registration depends on. */
 export interface RegistrationParts {
   readonly driverName: string;
   /** The CSI socket's path on the host. */
@@ -22,14 +22,14 @@ export interface RegistrationParts {
   readonly metrics: NodeMetrics;
 }
 
-/** The pause before the socket is made anew; it doubles. */
+/** The delay before the socket is made again; it doubles. */
 const MIN_BACKOFF_MS = 1000;
 const MAX_BACKOFF_MS = 60_000;
 
 /**
- * Serves what the kubelet asks a plugin whose socket appears in its plugins_registry directory, and where it says whether it took it:
+ * Serves the registration that the kubelet asks for when a socket appears in its plugins_registry directory:
  * https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/device-plugins/#device-plugin-registration
- * As long as it did not, the socket is made anew again and again: not every kubelet tries a socket twice
+ * While registration fails, the socket is made again and again: not every kubelet tries a socket twice
  * (https://github.com/kubernetes/kubernetes/issues/133725).
  */
 export async function startRegistration(parts: RegistrationParts): Promise<Registration> {
@@ -66,7 +66,7 @@ export async function startRegistration(parts: RegistrationParts): Promise<Regis
   become(problem);
   const server = await listen(socket, [adapt(RegistrationService, handlers, log, metrics)], {
     log,
-    // The kubelet gives up a driver whose socket goes, and takes it again when there is a new one.
+    // The kubelet deregisters a driver when its socket is removed, and registers it again when a new one appears.
     lost: () => become('the registration socket was removed'),
   });
   return {

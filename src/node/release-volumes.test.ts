@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { unavailable } from '../errors.ts';
 import { type KeptVolumesParts, startReleasing } from './release-volumes.ts';
 
-/** A node that keeps volumes a and b, of which nothing can be found out. */
+/** A node that keeps volumes a and b, both of which cannot be looked up. */
 function startReleasingNothing() {
   const state = { asked: 0, error: 'the API server does not answer' };
   const warnings: string[] = [];
@@ -25,7 +25,7 @@ function startReleasingNothing() {
 
 const tick = () => new Promise((resolve) => setTimeout(resolve, 1));
 
-test('what cannot be released is told once, and again when the reason is another', async () => {
+test('a volume that cannot be released is logged once, and again when the reason changes', async () => {
   const { state, warnings, stop } = startReleasingNothing();
   while (state.asked < 5) await tick();
   state.error = 'damaged';
@@ -35,7 +35,7 @@ test('what cannot be released is told once, and again when the reason is another
   assert.deepEqual(warnings.toSorted(), ['a: damaged', `a: ${why}`, 'b: damaged', `b: ${why}`]);
 });
 
-test('when it is stopped it begins nothing more', async () => {
+test('does nothing more once stopped', async () => {
   const { state, stop } = startReleasingNothing();
   while (state.asked < 2) await tick();
   stop();

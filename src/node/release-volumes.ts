@@ -4,10 +4,10 @@ import type { Logger } from '../logger.ts';
 import type { Pinner } from '../pinner/pinner.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
 
-/** A call to the pinner for this may take so long. */
+/** Timeout of each call to the pinner. */
 const CALL_TIMEOUT_MS = 10_000;
 
-/** What keeping house stands on. */
+/** What the release of volumes depends on. */
 export interface KeptVolumesParts {
   readonly volumes: Pick<VolumeReader, 'get'>;
   readonly pinner: Pick<Pinner, 'listKeptVolumes' | 'releaseVolume'>;
@@ -15,8 +15,8 @@ export interface KeptVolumesParts {
 }
 
 /**
- * Releases what this node keeps of persistent volumes that are deleted, now and every `intervalMs` until it is stopped. One
- * that cannot be read, or that nobody can ask for at the moment, counts as living.
+ * Releases what this node keeps of deleted persistent volumes, now and every `intervalMs` until stopped. A volume that cannot be read, or
+ * not be looked up now, counts as existing.
  */
 export function startReleasing(parts: KeptVolumesParts, intervalMs: number): { stop(): void } {
   const stopping = new AbortController();
@@ -31,7 +31,7 @@ export function startReleasing(parts: KeptVolumesParts, intervalMs: number): { s
   return { stop: () => stopping.abort() };
 }
 
-/** What was logged last of each volume that could not be released. */
+/** The last logged error of each volume that could not be released. */
 type LoggedErrors = ReadonlyMap<string, string>;
 
 async function releaseDeleted(
@@ -42,10 +42,10 @@ async function releaseDeleted(
   const limits = () => ({ deadline: Date.now() + CALL_TIMEOUT_MS, signal });
   let kept: readonly string[];
   try {
-    // First what is kept, then what exists: a volume made in between is not taken for a deleted one.
+    // Lists what is kept before looking up what exists, so that a volume made in between does not count as deleted.
     kept = (await pinner.listKeptVolumes(limits())).volumeIds;
   } catch {
-    return logged; // The pinner is away, which /readyz and bpffs_pinner_up say.
+    return logged; // The pinner is down, as /readyz and bpffs_pinner_up show.
   }
   const failed = new Map<string, string>();
   for (const volumeId of kept) {

@@ -14,12 +14,12 @@ const maps = (list: string): PublishRequest => ({
 });
 const persistent = (type: 'shared' | 'workspace', readOnly: boolean): PublishRequest => ({ ...mount, type, readOnly });
 
-test('the text of a request is the same in each version of the driver, because volumes outlive them', () => {
+test('the text of a request does not change between versions of the driver, because volumes outlive them', () => {
   assert.equal(requestText(maps('limits:rw, flows')), 'maps: flows, limits:rw');
   assert.equal(requestText(persistent('workspace', true)), 'workspace: ro');
 });
 
-test('it tells what was asked, and nothing else', () => {
+test('the text distinguishes maps, access and type, and nothing else', () => {
   const text = requestText(maps('flows,limits:rw'));
   assert.equal(requestText(maps(' limits:rw,flows ')), text);
   assert.equal(requestText({ ...maps('flows,limits:rw'), targetPath: '/2', gid: 7 }), text);

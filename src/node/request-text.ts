@@ -2,8 +2,8 @@ import { formatMapList, type MapRequest } from '../request/map-list.ts';
 import type { PublishRequest } from './publish-request.ts';
 
 /**
- * What a pod asked for, which its volume remembers: a request for a volume that is there has to be the same, but for what the pinner
- * sees itself (id, group, user namespace). Other versions of the driver have to say the same of the same request.
+ * What a pod asked for, as the pinner stores it with the volume. A repeated request must have the same text; volume id, group and user
+ * namespace are compared by the pinner itself. All versions of the driver must write the same text for the same request.
  */
 export function requestText(request: PublishRequest): string {
   const { type } = request;

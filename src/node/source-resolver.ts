@@ -8,18 +8,18 @@ import { claimOf, type Volume } from '../volumes/volume.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
 import type { ResolveSource } from './policy.ts';
 
-/** Where a source is looked up that is not the same on every node. */
+/** Where sources that differ between nodes are looked up. */
 export interface SourceResolverParts {
   readonly nodeId: string;
   /** Undefined: this node plugin knows no persistent volumes. */
   readonly volumes: VolumeReader | undefined;
-  /** The ids of the volumes of which this node keeps something: of those that pods have used here. */
+  /** The ids of the volumes that the pinner keeps on this node, because pods have used them here. */
   kept(): Promise<readonly string[]>;
-  /** Undefined: there is no cluster that bpfman could be in. */
+  /** Undefined: without a cluster. */
   readonly bpfman: Bpfman | undefined;
 }
 
-/** Most sources are the same on every node; the others mean what is on this one. */
+/** Most sources are the same on every node. Those of kind workspace and bpfman refer to this node. */
 export function createSourceResolver(parts: SourceResolverParts): ResolveSource {
   return (map) => {
     const { source } = map;
@@ -64,9 +64,9 @@ async function workspaceMap(
 }
 
 /**
- * The volume that the claim's pods use. A claim may have several: CreateVolume can leave one behind that nobody uses, and one that
- * was deleted and made anew a volume that was retained. So it is the one whose PersistentVolume is bound to the claim; as long as
- * nobody says that of any, one that pods have used on this node; of these the newest.
+ * The volume that the claim's pods use. A claim can have several: CreateVolume may leave an unused one behind, and a claim that was deleted
+ * and created again may have left a retained one. Chosen is the volume with a PersistentVolume bound to the claim; if no binding is known,
+ * a volume that pods have used on this node; of several, the newest.
  */
 async function usedBy(
   claim: Claim,

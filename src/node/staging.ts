@@ -3,9 +3,8 @@ import type { Handlers } from '../rpc/adapter.ts';
 import type { NodeDefinition } from '../rpc/csi.ts';
 
 /**
- * Staging, which is nothing: a volume is made where its pod sees it. It is offered because the kubelet makes a directory for each
- * persistent volume all the same (…/plugins/kubernetes.io/csi/<driver>/<hash>/globalmount), and removes only those that a driver has
- * staged something in.
+ * Staging does nothing: a volume is made at its target path. It is offered because the kubelet makes a staging directory for each
+ * persistent volume anyway (…/plugins/kubernetes.io/csi/<driver>/<hash>/globalmount), and removes it only for drivers that stage.
  * https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/volume/csi/csi_attacher.go (MountDevice, UnmountDevice)
  */
 export const staging: Pick<Handlers<NodeDefinition>, 'nodeStageVolume' | 'nodeUnstageVolume'> = {

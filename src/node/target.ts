@@ -3,25 +3,22 @@ import type { Pinner } from '../pinner/pinner.ts';
 import type { Call } from '../rpc/adapter.ts';
 import type { VolumeReference } from './volume-reference.ts';
 
-/** The place of a volume during one call. */
+/** A volume's target path during one call. */
 export interface Target {
-  /**
-   * Whether the volume is there, in the kernel, so that its pod may be running: then it is too late to refuse. Asked once, and
-   * only when somebody wants to know.
-   */
+  /** Whether the volume exists in the kernel, so that its pod may be running and an error comes too late. Looked up once, on first use. */
   isRunning(): Promise<boolean>;
   /**
-   * What to answer: kubelets have taken away the directory of a running pod after an error that is final, so that none is for a
-   * volume that is there but ALREADY_EXISTS. UNAVAILABLE takes the place of the others, and of what cannot be told.
+   * The error to return. Kubelets have removed the directory of a running pod after a final error, so a volume that exists, or may exist,
+   * gets no final error except ALREADY_EXISTS: the others become UNAVAILABLE.
    * https://github.com/kubernetes/kubernetes/blob/v1.36.0/pkg/volume/csi/csi_client.go (isFinalError)
    */
   asAnswer(error: unknown): Promise<CallError>;
 }
 
-/** With these the pinner says that no volume is there, or none of this driver's, or that none can be. */
+/** With these codes the pinner says that the target has no volume of this driver, or cannot have one. */
 const NOT_THERE = [Code.NOT_FOUND, Code.FAILED_PRECONDITION, Code.INVALID_ARGUMENT];
 
-/** After these the kubelet tries again, and nothing was decided; but ALREADY_EXISTS, which is about a request that is another. */
+/** After these codes the kubelet tries again; and ALREADY_EXISTS, which says that the request differs from an earlier one. */
 const PASSED_THROUGH = [
   Code.CANCELLED,
   Code.DEADLINE_EXCEEDED,
@@ -31,7 +28,7 @@ const PASSED_THROUGH = [
   Code.ALREADY_EXISTS,
 ];
 
-/** Nothing is asked yet. */
+/** Makes no call yet. */
 export function observeTarget({ volumeId, targetPath }: VolumeReference, pinner: Pinner, call: Call): Target {
   let observed: Promise<boolean> | undefined;
 
@@ -57,7 +54,7 @@ export function observeTarget({ volumeId, targetPath }: VolumeReference, pinner:
       try {
         if (!(await isRunning())) return error;
       } catch {
-        // Then it may be there.
+        // The volume may exist.
       }
       return unavailable(error.message, error);
     },

@@ -11,7 +11,7 @@ const SEEN =
 const GONE = 'is not granted any more, or no BpfMap has this fileName';
 const UNKNOWN = { last: new Map(), ever: new Map() };
 
-/** As "flows", "flows=file", "flows=file@source". */
+/** From texts such as "flows", "flows=file", "flows=file@source". */
 function bpfMaps(...maps: readonly string[]): BpfMaps {
   return new Map(
     maps.map((text) => {
@@ -46,7 +46,7 @@ test('one note for each reason, however many files', () => {
   ]);
 });
 
-test('a BpfMap that was made anew with another source is another map, at once or after it was gone', () => {
+test('a BpfMap recreated with a new source is a different map, even if it was missing in between', () => {
   const [before, now] = [bpfMaps('flows=flows@old'), bpfMaps('flows=flows@new')];
   const redefined = [['MapReplaced', '"flows" is another map, because its BpfMap has another source', 1]];
   assert.deepEqual(toChanges([{ path: 'flows', kind: Kind.MAP_REPLACED }], before, now), redefined);
@@ -59,7 +59,7 @@ test('a BpfMap that was made anew with another source is another map, at once or
   ]);
 });
 
-test('a changed fileName is told as that', () => {
+test('a changed fileName is reported as a rename', () => {
   const renamed = (from: string, to: string) => `"${from}" is called "${to}"`;
   const NOW = 'now, by the fileName of its BpfMap';
   const [added, removed] = [Kind.ADDED, Kind.REMOVED].map((kind) => (path: string) => ({ path, kind })) as [
@@ -70,7 +70,7 @@ test('a changed fileName is told as that', () => {
   assert.deepEqual(toChanges([added('new'), removed('old')], bpfMaps('flows=old'), bpfMaps('flows=new')), [
     ['MapRenamed', `${renamed('old', 'new')} ${NOW}`, 1],
   ]);
-  // The source is away: the file of before is of no use, and there is none of its new name.
+  // The source is missing: the old file is not kept, and there is none with the new name.
   assert.deepEqual(toChanges([removed('old')], bpfMaps('flows=old'), bpfMaps('flows=new')), [
     ['MapRenamed', `${renamed('old', 'new')} ${NOW}`, 1],
   ]);
@@ -83,7 +83,7 @@ test('a changed fileName is told as that', () => {
   ]);
 });
 
-test('after a restart of the node plugin nothing is said that nobody knows', () => {
+test('after a restart of the node plugin, notes say no more than is known', () => {
   const changes = [Kind.MAP_REPLACED, Kind.ADDED, Kind.REMOVED].map((kind) => ({ path: `file-${kind}`, kind }));
   assert.deepEqual(toChanges(changes, bpfMaps(), bpfMaps(`a=file-${Kind.MAP_REPLACED}`, `b=file-${Kind.ADDED}`)), [
     ['MapReplaced', `"file-${Kind.MAP_REPLACED}" became another map at its source`, 1],
@@ -100,7 +100,7 @@ test('a note names some files and counts the others: an event holds 1,024 bytes'
   assert.equal(change?.files, 256);
 });
 
-test('what comes and goes in a workspace is granted to nobody, and revoked from nobody', () => {
+test('pins that come and go in a workspace are no change of access', () => {
   const changes = toVolumeChanges(
     { type: 'workspace', targetPath },
     [

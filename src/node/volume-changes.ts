@@ -5,12 +5,12 @@ import type { EventReason } from './pod-events.ts';
 import type { PublishRequest } from './publish-request.ts';
 import type { BpfMaps, Origins } from './published.ts';
 
-/** What to tell of a running pod's volume. */
+/** A change of a running pod's volume, for an event. */
 export interface VolumeChange {
   readonly reason: EventReason;
-  /** One sentence for people, or two. */
+  /** One or two sentences. */
   readonly note: string;
-  /** How many files it is about. */
+  /** How many files changed. */
   readonly files: number;
 }
 
@@ -20,7 +20,7 @@ const MAX_NAMED = 8;
 const SEEN =
   'Containers with mountPropagation: HostToContainer see it now; others keep what they had, also for writing, until they restart. What a process has open stays open.';
 
-/** What became of a file, as people are told: why there is an event, and what it says behind the files that it is about. */
+/** The event's reason, and what its note says after the names of the files. */
 type ChangeText = readonly [reason: EventReason, what: string];
 
 const CHANGE_TEXTS = {
@@ -37,8 +37,8 @@ const CHANGE_TEXTS = {
 } as const satisfies Readonly<Record<string, ChangeText>>;
 
 /**
- * The differences between two generations of a volume, as at most one change for each reason. `before`, `now`: the BpfMaps that its
- * files came from, and come from. Files of a workspace come and go as its owner likes, which revokes nothing.
+ * The differences between two generations of a volume, as at most one change for each reason. `before`, `now`: the BpfMaps that its files
+ * came from, and come from. A workspace's pods pin and unpin files themselves, which revokes nothing.
  */
 export function toVolumeChanges(
   { type, targetPath }: Pick<PublishRequest, 'type' | 'targetPath'>,
@@ -81,7 +81,7 @@ function ofMaps({ last, ever }: Origins, now: BpfMaps): (change: FileChange) => 
     const file = quote(path);
     if (kind === Kind.MADE_WRITABLE) return [['writable', file]];
     if (kind === Kind.MADE_READ_ONLY) return [['readOnly', file]];
-    // The BpfMap that the file was of, and what it says now; the one that it is of, and what it said.
+    // The file's former BpfMap (old), and as it is now (after); its present BpfMap (next), and as it was (before).
     const [old, next] = [wasOf.get(path), isOf.get(path)];
     const [after, before] = [now.get(old?.name ?? ''), ever.get(next?.name ?? '')];
     const moved = (from: string, to: string) => ['renamed', `${quote(from)} is called ${quote(to)}`] as const;
@@ -102,7 +102,7 @@ function byFileName(maps: BpfMaps): BpfMaps {
   return new Map([...maps.values()].map((map) => [map.fileName, map]));
 }
 
-/** As the pod calls it, or as the PersistentVolume is called: the kubelet publishes at …/<name>/mount. */
+/** The volume's name in the pod spec, or the PersistentVolume's: the kubelet publishes at …/<name>/mount. */
 function volumeName(targetPath: string): string {
   return targetPath.split('/').at(-2) ?? targetPath;
 }

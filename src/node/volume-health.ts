@@ -9,7 +9,7 @@ import type { PublishParts } from './publish-parts.ts';
 import { toSharedMaps } from './publish-persistent.ts';
 import type { MapsRequest, PublishRequest } from './publish-request.ts';
 
-/** CSI's `reason`, and what follows from it for the volume. */
+/** CSI's `reason`, and the volume's status for it. */
 const STATUS = {
   MapReplaced: Status.DEGRADED,
   MapSourceMissing: Status.DEGRADED,
@@ -18,16 +18,16 @@ const STATUS = {
   PinMissing: Status.INACCESSIBLE,
 } as const;
 
-/** Something that is not as it should be; `message` is one sentence. */
+/** A problem; `message` is one sentence. */
 interface Finding {
   readonly reason: keyof typeof STATUS;
   readonly message: string;
 }
 
 /**
- * Holds a volume against what was asked for it: are its pins there, are they still the maps that their sources mean, may the
- * pod still have them? `targetPath`: '' stands for all its targets. Throws NOT_FOUND when it is not published here. Until the
- * kubelet has repeated its request after a restart of this process, only what the kernel shows is told.
+ * Compares a volume with the request for it: are its pins there, are they still the maps of their sources, may the pod still have them? An
+ * empty `targetPath` stands for all targets of the volume. Throws NOT_FOUND if it is not published here. After a restart, until the kubelet
+ * repeats its request, only what the kernel shows is reported.
  */
 export async function volumeHealth(
   { volumeId, targetPath }: { readonly volumeId: string; readonly targetPath: string },
@@ -74,7 +74,7 @@ async function inspect(
 ): Promise<readonly Finding[]> {
   if (request.type === 'maps') return await inspectMaps(request, volume, parts, call);
   const content = (await parts.policy.volumes?.get(request.volumeId))?.spec.content;
-  // What a workspace holds is its pods' affair.
+  // A workspace may contain whatever its pods pin.
   if (content?.type !== 'shared') return [];
   const files = toSharedMaps(request.volumeId, content.newMaps, MapAccess.READ_ONLY);
   const found = files.map((file) => inspectFile(file, volume, parts, call));
@@ -134,7 +134,7 @@ async function inspectFile(
   }
 }
 
-/** Throws what says nothing of the source. */
+/** Throws errors that are not about the source. */
 function missingSource(name: string, error: unknown): Finding {
   const { code, message } = CallError.from(error);
   if (code !== Code.UNAVAILABLE && code !== Code.FAILED_PRECONDITION) throw error;

@@ -5,30 +5,28 @@ import { didYouMean } from '../maps/nearest.ts';
 import { Access, type MapRefusal, type VolumeMap } from '../rpc/pinner.ts';
 import type { MapLook } from './map-look.ts';
 
-/** What a volume shall hold, as far as that can be told without its node's kernel. */
+/** What a volume should contain, as far as that can be decided without the kernel. */
 export interface VolumePlan {
-  /** Without a source: what the volume has of the same BpfMap stays, with no more access than it has, if it has it at all. */
+  /** A file without a source keeps the same BpfMap's map that the volume has now, if any, with no more access than it has. */
   readonly files: readonly VolumeMap[];
-  /** All that is not as the pod asked. A new pod hears of the first; a running one does with the rest. */
+  /** Every map that is not published as requested. A new pod gets the first one's error, a running pod the other maps. */
   readonly refusals: readonly Refusal[];
 }
 
-/** Why a map is not in a volume as its pod asked. */
+/** Why a map is not published as requested. */
 export interface Refusal {
-  /** The BpfMap. */
+  /** The BpfMap's name. */
   readonly map: string;
   readonly reason: RefusalReason;
-  /** What a new pod is told; of several maps that it may not have, the same. */
+  /** The error for a new pod. All denied maps have the same. */
   readonly error: CallError;
 }
 
-/**
- * No such BpfMap; not granted; two maps want one file; a source that is not there yet; one that is of no use; a fault of the driver.
- */
+/** No such BpfMap; not granted; two maps want the same file; a source that does not exist yet; an unusable source; a bug in the driver. */
 export const REFUSAL_REASONS = ['absent', 'denied', 'fileName', 'sourceMissing', 'sourceUnusable', 'fault'] as const;
 export type RefusalReason = (typeof REFUSAL_REASONS)[number];
 
-/** Decides. `names`: all BpfMaps, of which the nearest are named in place of one that there is not. */
+/** `names`: all BpfMaps, to suggest some in place of one that does not exist. */
 export function planVolume(looks: readonly MapLook[], pod: PodIdentity, names: () => readonly string[]): VolumePlan {
   const absent = looks
     .filter(({ map }) => map === undefined)
@@ -62,13 +60,13 @@ export function planVolume(looks: readonly MapLook[], pod: PodIdentity, names: (
     }),
   );
   const isContested = ({ fileName }: VolumeMap) => (claims.get(fileName)?.length ?? 0) > 1;
-  // Of a file that several want, whichever has it keeps it, and none gets it.
+  // When several maps want one file, the map that already has it keeps it, and no other gets it.
   const planned =
     contested.length === 0 ? files : files.map((file) => (isContested(file) ? { ...file, source: null } : file));
   return { files: planned, refusals: [...absent, ...denials, ...contested, ...unsourced] };
 }
 
-/** What the pinner did not find. */
+/** For a source that the pinner did not find. */
 export function fromPinner({ name, code, message }: MapRefusal): Refusal {
   const error = new CallError(code, message);
   return { map: name, reason: reasonOf(error), error };

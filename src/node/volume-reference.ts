@@ -2,18 +2,18 @@ import { invalidArgument } from '../errors.ts';
 import { isPlainPath } from '../maps/names.ts';
 import { quote } from '../text.ts';
 
-/** Which volume, and where: what every request about a volume says. */
+/** Which volume, and its target path. */
 export interface VolumeReference {
   readonly volumeId: string;
   readonly targetPath: string;
 }
 
-/** Bytes of an id, as CSI has it. */
+/** CSI's limit for an id. */
 const MAX_ID_BYTES = 128;
 
 const CONTROL = /\p{Cc}/u;
 
-/** Throws INVALID_ARGUMENT naming the field of the CSI request: the kubelet makes both, no YAML holds them. */
+/** Throws INVALID_ARGUMENT naming the field of the CSI request: the kubelet sets both, and no YAML has them. */
 export function parseVolumeReference({ volumeId, targetPath }: VolumeReference): VolumeReference {
   requireVolumeId(volumeId);
   if (targetPath === '') throw invalidArgument('target_path', 'required');
@@ -27,8 +27,8 @@ export function parseVolumeReference({ volumeId, targetPath }: VolumeReference):
 }
 
 /**
- * Throws INVALID_ARGUMENT for what is no volume's id: an administrator who writes a PersistentVolume may call it as he likes, within
- * what CSI allows (https://github.com/container-storage-interface/spec/blob/v1.13.0/spec.md#size-limits), but for control characters.
+ * Throws INVALID_ARGUMENT for an invalid id. Whoever writes a PersistentVolume by hand may choose any id that CSI allows
+ * (https://github.com/container-storage-interface/spec/blob/v1.13.0/spec.md#size-limits), except control characters.
  */
 export function requireVolumeId(volumeId: string): void {
   if (volumeId === '') throw invalidArgument('volume_id', 'required');
