@@ -1,10 +1,10 @@
 /**
- * What a pod may do with a map, as RBAC verbs on bpfmaps.bpffs.dev. A map that is given for writing can be read, but a grant of
- * `write` alone gives none for reading only.
+ * What a pod may do with a map, as RBAC verbs on bpfmaps.bpffs.dev. A map published for writing can also be read, but a grant of `write`
+ * alone does not allow publishing it read-only.
  */
 export type Verb = 'read' | 'write';
 
-/** On whose behalf a volume is asked for. */
+/** The pod that a volume is requested for. */
 export interface PodIdentity {
   readonly namespace: string;
   readonly serviceAccount: string;
@@ -12,7 +12,7 @@ export interface PodIdentity {
   readonly podUid: string;
 }
 
-/** An answer to "may it?"; a refusal says in a few words what would grant it. */
+/** `remedy`: what would grant the access, in a few words. */
 export type Decision = { readonly allowed: true } | { readonly allowed: false; readonly remedy: string };
 
 /** Who may have which map. */
@@ -21,7 +21,7 @@ export interface Access {
   check(pod: PodIdentity, mapName: string, verb: Verb, signal: AbortSignal): Promise<Decision>;
 }
 
-/** The pod's user name as Kubernetes has it. */
+/** The user name of the pod's service account. */
 export function userName({ namespace, serviceAccount }: Pick<PodIdentity, 'namespace' | 'serviceAccount'>): string {
   return `system:serviceaccount:${namespace}:${serviceAccount}`;
 }

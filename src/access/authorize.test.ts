@@ -24,7 +24,7 @@ function sorted(verdicts: readonly Verdict[]) {
   return { granted, denied: verdicts.flatMap((verdict) => (typeof verdict === 'object' ? verdict : [])) };
 }
 
-test('one message for all refusals, short enough for a header however many there are', async () => {
+test('one message for all denials, short enough for a header', async () => {
   const wanted = wantedMaps((index) => `${'m'.repeat(124)}-${index}`);
   const access = { check: async () => ({ allowed: false, remedy: 'ask' }) as const };
   const denied = sorted(await authorize(wanted, pod, access, AbortSignal.abort())).denied;
@@ -38,7 +38,7 @@ test('one message for all refusals, short enough for a header however many there
   assert(error.message.length < 1024);
 });
 
-/** Answers each question a moment later, and counts. */
+/** Answers each check a moment later, and counts them. */
 function counting(answer: (name: string) => Decision) {
   const seen = { asked: 0, atOnce: 0, max: 0 };
   const check = async (_: PodIdentity, name: string) => {
@@ -55,7 +55,7 @@ function counting(answer: (name: string) => Decision) {
 const waiting = new AbortController().signal;
 const wanted = wantedMaps((index) => `m-${index}`);
 
-test('all are asked, eight at a time', async () => {
+test('all maps are checked, eight at a time', async () => {
   const { seen, access } = counting((name) => (name === 'm-3' ? { allowed: false, remedy: 'ask' } : { allowed: true }));
   const { granted, denied } = sorted(await authorize(wanted, pod, access, waiting));
   assert.equal(granted, 255);
@@ -66,7 +66,7 @@ test('all are asked, eight at a time', async () => {
   assert.deepEqual([seen.asked, seen.max], [256, 8]);
 });
 
-test('once enough is refused the rest is neither asked nor granted', async () => {
+test('once enough maps are denied, the rest is neither checked nor granted', async () => {
   const { seen, access } = counting(() => ({ allowed: false, remedy: 'ask' }));
   const { granted, denied } = sorted(await authorize(wanted, pod, access, waiting, async () => true));
   assert(seen.asked <= 16, `${seen.asked}`);
@@ -75,13 +75,13 @@ test('once enough is refused the rest is neither asked nor granted', async () =>
   assert.match(denial(pod, denied, false).message, /read map "m-3" \(no grant: ask\), and at least \d+ more$/);
 });
 
-test('for a running pod nothing is enough', async () => {
+test('for a running pod all maps are checked', async () => {
   const { seen, access } = counting(() => ({ allowed: false, remedy: 'ask' }));
   const { denied } = sorted(await authorize(wanted, pod, access, waiting, async () => false));
   assert.deepEqual([seen.asked, denied.length], [256, 256]);
 });
 
-test('what cannot be told ends it, and nothing more is asked', async () => {
+test('an error ends the checks', async () => {
   const { seen, access } = counting(() => {
     throw unavailable('the API server does not answer');
   });

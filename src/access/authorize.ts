@@ -2,39 +2,39 @@ import { type CallError, permissionDenied } from '../errors.ts';
 import type { BpfMap } from '../maps/catalog.ts';
 import { type Access, type PodIdentity, userName, type Verb } from './access.ts';
 
-/** A map, and what the pod wants to do with it. */
+/** A map, and the access that the pod asks for. */
 export interface WantedMap {
   readonly map: BpfMap;
   readonly verb: Verb;
 }
 
-/** What stands against a map: that nobody gave it to the pod, or that nobody may have it like this. */
+/** Why access is denied: there is no grant, or the map's maxAccess excludes it for everybody. */
 interface Objection {
   readonly reason: 'grant' | 'maxAccess';
-  /** The same in a few words, with what to do. */
+  /** The reason in a few words, with what to do. */
   readonly why: string;
 }
 
-/** Whether nobody may have the map like this, whatever is granted. */
+/** Whether the map's maxAccess excludes the access, whatever is granted. */
 export function exceedsMaxAccess({ maxAccess }: BpfMap, verb: Verb): boolean {
   return verb === 'write' && maxAccess !== 'ReadWrite';
 }
 
-/** A map that the pod may not have like this. */
+/** A map that the pod may not have as requested. */
 export interface DeniedMap extends WantedMap, Objection {}
 
-/** Undefined: the question was not asked, because enough was refused. */
+/** Undefined: not checked, because enough other maps were denied. */
 export type Verdict = 'granted' | DeniedMap | undefined;
 
-/** A status travels in an HTTP/2 header and ends in an event of at most 1,024 bytes: the first refusals must do. */
+/** A status travels in an HTTP/2 header and ends in an event of at most 1,024 bytes, so only the first denials are listed. */
 const MAX_LISTED = 4;
 
-/** Questions of one pod that are asked at a time: it has up to 256 maps, and others ask too. */
+/** Concurrent checks for one pod: it has up to 256 maps, and other pods need checks too. */
 const FAN_OUT = 8;
 
 /**
- * For each of `wanted`, whether the pod may have it: within the map's maxAccess, and granted. Throws what `access` throws, and asks
- * nothing more then. Once more is refused than `denial` lists, `isEnough` may say that the rest need not be known.
+ * Checks for each of `wanted` whether the pod may have it: within the map's maxAccess, and granted. Throws what `access` throws, and then
+ * starts no more checks. Once more maps are denied than `denial` lists, `isEnough` decides whether to skip the rest.
  */
 export async function authorize(
   wanted: readonly WantedMap[],
@@ -77,10 +77,7 @@ async function objectionTo(
   return decision.allowed ? undefined : { reason: 'grant', why: `no grant: ${decision.remedy}` };
 }
 
-/**
- * PERMISSION_DENIED, naming the pod's user and, for the first maps, the verb and what stands against it. `isAll`: no other was left
- * unasked.
- */
+/** PERMISSION_DENIED, naming the pod's user and, for the first maps, the verb and the reason. `isAll`: every map was checked. */
 export function denial(pod: PodIdentity, denied: readonly DeniedMap[], isAll = true): CallError {
   const listed = denied.slice(0, MAX_LISTED).map(({ map, verb, why }) => `${verb} map "${map.name}" (${why})`);
   const others = denied.length - listed.length;

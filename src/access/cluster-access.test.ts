@@ -8,7 +8,7 @@ const signal = new AbortController().signal;
 
 const metadata = { name: '', uid: '', resourceVersion: '', creationTimestamp: '' };
 
-/** An API server that says these, one after the other. */
+/** An API server that answers with these statuses, one after the other. */
 function answering(...statuses: readonly object[]) {
   let asked = 0;
   const create = async () => ({ metadata, status: statuses[asked++] });
@@ -18,10 +18,10 @@ function answering(...statuses: readonly object[]) {
 const away = 'webhook: Post "https://authorizer": connection refused';
 const verdicts: readonly (readonly [string, object])[] = [
   ['has no opinion', { allowed: false, evaluationError: away }],
-  ['has to deny then', { allowed: false, denied: true, reason: 'no', evaluationError: away }],
+  ['denies then', { allowed: false, denied: true, reason: 'no', evaluationError: away }],
 ];
 for (const [what, status] of verdicts) {
-  test(`an authorizer that is away and ${what} is UNAVAILABLE, and asked again at the next question`, async () => {
+  test(`an authorizer that is down and ${what} is UNAVAILABLE, which is not cached`, async () => {
     const { access, asked } = answering(status, { allowed: true });
     await assert.rejects(access.check(pod, 'flows', 'read', signal), (error) => {
       assert(error instanceof CallError);
@@ -42,7 +42,7 @@ test('one authorizer that allows is enough', async () => {
   assert.deepEqual(await access.check(pod, 'flows', 'read', signal), { allowed: true });
 });
 
-test('a reason alone is a refusal, and is kept', async () => {
+test('a denial with a reason is cached', async () => {
   const { access, asked } = answering({ allowed: false, reason: 'RBAC: role "r" not found', evaluationError: '' });
   for (let time = 0; time < 2; time += 1) {
     const decision = await access.check(pod, 'flows', 'read', signal);
@@ -52,7 +52,7 @@ test('a reason alone is a refusal, and is kept', async () => {
   assert.equal(asked(), 1);
 });
 
-test('an answer that is none of a review is UNAVAILABLE, and says what is wrong', async () => {
+test('a malformed review is UNAVAILABLE, and the error says what is wrong', async () => {
   const access = createClusterAccess({
     client: { create: async () => ({ metadata, status: { allowed: 'yes' } }) },
   });

@@ -7,12 +7,12 @@ import { type Access, type Decision, type PodIdentity, userName, type Verb } fro
 
 export interface ClusterAccessOptions {
   readonly client: Pick<KubernetesClient, 'create'>;
-  /** How many answers are remembered. */
+  /** How many answers are cached. */
   readonly maxAnswers?: number;
-  /** For how long. */
+  /** How long allowing and denying answers are cached. */
   readonly allowMs?: number;
   readonly denyMs?: number;
-  /** How old the answer was that was known; undefined: there was none. */
+  /** The age of the cached answer; undefined: it was not cached. */
   lookedUp?(ageSeconds: number | undefined): void;
 }
 
@@ -27,14 +27,14 @@ const reviewSchema = z.object({
 });
 
 const MAX_ANSWERS = 4096;
-/** With the kubelet's one to one and a half minutes between two looks: what is withdrawn is gone within two minutes. */
+/** The kubelet repeats its requests after 60 to 90 s, so a revoked grant takes effect within two minutes. */
 const ALLOW_MS = 30_000;
-/** Whoever was refused has probably asked for the grant. */
+/** Shorter, because whoever was denied has probably asked for the grant. */
 const DENY_MS = 10_000;
 
 /**
- * Access by RBAC, or whatever else authorizes in the cluster: a SubjectAccessReview in the pod's namespace. Answers are kept for a
- * while; without one that is still good `check` throws UNAVAILABLE when the API server, or an authorizer that it asks, is away.
+ * Access by RBAC, or the cluster's other authorizers: a SubjectAccessReview in the pod's namespace. Answers are cached. Without a valid
+ * cached answer `check` throws UNAVAILABLE while the API server, or an authorizer that it asks, is down.
  * https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/subject-access-review-v1/
  */
 export function createClusterAccess(options: ClusterAccessOptions): Access {
@@ -51,21 +51,21 @@ export function createClusterAccess(options: ClusterAccessOptions): Access {
       kind: 'SubjectAccessReview',
       spec: {
         user: userName(pod),
-        // Every service account is in these, and in no others.
+        // Every service account is in exactly these groups.
         groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`, 'system:authenticated'],
         resourceAttributes: { group: 'bpffs.dev', version: 'v1alpha1', resource: 'bpfmaps', namespace, name, verb },
       },
     });
     const { allowed, reason, evaluationError } = understood(reviewSchema, review, 'SubjectAccessReview').status;
     if (allowed === true) return { value: { allowed: true }, goodForMs: allowMs };
-    // An authorizer could not be asked, which is no refusal; the API server itself answers a request with 500 then, and not with 403:
+    // A failed authorizer is no denial. The API server itself then answers requests with 500, and not with 403:
     // https://github.com/kubernetes/kubernetes/blob/v1.36.0/staging/src/k8s.io/apiserver/pkg/endpoints/filters/authorization.go
     if (evaluationError) {
       throw unavailable(
         `the API server cannot tell whether ${userName(pod)} may ${verb} map "${name}" until its authorizers answer: ${evaluationError.slice(0, 300)}`,
       );
     }
-    // Of a plain refusal there is none; a binding whose role is missing makes one.
+    // A plain denial has no reason; a binding to a missing role gives one.
     const fault = reason ? ` (${reason.slice(0, 200)})` : '';
     return {
       value: { allowed: false, remedy: `${grantCommand(pod, name, verb)}${fault}` },

@@ -25,7 +25,7 @@ describe('as a SubjectAccessReview would', () => {
     ['a cluster binding of a service account', role() + everywhere(collector)],
     ['a binding in the namespace', role() + inProd(collector)],
     [
-      'a service account without namespace, in a RoleBinding: that of the binding',
+      'a service account without namespace, in a RoleBinding',
       role() + inProd('{ kind: ServiceAccount, name: collector }'),
     ],
     ['a user', role() + everywhere('{ kind: User, name: "system:serviceaccount:prod:collector" }')],
@@ -51,17 +51,17 @@ describe('as a SubjectAccessReview would', () => {
 
   const no: readonly (readonly [string, string, Parameters<typeof may>[1]?])[] = [
     ['when nothing is granted', ''],
-    ['when no binding is there', role()],
+    ['when there is no binding', role()],
     ['another service account', role() + everywhere(collector), { sa: 'other' }],
-    ['its namesake elsewhere', role() + everywhere(collector), { ns: 'dev' }],
+    ['a service account of this name in another namespace', role() + everywhere(collector), { ns: 'dev' }],
     ['another map', role() + everywhere(collector), { map: 'limits' }],
-    ['write by read', role() + everywhere(collector), { verb: 'write' }],
+    ['write with a grant of read', role() + everywhere(collector), { verb: 'write' }],
     [
       'beyond the namespace of a RoleBinding',
       role() + inProd('{ kind: Group, name: "system:authenticated" }'),
       { ns: 'dev' },
     ],
-    ['by another group of resources', role(RULE.replace('bpffs.dev', 'other.dev')) + everywhere(collector)],
+    ['by another API group', role(RULE.replace('bpffs.dev', 'other.dev')) + everywhere(collector)],
     ['by another resource', role(RULE.replace('bpfmaps', 'bpfmaps/status')) + everywhere(collector)],
     ['by resourceNames: ["*"], which is a name', role(RULE.replace('[flows]', '["*"]')) + everywhere(collector)],
     ['a group of another namespace', role() + everywhere('{ kind: Group, name: "system:serviceaccounts:dev" }')],
@@ -69,7 +69,7 @@ describe('as a SubjectAccessReview would', () => {
   for (const [what, yaml, who] of no) test(`denies ${what}`, () => assert.equal(may(yaml, who), false));
 });
 
-test('names every problem with its place', () => {
+test('reports every problem with its line and column', () => {
   const yaml = `${role()}${everywhere('{ kind: ServiceAccount, name: a }')}---\n${inProd('{ kind: Robot, name: a }')}---\n${role()}${inProd(
     collector,
   ).replace('ClusterRole', 'Role')}`;

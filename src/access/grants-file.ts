@@ -8,8 +8,8 @@ type Role = Extract<RbacObject, { kind: 'Role' | 'ClusterRole' }>;
 type Binding = Extract<RbacObject, { kind: 'RoleBinding' | 'ClusterRoleBinding' }>;
 
 /**
- * The RBAC objects of a YAML file. Throws BadConfiguration with every problem, each with its line; a binding to a role that
- * is not in the file is one.
+ * The RBAC objects of a YAML file. Throws BadConfiguration with every problem and its line; a binding to a role that is not in the file is
+ * one.
  */
 export function parseGrants(text: string, file: string): Grants {
   const manifests = parseManifests(text, file, rbacSchema);
@@ -31,7 +31,7 @@ export function parseGrants(text: string, file: string): Grants {
   return grants;
 }
 
-/** Access by the grants of a file; `grants` is asked at every check, so that a new version of the file counts at once. */
+/** Access by the grants of a file. `grants` is called for every check, so that a new version of the file takes effect at once. */
 export function createFileAccess(file: string, grants: () => Grants): Access {
   return {
     async check({ namespace, serviceAccount }, mapName, verb) {

@@ -8,7 +8,7 @@ const tokens = (token: string) => ({
   [KEY]: JSON.stringify({ 'csi.bpffs.dev': { token, expirationTimestamp: '2030-01-01T00:00:00Z' } }),
 });
 
-test('secrets go before the context', () => {
+test('secrets take precedence over the volume context', () => {
   assert.equal(podTokens({ secrets: tokens('s'), volumeContext: tokens('c') })('csi.bpffs.dev'), 's');
   assert.equal(podTokens({ secrets: {}, volumeContext: tokens('c') })('csi.bpffs.dev'), 'c');
 });
@@ -19,7 +19,7 @@ const wrong: readonly (readonly [string, Readonly<Record<string, string>>, strin
   ['nothing', {}, 'csi.bpffs.dev', lacking],
   ['an empty text', { [KEY]: '' }, 'csi.bpffs.dev', lacking],
   ['another audience', tokens('secret'), 'other.dev', lacking],
-  ['what every object has', tokens('secret'), 'constructor', lacking],
+  ['a property that every object has', tokens('secret'), 'constructor', lacking],
   ['no JSON', { [KEY]: 'secret' }, 'csi.bpffs.dev', malformed],
   ['other JSON', { [KEY]: '["secret"]' }, 'csi.bpffs.dev', malformed],
   ['an empty token', tokens(''), 'csi.bpffs.dev', malformed],

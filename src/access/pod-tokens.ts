@@ -1,20 +1,20 @@
 import * as z from 'zod/mini';
 import { unauthenticated } from '../errors.ts';
 
-/** Where the kubelet puts the tokens that the CSIDriver object's tokenRequests ask for. */
+/** The key of the tokens that the CSIDriver object's tokenRequests ask for. */
 const TOKENS = 'csi.storage.k8s.io/serviceAccount.tokens';
 
 const tokensSchema = z.record(z.string(), z.object({ token: z.string().check(z.minLength(1)) }));
 
 /**
- * Gives the pod's service account token for an audience. Throws UNAUTHENTICATED saying what the CSIDriver object lacks. A function,
- * so that no log and no text of a request has the tokens.
+ * Returns the pod's service account token for an audience. Throws UNAUTHENTICATED saying what the CSIDriver object lacks. A function, so
+ * that tokens do not get into logs and texts.
  */
 export type PodTokens = (audience: string) => string;
 
 /**
- * The tokens that the kubelet sent with a request: among the secrets or, where the CSIDriver object does not say
- * serviceAccountTokenInSecrets, in the volume's context.
+ * The tokens that the kubelet sent with a request: in the secrets or, without the CSIDriver object's serviceAccountTokenInSecrets, in the
+ * volume context.
  */
 export function podTokens({ secrets, volumeContext }: RequestParts): PodTokens {
   const text = secrets[TOKENS] ?? volumeContext[TOKENS] ?? '';

@@ -40,7 +40,7 @@ const subjects = z.optional(z.array(subject));
 const roleRef = z.strictObject({ apiGroup: z.optional(z.literal(RBAC)), kind: z.enum(['Role', 'ClusterRole']), name });
 const clusterRoleRef = z.strictObject({ apiGroup: z.optional(z.literal(RBAC)), kind: z.literal('ClusterRole'), name });
 
-/** The four kinds of RBAC objects, as far as they grant something; an aggregated ClusterRole has no rules of its own. */
+/** The four kinds of RBAC objects, without aggregated ClusterRoles, which have no rules of their own. */
 export const rbacSchema = z.discriminatedUnion(
   'kind',
   [

@@ -1,6 +1,6 @@
 import type { Verb } from './access.ts';
 
-/** What a role allows on BpfMaps: every name, or those listed. */
+/** What a role allows on BpfMaps: all names, or those listed. */
 export type Permissions = { readonly [V in Verb]: { all: boolean; readonly names: Set<string> } };
 
 /** A rule of a Role or ClusterRole. */
@@ -11,9 +11,9 @@ export interface Rule {
   readonly resourceNames?: readonly string[] | undefined;
 }
 
-/** Grants, laid out such that a check looks at eight small sets, however many objects there are. */
+/** Grants, indexed so that a check looks at eight small sets, however many objects there are. */
 export interface Grants {
-  /** Adds to a subject, a user's or a group's name with its kind before it; no namespace: in all of them. */
+  /** Adds rules for a subject (see subjectKey); without a namespace: in all namespaces. */
   add(subject: string, namespace: string | undefined, rules: readonly Rule[]): void;
   /** Whether a SubjectAccessReview of the service account for `verb` on the BpfMap in its namespace would allow it. */
   allows(namespace: string, serviceAccount: string, mapName: string, verb: Verb): boolean;

@@ -6,30 +6,30 @@ import type { KubernetesClient } from '../kubernetes/client.ts';
 import { understood } from '../kubernetes/understood.ts';
 import { type PodIdentity, userName } from './access.ts';
 
-/** Who asks? */
+/** Verifies which pod a request is for. */
 export interface TokenVerifier {
   /**
-   * The pod, if the token is its own; `pod`: what the kubelet says of it. Throws UNAUTHENTICATED for a token that is not good
-   * for this driver or is another pod's, naming what differs, and UNAVAILABLE when nobody can tell.
+   * Returns `pod`, which is what the kubelet says, if the token belongs to it. Throws UNAUTHENTICATED for a token that is invalid for this
+   * driver or belongs to another pod, naming the difference, and UNAVAILABLE if it cannot be verified now.
    */
   verify(pod: PodIdentity, token: string, signal: AbortSignal): Promise<PodIdentity>;
 }
 
 export interface TokenVerifierOptions {
   readonly client: Pick<KubernetesClient, 'create'>;
-  /** What tokens have to be for: the driver's name. */
+  /** The audience that tokens must have: the driver's name. */
   readonly audience: string;
-  /** This node's: a token that names another was taken from there. */
+  /** This node: a token for a pod on another node was taken from there. */
   readonly nodeName: string;
-  /** How many tokens are remembered. */
+  /** How many tokens are cached. */
   readonly maxAnswers?: number;
-  /** How old the answer was that was known; undefined: there was none. */
+  /** The age of the cached answer; undefined: it was not cached. */
   lookedUp?(ageSeconds: number | undefined): void;
 }
 
 const TOKEN_REVIEWS = { group: 'authentication.k8s.io', version: 'v1', plural: 'tokenreviews' };
 
-/** What the API server adds to the user of a token that is bound to a pod. */
+/** Prefix of the fields that the API server adds to the user of a token that is bound to a pod. */
 const EXTRA = 'authentication.kubernetes.io/';
 
 const texts = z.nullish(z.array(z.string()));
@@ -42,7 +42,7 @@ const reviewSchema = z.object({
   }),
 });
 
-/** What a good token says. */
+/** What the API server says of a valid token. */
 interface Reviewed {
   readonly user: string;
   readonly podName: string | undefined;
@@ -52,12 +52,12 @@ interface Reviewed {
 
 /** A node has some hundreds of pods at most. */
 const MAX_ANSWERS = 2048;
-/** Of a token that does not say when it expires. */
+/** How long a token without an expiry time is cached. */
 const MIN_MS = 60_000;
 
 /**
- * By TokenReview. A good token is remembered, by its SHA-256, until it expires, so that a pod is asked about once an hour or so and
- * not at each of the kubelet's repetitions; a pod that is deleted meanwhile has nothing left to publish.
+ * Verifies by TokenReview. A valid token is cached, by its SHA-256, until it expires, so that a pod takes about one review an hour instead
+ * of one for each request of the kubelet. A pod that is deleted meanwhile publishes nothing more.
  * https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/
  */
 export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifier {
@@ -78,7 +78,7 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
       const why = (error || 'no reason given').replaceAll(token, '…').slice(0, 300);
       throw unauthenticated(`the API server does not accept the pod's service account token: ${why}`);
     }
-    // None are given back by an API server that did not look at them.
+    // An API server that ignores audiences returns none.
     if (!audiences?.includes(audience))
       throw unauthenticated(`the pod's service account token is not for "${audience}"`);
     const extra = (name: string) => user?.extra?.[`${EXTRA}${name}`]?.[0];
@@ -122,7 +122,7 @@ function requireSame(what: string, said: string, expected: string): void {
 }
 
 /**
- * Milliseconds for which it is good, from the token itself, which the API server has found good.
+ * Milliseconds until the token expires, read from the token itself, which the API server has accepted.
  * https://www.rfc-editor.org/rfc/rfc7519#section-4.1.4
  */
 function lifeOf(token: string): number {
@@ -132,7 +132,7 @@ function lifeOf(token: string): number {
       return claims.exp * 1000 - Date.now();
     }
   } catch {
-    // No JSON web token.
+    // Not a JSON web token.
   }
   return MIN_MS;
 }

@@ -65,7 +65,7 @@ const source = z
     ),
   );
 
-/** A BpfMap as its author writes it; without a fileName, its name is one. */
+/** A BpfMap as its author writes it. Without a fileName, its name must be a valid one. */
 export const bpfMapSchema = z
   .strictObject({
     apiVersion: z.literal('bpffs.dev/v1alpha1'),

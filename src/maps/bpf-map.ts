@@ -3,7 +3,7 @@ import type { BpfMapObject } from './bpf-map-schema.ts';
 import type { BpfMap, MapSource } from './catalog.ts';
 import { nameInStore, toCreatedMap } from './created-map.ts';
 
-/** A valid object as the rest of the driver has it. */
+/** Converts a valid object, and fills in defaults. */
 export function fromBpfMap(object: BpfMapObject): BpfMap {
   const { name } = object.metadata;
   const { fileName = name, maxAccess = 'ReadOnly' } = object.spec;
@@ -24,6 +24,6 @@ function toSource({ metadata, spec: { source } }: BpfMapObject): MapSource {
     return onNode({ loaded: { map, program, programTag, programId: 0 } });
   }
   if (created === undefined) throw new TypeError('the schema lets no empty source through');
-  // "_" is in no object's name, so that two names cannot meet in the store.
+  // No object's name contains "_", so that two names cannot collide in the store.
   return onNode({ created: toCreatedMap(created, nameInStore(metadata.name), '') });
 }

@@ -11,11 +11,11 @@ import type { BpfmanSource } from './catalog.ts';
 import { didYouMean } from './nearest.ts';
 
 /**
- * A map of a program of which the kernel's id is known. The kernel uses ids again, after a restart for certain: the program has to
- * have the name, too, and the tag if one is given.
+ * A map of a program with a known id. The kernel reuses ids, certainly after a reboot, so the program must also have this name, and the tag
+ * if one is given.
  */
 export interface ProgramMap {
-  /** As the kernel keeps them: at most 15 characters. */
+  /** Names as the kernel keeps them: at most 15 characters. */
   readonly map: string;
   readonly program: string;
   /** Empty: any. */
@@ -23,9 +23,9 @@ export interface ProgramMap {
   readonly programId: number;
 }
 
-/** Finds what bpfman has loaded on this node. */
+/** Finds programs that bpfman has loaded on this node. */
 export interface Bpfman {
-  /** Throws UNAVAILABLE, and what is awaited, as long as bpfman has not loaded the program. */
+  /** Throws UNAVAILABLE, saying what is missing, until bpfman has loaded the program. */
   resolve(source: BpfmanSource): Promise<ProgramMap>;
   close(): void;
 }
@@ -42,11 +42,11 @@ const KINDS = {
 
 interface Followed {
   readonly reflector: Reflector<State | undefined>;
-  /** Resolves when the API server has answered for the first time, or could not, or takes too long. */
+  /** Resolves at the API server's first answer or error, or after FIRST_ANSWER_MS. */
   readonly answered: Promise<void>;
 }
 
-/** The label that says which application a state is of. */
+/** The label with the name of a state's application. */
 const OWNER = 'bpfman.io/ownedByProgram';
 
 const stateSchema = z.object({
@@ -66,15 +66,15 @@ interface State {
   readonly programs: ReadonlyMap<string, number | undefined>;
 }
 
-/** How long whoever asks first waits for the API server. */
+/** How long the first caller waits for the API server. */
 const FIRST_ANSWER_MS = 2000;
 
-/** Linux keeps as much of a name (BPF_OBJ_NAME_LEN). */
+/** Linux truncates names to this length (BPF_OBJ_NAME_LEN). */
 const KERNEL_NAME = 15;
 
 /**
- * By bpfman's ClusterBpfApplicationState and BpfApplicationState objects of this node. They are not watched before somebody
- * asks, because bpfman is not everywhere; from then on, also when it is installed later.
+ * Uses bpfman's ClusterBpfApplicationState and BpfApplicationState objects of this node. They are watched from the first call on, because
+ * bpfman is not installed everywhere; it may be installed later.
  * https://github.com/bpfman/bpfman-operator/tree/main/apis/v1alpha1
  */
 export function createBpfman(options: BpfmanOptions): Bpfman {
@@ -137,7 +137,7 @@ export function createBpfman(options: BpfmanOptions): Bpfman {
   };
 }
 
-/** Undefined: it is none, and whoever looks for its application is told that there is none. */
+/** Undefined: invalid, so that its application counts as unknown. */
 function parseState(object: KubernetesObject): State | undefined {
   const application = object.metadata.labels?.[OWNER];
   const parsed = stateSchema.safeParse(object);

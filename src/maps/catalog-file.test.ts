@@ -14,7 +14,7 @@ const pinned = 'source: { pinned: { path: /sys/fs/bpf/a } }';
 const onNode = (source: Source) => ({ kind: 'node', source });
 const created = 'source: { created: { type: hash, keySize: 4, valueSize: 8, maxEntries: 16 } }';
 
-test('fills in the sizes that a created map leaves no choice about', () => {
+test('fills in the sizes that the type of a created map determines', () => {
   const inner = '{ type: ringbuf, maxEntries: 4096 }';
   const maps = parseCatalog(
     entry('a', `source: { created: { type: array_of_maps, maxEntries: 8, inner: ${inner} } }`),
@@ -27,13 +27,13 @@ test('fills in the sizes that a created map leaves no choice about', () => {
   assert.deepEqual(maps.get('a')?.source, onNode({ created: value }));
 });
 
-test('reads a source that is a pin in a workspace', () => {
+test('reads a workspace source', () => {
   const workspace = 'source: { workspace: { namespace: net, claim: agent, path: maps/flows } }';
   const source = { kind: 'workspace', claim: { namespace: 'net', name: 'agent' }, path: 'maps/flows' };
   assert.deepEqual(parseCatalog(entry('a', workspace), 'c.yaml').get('a')?.source, source);
 });
 
-test('reads a source that is a program of bpfman', () => {
+test('reads a bpfman source', () => {
   const program = 'application: counter, program: count_packets_everywhere, map: counts';
   const expected = { application: 'counter', program: 'count_packets_everywhere', map: 'counts' };
   const read = (fields: string) =>
@@ -94,10 +94,10 @@ test('reads the other sources', () => {
   assert.equal(parseCatalog('', 'c.yaml').size, 0);
 });
 
-describe('names the place of', () => {
+describe('reports the line and column of', () => {
   const cases: readonly (readonly [what: string, text: string, ...problems: string[]])[] = [
     [
-      'a source too many',
+      'a second source',
       entry('a', `${pinned.slice(0, -2)}, ${created.slice(10)}`),
       'c.yaml:5:3: spec.source: exactly one of pinned, loaded, bpfman, created, workspace is required',
     ],
@@ -114,7 +114,7 @@ describe('names the place of', () => {
       'c.yaml:4:1: spec.fileName: required, because a bpf filesystem refuses the dot in "a.b"',
     ],
     [
-      'a name twice',
+      'a duplicate name',
       `${entry('a', pinned)}---\n${entry('a', pinned)}`,
       'c.yaml:9:13: metadata.name: "a" is there already, at c.yaml:3:13',
     ],
@@ -134,22 +134,22 @@ describe('names the place of', () => {
       'c.yaml:5:62: spec.source.created.maxEntries: must be 1 to 134217728 for type hash',
     ],
     [
-      'a flag that is not handed out',
+      'an unsupported flag',
       entry('a', created.replace('16 }', '16, flags: [BPF_F_ZERO_SEED, BPF_F_TOKEN_FD] }')),
       'c.yaml:5:103: spec.source.created.flags[1]: must be BPF_F_NO_PREALLOC or BPF_F_NO_COMMON_LRU or BPF_F_ZERO_SEED or BPF_F_RDONLY_PROG or BPF_F_WRONLY_PROG or BPF_F_MMAPABLE or BPF_F_INNER_MAP',
     ],
     [
-      'a size that the type does not take',
+      'a size that the type does not allow',
       entry('a', created.replace('hash', 'array').replace('4,', '8,')),
       'c.yaml:5:37: spec.source.created.keySize: must be 4 for type array',
     ],
     [
-      'maps of maps without what is in them',
+      'a map of maps without inner',
       entry('a', 'source: { created: { type: array_of_maps, maxEntries: 8 } }'),
       'c.yaml:5:13: spec.source.created.inner: required for type array_of_maps: what the maps in it look like',
     ],
     [
-      'a path in a workspace that no bpf filesystem has',
+      'a workspace path with dots',
       entry('a', 'source: { workspace: { namespace: net, claim: agent, path: ../flows } }'),
       'c.yaml:5:56: spec.source.workspace.path: must be relative to the workspace, as "agent/flows"; bpf filesystems refuse dots',
     ],
@@ -159,8 +159,8 @@ describe('names the place of', () => {
       'c.yaml:3:13: metadata.name: must be a DNS-1123 subdomain of at most 128 characters',
       'c.yaml:5:3: spec.source: exactly one of pinned, loaded, bpfman, created, workspace is required',
     ],
-    ['a key twice', `${entry('a', pinned)}kind: BpfMap\n`, 'c.yaml:6:1: Map keys must be unique'],
-    ['no object', '- a\n', 'c.yaml:1:1: must be an object'],
+    ['a duplicate key', `${entry('a', pinned)}kind: BpfMap\n`, 'c.yaml:6:1: Map keys must be unique'],
+    ['a list', '- a\n', 'c.yaml:1:1: must be an object'],
   ];
   for (const [what, text, ...problems] of cases) {
     test(what, () => {

@@ -4,7 +4,7 @@ import { fromBpfMap } from './bpf-map.ts';
 import { bpfMapSchema } from './bpf-map-schema.ts';
 import type { BpfMap } from './catalog.ts';
 
-/** The BpfMap objects of a YAML file, by name. Throws BadConfiguration with every problem, each with its line. */
+/** The BpfMap objects of a YAML file, by name. Throws BadConfiguration with every problem and its line. */
 export function parseCatalog(text: string, file: string): ReadonlyMap<string, BpfMap> {
   const maps = new Map<string, BpfMap>();
   const first = new Map<string, string>();

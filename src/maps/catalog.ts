@@ -1,19 +1,19 @@
 import type { Claim } from '../kubernetes/claim.ts';
 import type { Source } from '../rpc/pinner.ts';
 
-/** A BpfMap object: names a map of the node's kernel and says where it comes from. */
+/** A BpfMap object: names a map in the node's kernel and says where it comes from. */
 export interface BpfMap {
   readonly name: string;
-  /** Which of the objects that had the name; undefined: there is no API server that says. */
+  /** Distinguishes objects that had the same name; undefined without an API server. */
   readonly uid?: string;
   /** The file's name in a volume: [A-Za-z0-9_-], at most 128. */
   readonly fileName: string;
-  /** What nobody's grants can exceed. */
+  /** The limit for all grants. */
   readonly maxAccess: 'ReadOnly' | 'ReadWrite';
   readonly source: MapSource;
 }
 
-/** Where a map comes from: as the pinner takes it, or what has to become that on each node. */
+/** Where a map comes from: in the pinner's terms, or to be resolved on each node. */
 export type MapSource =
   | { readonly kind: 'node'; readonly source: Source }
   | WorkspaceSource
@@ -23,7 +23,7 @@ export type MapSource =
 /** A map that a pod pinned in its workspace. */
 export interface WorkspaceSource {
   readonly kind: 'workspace';
-  /** Whose volume the workspace is. */
+  /** The claim whose volume is the workspace. */
   readonly claim: Claim;
   /** Relative to the workspace's directory. */
   readonly path: string;
@@ -35,24 +35,24 @@ export interface BpfmanSource {
   /** Of a BpfApplication; undefined: the application is a ClusterBpfApplication. */
   readonly namespace: string | undefined;
   readonly application: string;
-  /** The function's name in full, as in the application. */
+  /** The function's full name, as in the application. */
   readonly program: string;
   /** As `bpftool prog` shows it: 16 hexadecimal digits. Undefined: the name is enough. */
   readonly programTag: string | undefined;
-  /** As the kernel keeps it. */
+  /** As the kernel keeps it: at most 15 characters. */
   readonly map: string;
 }
 
-/** Of an object that is there and cannot be used. */
+/** The source of an invalid object. */
 export interface UnusableSource {
   readonly kind: 'unusable';
-  /** A sentence that names the object and says what is wrong with it. */
+  /** A sentence that names the object and says what is wrong. */
   readonly problem: string;
 }
 
 /** Which maps exist. */
 export interface Catalog {
   find(name: string): BpfMap | undefined;
-  /** Every name there is, in no order. */
+  /** All names, unordered. */
   names(): readonly string[];
 }

@@ -9,7 +9,7 @@ const object = (spec: object) => ({
   spec,
 });
 
-test('a BpfMap says which of those it is that had its name, also one that cannot be used', () => {
+test('a BpfMap has the uid of its object, even if it is invalid', () => {
   const good = parseBpfMap(object({ source: { pinned: { path: '/sys/fs/bpf/flows' } } }));
   assert.deepEqual([good.uid, good.source.kind], ['0123-4567', 'node']);
   const bad = parseBpfMap(object({ source: { future: {} } }));

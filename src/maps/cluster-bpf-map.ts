@@ -6,9 +6,9 @@ import type { BpfMap } from './catalog.ts';
 import { FILE_NAME } from './names.ts';
 
 /**
- * A BpfMap as the API server has it. The CustomResourceDefinition of this version lets no invalid one through; that of another
- * version may. What else can be told of an invalid one is told, so that a volume which has its map already can be held to the
- * grants of all its maps.
+ * A BpfMap from the API server. The CustomResourceDefinition of this version accepts only valid objects; that of another version may accept
+ * others. fileName and maxAccess of an invalid object are kept, so that a volume that already has its map can be checked against the grants
+ * of all its maps.
  */
 export function parseBpfMap(object: KubernetesObject): BpfMap {
   return { ...parse(object), uid: object.metadata.uid };
@@ -25,7 +25,7 @@ function unusableBpfMap(name: string, spec: unknown, problem: string): BpfMap {
   const isFileName = (text: unknown): text is string => typeof text === 'string' && FILE_NAME.test(text);
   return {
     name,
-    // Without a name that a file could have, no volume has it.
+    // If neither is a valid file name, no volume has the file.
     fileName: [fileName, name].find(isFileName) ?? name.replaceAll('.', '_').slice(0, 128),
     maxAccess: maxAccess === 'ReadWrite' ? 'ReadWrite' : 'ReadOnly',
     source: { kind: 'unusable', problem: `BpfMap "${name}" cannot be used: ${problem}` },

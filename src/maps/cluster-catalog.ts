@@ -3,32 +3,31 @@ import type { BpfMap, Catalog } from './catalog.ts';
 import { parseBpfMap } from './cluster-bpf-map.ts';
 
 /**
- * The BpfMap objects of a cluster. `find` and `names` throw UNAVAILABLE before the first copy is complete and while it is too old.
- * `names` is without those that cannot be used.
+ * The BpfMap objects of a cluster. `find` and `names` throw UNAVAILABLE before the first sync and while the cache is too old. `names` omits
+ * unusable objects.
  */
 export interface ClusterCatalog extends Catalog {
-  /** Throws as `find` does: UNAVAILABLE, and why. */
+  /** Throws UNAVAILABLE, saying why, whenever `find` does. */
   ready(): void;
   synced(): Promise<void>;
-  /** Seconds since the API server was last heard of; Infinity: never. */
+  /** Seconds since the last contact with the API server; Infinity: never. */
   staleness(): number;
-  /** How many objects there are. */
   size(): number;
-  /** How many of them there are that cannot be used. */
+  /** How many objects cannot be used. */
   invalid(): number;
   close(): void;
 }
 
 export interface ClusterCatalogOptions extends Pick<ReflectorOptions<never>, 'client' | 'failing' | 'timing'> {
-  /** How old a copy is still of use. Seconds. */
+  /** How old the cache may be. */
   readonly maxStalenessSeconds?: number;
-  /** An object that cannot be used has appeared, or appeared anew. */
+  /** An unusable object was created, or changed. */
   rejected?(problem: string): void;
 }
 
 const BPF_MAPS = { group: 'bpffs.dev', version: 'v1alpha1', plural: 'bpfmaps' };
 
-/** Follows all BpfMaps from now on. */
+/** Watches all BpfMaps. */
 export function followClusterCatalog(options: ClusterCatalogOptions): ClusterCatalog {
   const { maxStalenessSeconds = MAX_STALENESS_SECONDS } = options;
   const reflector = startReflector<BpfMap>({

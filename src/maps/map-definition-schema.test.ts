@@ -7,7 +7,7 @@ import { mapDefinitionSchema } from './map-definition-schema.ts';
 const hash = { type: 'hash', keySize: 4, valueSize: 8, maxEntries: 16 };
 const array = { type: 'array', valueSize: 8, maxEntries: 16 };
 
-describe('fills in what the type leaves no choice about', () => {
+describe('fills in the sizes that the type determines', () => {
   const cases: readonly (readonly [raw: object, keySize: number, valueSize: number])[] = [
     [array, 4, 8],
     [{ ...array, type: 'percpu_array' }, 4, 8],
@@ -35,7 +35,7 @@ describe('fills in what the type leaves no choice about', () => {
   }
 });
 
-describe('refuses', () => {
+describe('rejects', () => {
   const cases: readonly (readonly [raw: object, ...issues: string[]])[] = [
     [{ ...hash, keySize: 0 }, 'keySize: must be 1 to 4194254 for type hash'],
     [{ ...hash, keySize: 1.5 }, 'keySize: must be a whole number'],
@@ -118,7 +118,7 @@ describe('refuses', () => {
   });
 });
 
-test('a definition becomes what the pinner takes', () => {
+test("a definition is converted to the pinner's message", () => {
   const definition: MapDefinition = {
     ...{ type: 'array_of_maps', keySize: 4, valueSize: 4, maxEntries: 4, flags: [] },
     inner: { type: 'array', keySize: 4, valueSize: 8, maxEntries: 16, flags: ['BPF_F_MMAPABLE'] },

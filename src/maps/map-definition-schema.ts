@@ -10,7 +10,7 @@ import {
   type Numbers,
 } from './map-type-rules.ts';
 
-/** Bytes of one map: 64 GiB. What a node gives for all of them together is its pinner's to say (--created-memory-max). */
+/** Bytes of one map: 64 GiB. The limit for all maps of a node is the pinner's (--created-memory-max). */
 const MAX_MEMORY_BYTES = 2 ** 36;
 
 const types = Object.keys(MAP_TYPE_RULES) as MapType[];
@@ -27,18 +27,18 @@ function fields(allowed: readonly MapType[]) {
   };
 }
 
-/** The fields of a definition as its author writes them, for an object that has others beside; completeDefinition is next. */
+/** The fields of a definition as its author writes it, for schemas with further fields; to be followed by completeDefinition. */
 export const mapDefinitionFields = { ...fields(types), inner: z.optional(z.strictObject(fields(innerTypes))) };
 
 const rawDefinition = z.strictObject(mapDefinitionFields);
 
-/** As its author writes it: sizes that the type leaves no choice about may be left out. */
+/** As its author writes it: sizes that the type determines may be omitted. */
 type RawMapDefinition = z.infer<typeof rawDefinition>;
 
-/** A map definition; gives a MapDefinition, or issues that name the field and what its type takes. */
+/** Yields a MapDefinition, or issues that name the field and what the type allows. */
 export const mapDefinitionSchema = z.pipe(rawDefinition, z.transform(completeDefinition));
 
-/** Fills in what the type leaves no choice about, and adds an issue to `payload` for each thing that the kernel refuses. */
+/** Fills in the sizes that the type determines, and adds an issue to `payload` for everything that the kernel would refuse. */
 export function completeDefinition(raw: RawMapDefinition, payload: z.core.ParsePayload): MapDefinition {
   const definition = complete(raw);
   const problems = problemsOf(definition);
@@ -53,7 +53,7 @@ export function completeDefinition(raw: RawMapDefinition, payload: z.core.ParseP
 
 function complete({ type, keySize, valueSize, maxEntries, flags = [], inner }: RawMapDefinition): MapDefinition {
   const rules = rulesOf(type);
-  // A size that is missing is none that a type takes: NaN.
+  // NaN for a missing size, which no type allows.
   const definition = {
     type,
     keySize: keySize ?? defaultOf(rules.keySize),

@@ -1,6 +1,6 @@
 import type { MapFlag, MapType } from './map-type-rules.ts';
 
-/** What a map shall be: good for the kernel, and complete. */
+/** A complete definition of a map that the kernel accepts. */
 export interface MapDefinition {
   readonly type: MapType;
   /** Bytes. */
@@ -10,6 +10,6 @@ export interface MapDefinition {
   /** Elements, or bytes of a ring buffer. */
   readonly maxEntries: number;
   readonly flags: readonly MapFlag[];
-  /** For array_of_maps and hash_of_maps, and for no other: what the maps in it look like. */
+  /** Only for array_of_maps and hash_of_maps: the maps in it. */
   readonly inner?: Omit<MapDefinition, 'inner'>;
 }

@@ -1,4 +1,4 @@
-/** The flags that a definition may have, by the kernel's names and in its numbers (include/uapi/linux/bpf.h). */
+/** The flags that a definition may have, with the kernel's names and values (include/uapi/linux/bpf.h). */
 export const MAP_FLAGS = {
   BPF_F_NO_PREALLOC: 1 << 0,
   BPF_F_NO_COMMON_LRU: 1 << 1,
@@ -11,7 +11,7 @@ export const MAP_FLAGS = {
 
 export type MapFlag = keyof typeof MAP_FLAGS;
 
-/** Whole numbers that a field takes. `only`: these, and the first of them where the field is left out. */
+/** The whole numbers that a field allows. `only`: exactly these; the first is the default. */
 export type Numbers =
   | { readonly only: readonly [number, ...number[]] }
   | { readonly min: number; readonly max: number; readonly powerOfTwo?: true };
@@ -19,17 +19,17 @@ export type Numbers =
 export interface MapTypeRules {
   readonly keySize: Numbers;
   readonly valueSize: Numbers;
-  /** Of keySize and valueSize together, at most. */
+  /** The limit for keySize and valueSize together. */
   readonly elementSize?: number;
   readonly maxEntries: Numbers;
   readonly flags: readonly MapFlag[];
-  /** The kernel makes none without. */
+  /** A flag that the kernel requires. */
   readonly needs?: MapFlag;
-  /** It holds maps, and says with `inner` what they look like. */
+  /** A map of maps, which requires `inner`. */
   readonly ofMaps?: true;
 }
 
-/** The largest piece that kmalloc gives (KMALLOC_MAX_SIZE), where a page has 4 KiB. */
+/** The largest allocation of kmalloc (KMALLOC_MAX_SIZE) with pages of 4 KiB. */
 const KMALLOC_MAX = 4 << 20;
 const UINT32_MAX = 0xffffffff;
 
@@ -37,21 +37,20 @@ const access = ['BPF_F_RDONLY_PROG', 'BPF_F_WRONLY_PROG'] as const;
 
 const none: Numbers = { only: [0] };
 const four: Numbers = { only: [4] };
-/** A number alone, or with a program's; for sockets a descriptor, or a cookie. */
+/** A number, alone or with a program's descriptor; for sockets a descriptor, or a cookie. */
 const fourOrEight: Numbers = { only: [4, 8] };
 const upTo = (max: number): Numbers => ({ min: 1, max });
 const anyNumber = upTo(UINT32_MAX);
 
 /**
- * Per-CPU values: PCPU_MIN_UNIT_SIZE; older kernels, which do not look, answer ENOMEM. The kernel makes them one by one, a
- * microsecond each, and whoever gives up waiting does not stop it: their number is the driver's own limit, the pinner's too.
+ * Per-CPU values: PCPU_MIN_UNIT_SIZE; older kernels do not check, and answer ENOMEM. The kernel allocates them one by one, a microsecond
+ * each, and does not stop when the caller gives up. Hence the limit on their number, which is the driver's and the pinner's own.
  */
 const perCpu = { valueSize: upTo(32 << 10), maxEntries: upTo(1 << 24) } as const;
 
 /**
- * htab_map_alloc_check and htab_map_alloc in kernel/bpf/hashtab.c. An element is allocated in one piece; 48 is its head
- * (struct htab_elem). Keys may be longer than a program's stack since 5.11. The table of buckets, a power of two of 16
- * bytes each, must be less than 4 GiB.
+ * htab_map_alloc_check and htab_map_alloc in kernel/bpf/hashtab.c. An element is one allocation; 48 is its header (struct htab_elem). Since
+ * 5.11, keys may be longer than a program's stack. The table of buckets, a power of two of 16 bytes each, must be less than 4 GiB.
  */
 const hash = {
   keySize: upTo(KMALLOC_MAX - 48 - 2),
@@ -63,9 +62,8 @@ const hash = {
 const lru = { ...hash, flags: ['BPF_F_NO_COMMON_LRU', 'BPF_F_ZERO_SEED', ...access] } as const;
 
 /**
- * array_map_alloc_check in kernel/bpf/arraymap.c. With BPF_F_INNER_MAP, arrays of any number of elements go into a map of maps
- * whose `inner` has it too. Newer kernels take values up to 2 GiB; 5.15 stops here, and a definition
- * should be good for all nodes.
+ * array_map_alloc_check in kernel/bpf/arraymap.c. If `inner` has BPF_F_INNER_MAP, a map of maps takes arrays with that flag and any number
+ * of elements. Newer kernels allow values of up to 2 GiB; this is the limit of 5.15, so that a definition works on all nodes.
  */
 const array = {
   keySize: four,
@@ -82,7 +80,7 @@ const queue = {
   flags: access,
 } as const satisfies MapTypeRules;
 
-/** ringbuf_map_alloc in kernel/bpf/ringbuf.c. Where pages are larger than 4 KiB the least is such a page. */
+/** ringbuf_map_alloc in kernel/bpf/ringbuf.c. Where pages are larger than 4 KiB, the minimum is one page. */
 const ringbuf = {
   keySize: none,
   valueSize: none,
@@ -98,7 +96,7 @@ const sockets = {
   flags: [],
 } as const satisfies MapTypeRules;
 
-/** What the kernel, from 5.15 on, makes of each type. test/integration/map-definitions.test.ts holds this against it. */
+/** What kernels from 5.15 on accept for each type; test/integration/map-definitions.test.ts compares it with the kernel. */
 export const MAP_TYPE_RULES = {
   hash,
   array,
@@ -107,8 +105,8 @@ export const MAP_TYPE_RULES = {
   lru_hash: lru,
   lru_percpu_hash: { ...lru, ...perCpu },
   /**
-   * trie_alloc in kernel/bpf/lpm_trie.c: a key is the prefix's length and 1 to 256 bytes. 40 is a node's head
-   * (struct lpm_trie_node), which newer kernels make smaller: those take 16 bytes more.
+   * trie_alloc in kernel/bpf/lpm_trie.c: a key is the prefix length and 1 to 256 bytes. 40 is a node's header (struct lpm_trie_node); newer
+   * kernels, where it is smaller, accept 16 bytes more.
    */
   lpm_trie: {
     keySize: { min: 5, max: 260 },
@@ -130,7 +128,7 @@ export const MAP_TYPE_RULES = {
   xskmap: { ...sockets, valueSize: four },
   devmap: sockets,
   devmap_hash: { ...sockets, maxEntries: upTo(2 ** 31) },
-  /** cpu_map_alloc in kernel/bpf/cpumap.c. A node takes no more than its kernel is built for; this is what Linux can be. */
+  /** cpu_map_alloc in kernel/bpf/cpumap.c. A kernel's own limit is its NR_CPUS; this is the largest that Linux can have. */
   cpumap: { ...sockets, maxEntries: upTo(8192) },
   /** fd_array_map_alloc_check in kernel/bpf/arraymap.c. */
   array_of_maps: { ...array, valueSize: four, flags: [], ofMaps: true },

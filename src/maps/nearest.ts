@@ -2,8 +2,8 @@ import { distance } from 'fastest-levenshtein';
 import { quote } from '../text.ts';
 
 /**
- * At most three of `words` that somebody who wrote `word` may have meant, nearest first: those a few typing errors away, and
- * those that one of them begins.
+ * At most three of `words` that may have been meant by `word`, nearest first: those within a few typing errors, and those where one is the
+ * beginning of the other.
  */
 export function nearest(word: string, words: Iterable<string>): readonly string[] {
   const few = Math.max(2, Math.floor(word.length / 3));
@@ -16,7 +16,7 @@ export function nearest(word: string, words: Iterable<string>): readonly string[
   return near.slice(0, 3).map(({ candidate }) => candidate);
 }
 
-/** `; did you mean "flows" or "flows-v2"?`, or nothing when no word is near. */
+/** `; did you mean "flows" or "flows-v2"?`; empty when no word is near. */
 export function didYouMean(word: string, words: Iterable<string>): string {
   const near = nearest(word, words).map(quote);
   return near.length === 0 ? '' : `; did you mean ${near.join(' or ')}?`;
