@@ -2,8 +2,8 @@ import { invalidArgument } from '../errors.ts';
 import { quote } from '../text.ts';
 
 /**
- * The attribute or parameter hostUsers, which repeats what the pod's spec says: are the pod's users the host's, or has it a
- * user namespace of its own? `field` is the name for an error, INVALID_ARGUMENT.
+ * Parses hostUsers, an attribute or parameter that repeats the pod spec's: "false" if the pod has its own user namespace. `field` is its
+ * name in an error, INVALID_ARGUMENT.
  */
 export function parseHostUsers(hostUsers: string | undefined, field: string): { readonly userNamespace: boolean } {
   if (hostUsers === undefined || hostUsers === 'true') return { userNamespace: false };

@@ -3,7 +3,7 @@ import { invalidArgument } from '../errors.ts';
 import { OBJECT_NAME } from '../maps/names.ts';
 import { quote } from '../text.ts';
 
-/** A map as a pod's author asks for it. */
+/** A map, as a pod's author asks for it. */
 export interface MapRequest {
   readonly name: string;
   readonly verb: Verb;
@@ -15,8 +15,8 @@ export type MapListField = 'volumeAttributes.maps' | 'parameters.maps';
 const MAX_MAPS = 256;
 
 /**
- * Parses `flows, limits:rw`: BpfMap names, read-only unless `:rw`, in the order written. Throws INVALID_ARGUMENT naming
- * the field and the item at fault.
+ * Parses `flows, limits:rw`: BpfMap names, read-only unless `:rw`, in the order written. Throws INVALID_ARGUMENT naming the field and the
+ * invalid item.
  */
 export function parseMapList(text: string, field: MapListField): readonly MapRequest[] {
   if (text.trim() === '') throw invalidArgument(field, 'names no map; write for example "flows, limits:rw"');
@@ -42,7 +42,7 @@ export function parseMapList(text: string, field: MapListField): readonly MapReq
   });
 }
 
-/** The text that parseMapList reads, each time the same for the same maps. */
+/** The inverse of parseMapList: equal text for equal lists. */
 export function formatMapList(maps: readonly MapRequest[]): string {
   return maps.map(({ name, verb }) => (verb === 'write' ? `${name}:rw` : name)).join(', ');
 }

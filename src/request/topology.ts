@@ -1,17 +1,17 @@
 import { resourceExhausted } from '../errors.ts';
 import type { Topology, TopologyRequirement } from '../rpc/csi.ts';
 
-/** The label by which Kubernetes knows where a volume is: its value is the node's name. */
+/** The topology key of volumes that live on one node; its value is the node's name. */
 export const TOPOLOGY_KEY = 'topology.csi.bpffs.dev/node';
 
-/** Usable on this node alone. */
+/** Accessible on this node alone. */
 export function onNode(nodeName: string): Topology {
   return { segments: { [TOPOLOGY_KEY]: nodeName } };
 }
 
 /**
- * The node for a volume that lives in one node's memory: the first that is preferred, or else allowed. `fallback` is for a
- * caller without any requirement. Throws RESOURCE_EXHAUSTED, upon which the scheduler looks for another node.
+ * The node for a volume that lives in one node's memory: the first preferred one, else the first requisite one. `fallback` is for a caller
+ * without any requirement. Throws RESOURCE_EXHAUSTED, after which the scheduler tries another node.
  */
 export function chooseNode(requirement: TopologyRequirement | null, fallback: string | undefined): string {
   const { preferred, requisite } = requirement ?? { preferred: [], requisite: [] };
@@ -28,7 +28,7 @@ export function chooseNode(requirement: TopologyRequirement | null, fallback: st
   );
 }
 
-/** Whether a volume on the node called `nodeName` is where it has to be. */
+/** Whether a volume on the node `nodeName` meets the requirement. */
 export function allowsNode(requirement: TopologyRequirement | null, nodeName: string): boolean {
   const requisite = requirement?.requisite ?? [];
   return requisite.length === 0 || nodes(requisite).includes(nodeName);

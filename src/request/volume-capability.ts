@@ -2,17 +2,17 @@ import { invalidArgument } from '../errors.ts';
 import { VolumeCapability_AccessMode_Mode as Mode, type VolumeCapability } from '../rpc/csi.ts';
 import { quote } from '../text.ts';
 
-/** A CSI access mode that is supported: https://github.com/container-storage-interface/spec/blob/v1.13.0/spec.md#createvolume */
+/** A supported access mode of CSI: https://github.com/container-storage-interface/spec/blob/v1.13.0/spec.md#createvolume */
 export type AccessMode = (typeof accessModes)[number];
 
 /** How a volume is to be used. */
 export interface Usage {
   readonly mode: AccessMode;
-  /** The pod's fsGroup; undefined: it has none, or nobody said. */
+  /** The pod's fsGroup; undefined: none, or unknown. */
   readonly gid: number | undefined;
 }
 
-/** Not MULTI_NODE_SINGLE_WRITER: nothing would hold all nodes but one to reading. */
+/** Without MULTI_NODE_SINGLE_WRITER: nothing would restrict all nodes but one to reading. */
 export const accessModes = [
   'MULTI_NODE_MULTI_WRITER',
   'MULTI_NODE_READER_ONLY',
@@ -22,15 +22,15 @@ export const accessModes = [
   'SINGLE_NODE_WRITER',
 ] as const;
 
-/** What claims call the modes of several nodes. */
+/** The names in claims of the modes for several nodes. */
 const IN_CLAIMS: Readonly<Partial<Record<AccessMode, string>>> = {
   MULTI_NODE_MULTI_WRITER: 'ReadWriteMany',
   MULTI_NODE_READER_ONLY: 'ReadOnlyMany',
 };
 
 /**
- * `reach`: a volume of the catalog's maps is usable everywhere, because each node has its own maps of these names; any other
- * is in one node's memory. Throws INVALID_ARGUMENT naming the field of the claim or the pod that asks for more.
+ * `reach`: a volume of catalog maps is usable everywhere, because each node has its own maps of these names; other volumes live in one
+ * node's memory. Throws INVALID_ARGUMENT naming the unsupported field of the claim or the pod.
  */
 export function parseVolumeCapability(capability: VolumeCapability | null, reach: 'everywhere' | 'node'): Usage {
   if (capability === null) throw invalidArgument('volume_capability', 'required');
@@ -46,12 +46,11 @@ export function parseVolumeCapability(capability: VolumeCapability | null, reach
   return { mode, gid: parseGroup(volumeMountGroup) };
 }
 
-/** Nobody writes. */
 export function isReaderOnly(mode: AccessMode): boolean {
   return mode.endsWith('_READER_ONLY');
 }
 
-/** The volume may be at one target path at a time. */
+/** Whether the volume may have only one target path at a time. */
 export function isSingleTarget(mode: AccessMode): boolean {
   return mode.startsWith('SINGLE_NODE_') && mode !== 'SINGLE_NODE_MULTI_WRITER';
 }
@@ -75,7 +74,7 @@ function parseMode(number: number, reach: 'everywhere' | 'node'): AccessMode {
 function parseGroup(text: string): number | undefined {
   if (text === '') return undefined;
   const gid = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
-  // 2^32-1 is -1 to chown(2): "leave it".
+  // 2^32-1 is -1 for chown(2), which means: do not change.
   if (!(gid < 0xffffffff)) throw invalidArgument('fsGroup', `${quote(text)} is no group id: 0 to 4294967294`);
   return gid;
 }

@@ -14,7 +14,7 @@ const definition = {
   flags: z.array(z.enum(Object.keys(MAP_FLAGS) as MapFlag[])),
 };
 
-/** As CreateVolume has completed it. The kernel's rules are not held against it again: they must not unmake a volume. */
+/** As CreateVolume completed it. The kernel's rules are not checked again: they must not invalidate an existing volume. */
 const newMap = z.strictObject({
   name: z.string().check(z.regex(FILE_NAME, FILE_NAME_RULE)),
   ...definition,
@@ -24,22 +24,22 @@ const newMap = z.strictObject({
 const claimRef = z.strictObject({ namespace: text, name: text });
 
 const common = {
-  /** What CreateVolume called it: "pvc-" and the claim's uid. */
+  /** Its name in CreateVolume: "pvc-" and the claim's uid. */
   volumeName: text,
-  /** "false": the pods that use it have user namespaces of their own. Absent: true. */
+  /** false: the pods that use it have their own user namespaces. Absent: true. */
   hostUsers: z.optional(z.boolean()),
-  /** CSI's names, of all that were asked for. */
+  /** CSI's names of all modes that were requested. */
   accessModes: z.array(z.enum(accessModes)),
-  /** What was asked for, which bounds nothing later. Absent: nothing. */
+  /** The requested size, which limits nothing later. Absent: none. */
   capacityBytes: z.optional(wholeNumber),
   /** The PersistentVolumeClaim that it was made for. Absent: the provisioner did not say. */
   claimRef: z.optional(claimRef),
 };
 
-/** In whose memory it lives. */
+/** The node in whose memory it lives. */
 const nodeName = text;
 
-/** What became of it: see Binding. One that cannot be read is none, and unmakes no volume. */
+/** See Binding. An invalid status counts as absent, and does not invalidate the volume. */
 const status = z.catch(
   z.optional(
     z.discriminatedUnion('phase', [
@@ -51,8 +51,8 @@ const status = z.catch(
 );
 
 /**
- * A BpfVolume: a persistent volume that exists. The controller makes and deletes it, each node reads it. What it is never changes;
- * whose it is may.
+ * A BpfVolume: a persistent volume that exists. The controller creates and deletes it, nodes read it. Its spec never changes; its status
+ * does when its binding changes.
  */
 export const bpfVolumeSchema = z.object({
   apiVersion: z.literal('bpffs.dev/v1alpha1'),
@@ -64,7 +64,7 @@ export const bpfVolumeSchema = z.object({
     creationTimestamp: z.string().check(z.refine((time) => !Number.isNaN(Date.parse(time)), 'must be a time')),
   }),
   spec: z.discriminatedUnion('type', [
-    /** `maps`: as in volumeAttributes.maps. */
+    /** `maps`: in the syntax of volumeAttributes.maps. */
     z.strictObject({ ...common, type: z.literal('maps'), maps: text }),
     z.strictObject({ ...common, type: z.literal('shared'), newMaps: z.array(newMap), nodeName }),
     z.strictObject({ ...common, type: z.literal('workspace'), nodeName }),

@@ -4,7 +4,7 @@ import { objectName, volumeId } from './volume-id.ts';
 
 type Spec = BpfVolumeObject['spec'];
 
-/** The object for a volume that is made now. */
+/** The object of a volume that is created now. */
 export function toBpfVolume(spec: VolumeSpec, uid: string): BpfVolumeObject {
   return {
     apiVersion: 'bpffs.dev/v1alpha1',
@@ -14,7 +14,6 @@ export function toBpfVolume(spec: VolumeSpec, uid: string): BpfVolumeObject {
   };
 }
 
-/** The volume that an object stands for. */
 export function fromBpfVolume({ metadata: { name, uid, creationTimestamp }, spec, status }: BpfVolumeObject): Volume {
   const { volumeName, hostUsers = true, accessModes, capacityBytes = 0, claimRef: claim } = spec;
   return {
@@ -33,7 +32,7 @@ export function fromBpfVolume({ metadata: { name, uid, creationTimestamp }, spec
   };
 }
 
-/** The object's status. */
+/** The status of the volume's object. */
 export function toStatus(binding: Binding): NonNullable<BpfVolumeObject['status']> {
   return binding.phase === 'Bound' ? { phase: binding.phase, claimRef: binding.claim } : binding;
 }

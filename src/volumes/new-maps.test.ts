@@ -32,13 +32,13 @@ ${flows}
   assert.equal(parseNewMaps(`---\n${flows}...\n`).length, 1);
 });
 
-describe('refuses', () => {
+describe('rejects', () => {
   const cases: readonly (readonly [what: string, text: string, problem: string])[] = [
     ['nothing', '', 'must be a YAML list of map definitions, and is empty'],
     ['a comment', '# none yet\n', 'must be a YAML list of map definitions, and is empty'],
     ['null', '~', 'must be a YAML list of map definitions, and is empty'],
     ['an empty list', '[]', '1:1: must have 1 to 256 maps'],
-    ['a map too many', many(257), '1:1: must have 1 to 256 maps'],
+    ['too many maps', many(257), '1:1: must have 1 to 256 maps'],
     ['a scalar', 'flows', '1:1: must be a list'],
     ['an object', 'flows: { type: hash }', '1:1: must be a list'],
     ['a list of scalars', '- flows', '1:3: [0]: must be an object'],
@@ -47,37 +47,33 @@ describe('refuses', () => {
     ['a name with a dot', ring('a.b'), '1:5: [0].name: must be 1 to 128 of A-Z a-z 0-9 _ -'],
     ['a long name', ring('a'.repeat(129)), '1:5: [0].name: must be 1 to 128 of A-Z a-z 0-9 _ -'],
     ['a name that is a number', ring('1'), '1:5: [0].name: must be a string'],
-    ['a name twice', `${flows}${ring('a')}${ring('flows')}`, '3:5: [2].name: "flows" is there already, at 1:5'],
+    ['a duplicate name', `${flows}${ring('a')}${ring('flows')}`, '3:5: [2].name: "flows" is there already, at 1:5'],
     ['an unknown key', flows.replace('keySize', 'keysize'), '1:30: [0].keysize: unknown key'],
-    ['a key that JavaScript knows', flows.replace('}', ', __proto__: {} }'), '1:75: [0].__proto__: unknown key'],
+    ['a key with a meaning in JavaScript', flows.replace('}', ', __proto__: {} }'), '1:75: [0].__proto__: unknown key'],
     ['a very long key', flows.replace('}', `, ${'k'.repeat(1000)}: 1 }`), `1:75: [0].${'k'.repeat(246)}…`],
     [
-      'a size that the type does not take',
+      'a size that the type does not allow',
       flows.replace('hash', 'array').replace('4', '8'),
       '1:31: [0].keySize: must be 4 for type array',
     ],
+    ['a missing size', flows.replace('keySize: 4, ', ''), '1:3: [0].keySize: required: 1 to 4194254 for type hash'],
     [
-      'a size that is missing',
-      flows.replace('keySize: 4, ', ''),
-      '1:3: [0].keySize: required: 1 to 4194254 for type hash',
-    ],
-    [
-      'a flag that the type does not take',
+      'a flag that the type does not allow',
       ring('a').replace('}', ', flags: [BPF_F_MMAPABLE] }'),
       '1:56: [0].flags[0]: type ringbuf takes no flags',
     ],
     [
-      'what is in a map of maps',
+      'an invalid inner map',
       '- name: a\n  type: array_of_maps\n  maxEntries: 4\n  inner:\n    type: ringbuf\n    maxEntries: 5\n',
       '6:5: [0].inner.maxEntries: must be a power of two from 4096 to 2147483648 for type ringbuf',
     ],
     ['a tab', '- name: a\n\ttype: hash', '2:2: Unexpected scalar at node end'],
-    ['a key twice', flows.replace('keySize', 'name'), '1:30: Map keys must be unique'],
+    ['a duplicate key', flows.replace('keySize', 'name'), '1:30: Map keys must be unique'],
     ['an alias', `- &a { name: x }\n- *a\n`, '2:3: an alias is not taken here: write it out'],
     ['an alias to nothing', '- *a', '1:3: an alias is not taken here: write it out'],
-    ['a list that holds itself', '&a [*a]', '1:5: an alias is not taken here: write it out'],
+    ['a list that contains itself', '&a [*a]', '1:5: an alias is not taken here: write it out'],
     ['a key that is a list', '- { [a]: 1 }', '1:5: a key must be text'],
-    ['keys in keys', '? '.repeat(600), '1:3: a key must be text'],
+    ['nested keys', '? '.repeat(600), '1:3: a key must be text'],
   ];
   for (const [what, text, problem] of cases) {
     test(what, () => {
@@ -88,7 +84,7 @@ describe('refuses', () => {
     });
   }
 
-  test('more text than is needed', () => {
+  test('too long a text', () => {
     const text = `${flows}# ${'é'.repeat(32_768)}`;
     assert.throws(
       () => parseNewMaps(text),
@@ -96,7 +92,7 @@ describe('refuses', () => {
     );
   });
 
-  test('several things at once, and is brief about them', () => {
+  test('several problems, and lists the first ones', () => {
     const text = [1, 2, 3, 4, 5, 6]
       .map((size) => `- { name: m${size}, type: array, keySize: ${size}, valueSize: 1, maxEntries: 0 }\n`)
       .join('');
@@ -117,8 +113,8 @@ describe('refuses', () => {
   });
 });
 
-// One that hangs runs into the test's timeout.
-test('text that is made to hang a parser is refused', () => {
+// A parser that hangs runs into the test's timeout.
+test('rejects text that is made to hang a parser', () => {
   const pieces = [
     '[',
     '{',
@@ -149,7 +145,7 @@ test('text that is made to hang a parser is refused', () => {
   }
 });
 
-/** INVALID_ARGUMENT of newMaps, with problems that are as they should be. */
+/** Matches INVALID_ARGUMENT for newMaps; `right` checks the problems. */
 function refused(right: (problems: string) => boolean) {
   return (error: unknown) => {
     assert.ok(error instanceof CallError, String(error));

@@ -5,11 +5,11 @@ import { completeDefinition, mapDefinitionFields } from '../maps/map-definition-
 import { FILE_NAME, FILE_NAME_RULE } from '../maps/names.ts';
 import type { NewMap } from './volume.ts';
 
-/** Of a volume. */
+/** Maps in a volume. */
 const MAX_MAPS = 256;
-/** Bytes: several times what as many definitions need. */
+/** Several times what as many definitions need. */
 const MAX_TEXT_BYTES = 64 << 10;
-/** Problems that an error spells out. */
+/** Problems that an error lists. */
 const MAX_PROBLEMS = 4;
 
 const name = z.string().check(z.regex(FILE_NAME, FILE_NAME_RULE));
@@ -23,8 +23,8 @@ const count = `must have 1 to ${MAX_MAPS} maps`;
 const newMapsSchema = z.array(newMapSchema).check(z.minLength(1, count), z.maxLength(MAX_MAPS, count));
 
 /**
- * The StorageClass parameter newMaps: a YAML list of map definitions, each with the name of its file. Throws INVALID_ARGUMENT,
- * with "LINE:COLUMN: path: problem" for what is wrong.
+ * Parses the StorageClass parameter newMaps: a YAML list of map definitions, each with its file name. Throws INVALID_ARGUMENT with the
+ * first few problems, as "LINE:COLUMN: path: problem".
  */
 export function parseNewMaps(text: string): readonly NewMap[] {
   const size = Buffer.byteLength(text);

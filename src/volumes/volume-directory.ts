@@ -12,19 +12,19 @@ import { type ReadVolume, toListing, type VolumeReader, type VolumeStore } from 
 const SUFFIX = '.json';
 
 /**
- * In each directory that volumes were made in, for good. Without it nobody knows that a volume is gone: the directory may be the one that
- * another filesystem should be mounted on.
+ * A file in every directory that a volume was ever created in. Without it, a missing volume may still exist: the directory may be a mount
+ * point without its filesystem.
  */
 const MARKER = '.volumes';
 
-/** A file as `list` saw it last. */
+/** A file as `list` last read it. */
 interface Seen extends ReadVolume {
   readonly version: string;
 }
 
 /**
- * Persistent volumes in a directory, a file for each: see bpfVolumeSchema. The directory need not be there yet; as long as it
- * cannot be read, everything throws UNAVAILABLE, and so does `get` for what is not there as long as no volume was ever made there.
+ * Reads persistent volumes from a directory with a file for each: see bpfVolumeSchema. The directory may appear later. While it cannot be
+ * read, everything throws UNAVAILABLE, and so does `get` for a missing volume while the directory has no marker.
  */
 export function readVolumeDirectory(directory: string): VolumeReader {
   let seen: ReadonlyMap<string, Seen> = new Map();
@@ -47,15 +47,15 @@ export function readVolumeDirectory(directory: string): VolumeReader {
 }
 
 /**
- * The same for the one who makes volumes. Several processes may create in one directory at a time, but each volume is deleted
- * by one only. Throws BadConfiguration if the directory cannot be read and written.
+ * Opens a directory for the controller. Several processes may create volumes in it at a time, but only one may delete a given volume.
+ * Throws BadConfiguration if the directory cannot be read and written.
  */
 export function openVolumeDirectory(directory: string): VolumeStore {
   try {
     accessSync(`${directory}/.`, constants.R_OK | constants.W_OK | constants.X_OK);
     const files = readdirSync(directory);
     for (const file of files) if (isTemporary(file)) rmSync(join(directory, file), { force: true });
-    // Made before there were markers.
+    // Volumes from before there were markers.
     if (files.some(isVolume)) mark(directory);
   } catch (error) {
     throw new BadConfiguration([`cannot keep volumes in ${directory}: ${(error as Error).message}`]);
@@ -73,7 +73,7 @@ export function openVolumeDirectory(directory: string): VolumeStore {
       }
       const volume = readVolumeFile(directory, name);
       if (volume === undefined) throw unavailable(`volume ${name} was deleted while it was created; try again`);
-      // Of a file that was there already, nobody knows whether its writer lived to do this.
+      // The writer of an existing file may have died before it did this.
       await syncDirectory(directory);
       return volume;
     },
@@ -95,7 +95,7 @@ function find(directory: string, id: string): Volume | undefined {
   return volume?.id === id ? volume : undefined;
 }
 
-/** It is durable once the directory is, as the volume's own file. */
+/** Durable once the directory is synced, as the volume's own file is. */
 function mark(directory: string): void {
   try {
     closeSync(openSync(join(directory, MARKER), 'a', 0o644));
@@ -108,12 +108,12 @@ function isVolume(file: string): boolean {
   return file.endsWith(SUFFIX) && !file.startsWith('.');
 }
 
-/** Reads again only what has changed. */
+/** Reads only files that have changed. */
 function look(directory: string, before: ReadonlyMap<string, Seen>): ReadonlyMap<string, Seen> {
   const now = new Map<string, Seen>();
   for (const file of readDirectory(directory)) {
     if (!isVolume(file)) continue;
-    // The version first: a change while reading is then seen the next time.
+    // Taken first, so that a change while reading is noticed the next time.
     const version = fileVersion(statSync(join(directory, file), { bigint: true, throwIfNoEntry: false }));
     const known = before.get(file);
     now.set(file, known?.version === version ? known : { version, ...read(directory, file.slice(0, -SUFFIX.length)) });

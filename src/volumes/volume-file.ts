@@ -9,14 +9,14 @@ import { type BpfVolumeObject, bpfVolumeSchema } from './bpf-volume-schema.ts';
 import type { Volume } from './volume.ts';
 import { objectName } from './volume-id.ts';
 
-/** What a dead writer may leave behind. */
+/** Temporary files, which a writer that dies leaves behind. */
 const TEMPORARY = /^\.[0-9a-f-]{36}\.tmp$/;
 
 /**
- * The volume in the file `<name>.json`; undefined: there is no such file. Throws INTERNAL naming the file when it holds no
- * such volume, and UNAVAILABLE when its directory cannot be looked into.
+ * The volume in the file `<name>.json`; undefined: no such file. Throws INTERNAL naming the file if it is invalid, and UNAVAILABLE if its
+ * directory cannot be read.
  *
- * Synchronous, as is all reading of volumes: a file takes some microseconds, a promise for it several times that.
+ * Synchronous, as is all reading of volumes: a file takes a few microseconds, a promise for it several times that.
  */
 export function readVolumeFile(directory: string, name: string): Volume | undefined {
   const path = volumePath(directory, name);
@@ -31,7 +31,7 @@ export function readVolumeFile(directory: string, name: string): Volume | undefi
   return parse(path, name, text);
 }
 
-/** Throws UNAVAILABLE unless the directory can be looked into: without it, nobody knows which volumes exist. */
+/** Throws UNAVAILABLE unless the directory can be read: otherwise it is unknown which volumes exist. */
 export function requireDirectory(directory: string): void {
   try {
     accessSync(`${directory}/.`, constants.R_OK | constants.X_OK);
@@ -41,13 +41,13 @@ export function requireDirectory(directory: string): void {
 }
 
 /**
- * Writes an object to its file, unless there is one already: false. Once it returns, the file is there and complete, also
- * after a power loss; killed before, the file is complete or absent. Throws UNAVAILABLE.
+ * Writes an object to its file; returns false if the file exists already. On return the file is complete, also after a power loss; if the
+ * process is killed before, it is complete or absent. Throws UNAVAILABLE.
  */
 export async function createVolumeFile(directory: string, object: BpfVolumeObject): Promise<boolean> {
   const path = volumePath(directory, object.metadata.name);
   try {
-    // Another process that starts takes the temporary file for a dead writer's and removes it: write it anew.
+    // Another process that starts removes the temporary file as a dead writer's: then write it again.
     for (;;) {
       const temporary = join(directory, `.${randomUUID()}.tmp`);
       try {
@@ -70,7 +70,7 @@ export async function createVolumeFile(directory: string, object: BpfVolumeObjec
   }
 }
 
-/** Removes a volume's file if it is there. Throws UNAVAILABLE. */
+/** Removes a volume's file if it exists. Throws UNAVAILABLE. */
 export async function removeVolumeFile(directory: string, name: string): Promise<void> {
   const path = volumePath(directory, name);
   try {
@@ -80,7 +80,7 @@ export async function removeVolumeFile(directory: string, name: string): Promise
   }
 }
 
-/** Makes what was created and removed in a directory survive a power loss. Throws UNAVAILABLE. */
+/** Makes created and removed files of a directory survive a power loss. Throws UNAVAILABLE. */
 export async function syncDirectory(directory: string): Promise<void> {
   try {
     const handle = await open(directory);
@@ -94,7 +94,7 @@ export async function syncDirectory(directory: string): Promise<void> {
   }
 }
 
-/** Whether a file of this name is one that createVolumeFile works with and has no meaning of its own. */
+/** Whether a file of this name is a temporary file of createVolumeFile. */
 export function isTemporary(fileName: string): boolean {
   return TEMPORARY.test(fileName);
 }
@@ -128,7 +128,7 @@ function parse(path: string, name: string, text: string): Volume {
   return fromBpfVolume(parsed.data);
 }
 
-/** JSON is YAML, and a manifest's problems come with their lines. */
+/** JSON is YAML, and problems of a manifest have line numbers. */
 function firstProblem(path: string, text: string): string {
   try {
     parseManifests(text, path, bpfVolumeSchema);

@@ -5,9 +5,9 @@ import { findVolumeObject } from './volume-objects.ts';
 import { BPF_VOLUMES, readVolume } from './volume-objects-parse.ts';
 import { type ReadVolume, toListing, type VolumeReader } from './volume-store.ts';
 
-/** The volumes of one node, or all. */
+/** The volumes of one node, or all, watched. */
 export interface FollowedVolumes extends VolumeReader {
-  /** Seconds since the API server was last heard of; Infinity: never. */
+  /** Seconds since the last contact with the API server; Infinity: never. */
   staleness(): number;
   synced(): Promise<void>;
   close(): void;
@@ -15,18 +15,18 @@ export interface FollowedVolumes extends VolumeReader {
 
 export interface FollowedVolumesOptions extends Pick<ReflectorOptions<never>, 'failing' | 'timing' | 'pageSize'> {
   readonly client: KubernetesClient;
-  /** Those that live elsewhere, or on every node, are not followed: `list` is without them. Undefined: all are followed. */
+  /** Only volumes that live on this node are watched; `list` omits all others. Undefined: all volumes. */
   readonly nodeName?: string;
-  /** One is new or another, or gone. */
+  /** A volume was created, changed or deleted. */
   changed?(): void;
-  /** How old a copy is still of use. Seconds. */
+  /** How old the cache may be. */
   readonly maxStalenessSeconds?: number;
 }
 
 /**
- * Follows the BpfVolumes, of a node or all. `get` asks the API server about what is not in the copy, so that "there is none" is certain,
- * however late the copy is, and about everything while the copy is too old; it throws UNAVAILABLE when the API server cannot be
- * asked then. `list` has nothing but the copy, and throws UNAVAILABLE while there is none or it is too old.
+ * Watches the BpfVolumes of a node, or all. `get` asks the API server about volumes that are not in the cache, so that "does not exist" is
+ * certain, and about all volumes while the cache is too old; it throws UNAVAILABLE if the API server cannot be asked then. `list` uses only
+ * the cache, and throws UNAVAILABLE before the first sync and while the cache is too old.
  */
 export function followVolumeObjects(options: FollowedVolumesOptions): FollowedVolumes {
   const { client, nodeName, maxStalenessSeconds = MAX_STALENESS_SECONDS } = options;

@@ -9,7 +9,7 @@ import type { ReadVolume } from './volume-store.ts';
 
 export const BPF_VOLUMES = { group: 'bpffs.dev', version: 'v1alpha1', plural: 'bpfvolumes' };
 
-/** The volume that an object stands for. Throws INTERNAL naming the object when it is none. */
+/** Throws INTERNAL naming the object if it is invalid. */
 export function parseVolume(object: KubernetesObject): Volume {
   const { name } = object.metadata;
   const damaged = (why: string) =>
@@ -23,7 +23,7 @@ export function parseVolume(object: KubernetesObject): Volume {
   return fromBpfVolume(parsed.data);
 }
 
-/** The same without throwing. */
+/** Does not throw. */
 export function readVolume(object: KubernetesObject): ReadVolume {
   try {
     return { volume: parseVolume(object) };

@@ -11,19 +11,16 @@ import { toListing, type VolumeStore } from './volume-store.ts';
 
 export const PERSISTENT_VOLUMES = { group: '', version: 'v1', plural: 'persistentvolumes' };
 
-/** Objects that the API server gives at a time. */
+/** Objects in a page of a list. */
 const PAGE = 500;
 
 /**
- * On each volume that lives in a node's memory: an object that somebody deletes by hand stays until the volume is deleted,
- * because its node gives up what the volume holds once the object is gone.
+ * On each volume that lives in a node's memory. An object that somebody deletes by hand stays until the volume is deleted, because the node
+ * releases the volume's content once the object is gone.
  */
 const FINALIZER = 'bpffs.dev/volume-protection';
 
-/**
- * Persistent volumes as BpfVolume objects. Every answer is the API server's newest. An object that cannot be read can be
- * deleted all the same.
- */
+/** Persistent volumes as BpfVolume objects, read without a cache. An invalid object can be deleted. */
 export function createVolumeObjects(client: KubernetesClient): VolumeStore {
   return {
     async create(spec) {
@@ -69,13 +66,13 @@ export function createVolumeObjects(client: KubernetesClient): VolumeStore {
       }
     },
 
-    // external-provisioner calls the PersistentVolume what it has called the volume.
+    // external-provisioner gives the PersistentVolume the same name as the volume.
     isUnused: async ({ binding, spec: { volumeName: name } }) =>
       binding === undefined && (await getObject(client, PERSISTENT_VOLUMES, { name })) === undefined,
   };
 }
 
-/** Writes down whose a volume is, unless another controller has, or the volume is gone by now. */
+/** Writes a volume's binding to its status, unless it is there already, or the volume is gone. */
 export async function setBinding(client: KubernetesClient, id: string, binding: Binding): Promise<void> {
   const name = nameInVolumeId(id) ?? '';
   const object = await getObject(client, BPF_VOLUMES, { name });
@@ -84,7 +81,7 @@ export async function setBinding(client: KubernetesClient, id: string, binding: 
   if (isDeepStrictEqual(object.status, status)) return;
   const metadata = { uid: object.metadata.uid };
   try {
-    // In a merge patch, what is not to stay has to be said.
+    // A merge patch removes only fields that are null in it.
     const patch = { metadata, status: { claimRef: null, ...status } };
     await client.patch({ ...BPF_VOLUMES, subresource: 'status' }, { name }, patch);
   } catch (error) {
@@ -92,19 +89,19 @@ export async function setBinding(client: KubernetesClient, id: string, binding: 
   }
 }
 
-/** Gone, or another by now, which is no concern of a call that is about the one before. */
+/** The object is gone or replaced, which does not concern a call about the former one. */
 function isOver(error: unknown): boolean {
   return isAbsent(error) || (error instanceof ApiError && error.code === Code.ABORTED);
 }
 
-/** The volume of this id as it is now; undefined: there is none, for certain. */
+/** The volume of this id as it is now; undefined: certainly none. */
 export async function findVolumeObject(client: KubernetesClient, id: string): Promise<Volume | undefined> {
   const name = nameInVolumeId(id);
   const volume = name === undefined ? undefined : await find(client, name);
   return volume?.id === id ? volume : undefined;
 }
 
-/** Takes the finalizer away if it is there, and gives those of others. Throws ABORTED if the object is another by now. */
+/** Removes the driver's finalizer if present, and returns the others. Throws ABORTED if the object has changed meanwhile. */
 async function unprotect(client: KubernetesClient, { metadata }: KubernetesObject): Promise<readonly string[]> {
   const { name, uid, resourceVersion, finalizers = [] } = metadata;
   const others = finalizers.filter((finalizer) => finalizer !== FINALIZER);
@@ -122,7 +119,7 @@ async function find(client: KubernetesClient, name: string): Promise<Volume | un
   return object && parseVolume(object);
 }
 
-/** Undefined: there is none, for certain. */
+/** Undefined: certainly none. */
 export async function getObject(
   client: KubernetesClient,
   resource: Resource,

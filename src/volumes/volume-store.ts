@@ -1,41 +1,38 @@
 import type { Volume, VolumeSpec } from './volume.ts';
 
 /**
- * The persistent volumes that exist: objects in a cluster, files without one. What is created or deleted is so when the call
- * returns, and survives a power loss. Everything may throw UNAVAILABLE when the store cannot be reached.
+ * The persistent volumes that exist: objects in a cluster, files without one. What was created or deleted stays so after a power loss. All
+ * methods may throw UNAVAILABLE when the store cannot be reached.
  */
 export interface VolumeStore {
-  /** The new volume or, untouched, the one that has the same volumeName already. */
+  /** Returns the new volume or, unchanged, an existing one with the same volumeName. */
   create(spec: VolumeSpec): Promise<Volume>;
-  /** Undefined: there is none, for certain. Throws INTERNAL naming the object if it is there and cannot be read. */
+  /** Undefined: certainly none. Throws INTERNAL naming the object if it is invalid. */
   get(id: string): Promise<Volume | undefined>;
   list(): Promise<VolumeListing>;
-  /** One that is not there is deleted already. May throw INTERNAL naming the object if it is there and cannot be read. */
+  /** Succeeds if there is no such volume. May throw INTERNAL naming the object if it is invalid. */
   delete(id: string): Promise<void>;
-  /**
-   * Whether nobody can use the volume, for certain: there is no PersistentVolume that stands for it, and never was one. Undefined:
-   * there is nowhere to ask.
-   */
+  /** Whether the volume is certainly unused: no PersistentVolume refers to it, and none ever did. Undefined: this store cannot know. */
   readonly isUnused: ((volume: Volume) => Promise<boolean>) | undefined;
 }
 
-/** What the node plugin needs of it. */
+/** The part that the node plugin needs. */
 export type VolumeReader = Pick<VolumeStore, 'get' | 'list'>;
 
-/** All volumes, by id upwards. */
+/** All volumes, sorted by id. */
 export interface VolumeListing {
   readonly volumes: readonly Volume[];
-  /** Objects that are there and cannot be read, each as a sentence that says where it is and what is wrong. */
+  /** Invalid objects, each as a sentence that says where it is and what is wrong. */
   readonly damaged: readonly string[];
 }
 
-/** An object that was read, or why not. Neither: it was gone again before. */
+/** A volume, or why it cannot be read. Neither: it was deleted meanwhile. */
 export interface ReadVolume {
   readonly volume?: Volume | undefined;
   readonly damage?: string | undefined;
 }
 
-/** As VolumeStore.list has them. */
+/** The result of VolumeStore.list. */
 export function toListing(all: readonly ReadVolume[]): VolumeListing {
   return {
     volumes: all.flatMap(({ volume }) => volume ?? []).sort((a, b) => (a.id < b.id ? -1 : 1)),

@@ -2,9 +2,9 @@ import type { Claim } from '../kubernetes/claim.ts';
 import type { MapDefinition } from '../maps/map-definition.ts';
 import type { AccessMode } from '../request/volume-capability.ts';
 
-/** What a StorageClass's `type` makes of a volume. */
+/** What a volume contains, by the `type` of its StorageClass. */
 export type VolumeContent =
-  /** Maps of the catalog, in the grammar of volumeAttributes.maps; each pod needs its own grant. */
+  /** Maps of the catalog, in the syntax of volumeAttributes.maps; each pod needs its own grant. */
   | { readonly type: 'maps'; readonly maps: string }
   /** Maps made for this volume, on its node. */
   | { readonly type: 'shared'; readonly newMaps: readonly NewMap[] }
@@ -13,44 +13,44 @@ export type VolumeContent =
 
 /** A map that is made for one volume. */
 export interface NewMap extends MapDefinition {
-  /** The file's name in the volume: [A-Za-z0-9_-], at most 128, unique in it. */
+  /** The file's name: [A-Za-z0-9_-], at most 128, unique in the volume. */
   readonly name: string;
 }
 
-/** What was asked for: the spec of a BpfVolume object. */
+/** The spec of a BpfVolume: what was requested. */
 export interface VolumeSpec {
-  /** As CreateVolume named it. */
+  /** Its name in CreateVolume. */
   readonly volumeName: string;
   readonly content: VolumeContent;
-  /** The pods that use it have user namespaces of their own. */
+  /** The pods that use it have their own user namespaces. */
   readonly userNamespace: boolean;
   /** Sorted. */
   readonly accessModes: readonly AccessMode[];
-  /** Bytes; 0: none were asked for. */
+  /** Bytes; 0: none requested. */
   readonly capacityBytes: number;
   /** The node in whose memory it lives; undefined: it is the same on every node. */
   readonly nodeName: string | undefined;
-  /** For which it was made, and to whose namespace it is bound for good; undefined where the provisioner did not say. */
+  /** The claim that it was made for, to whose namespace it is limited; undefined: the provisioner did not say. */
   readonly claim: Claim | undefined;
 }
 
-/** Whose a volume is now, by its PersistentVolume. */
+/** Which claim a volume belongs to now, according to its PersistentVolume. */
 export type Binding =
   | { readonly phase: 'Bound'; readonly claim: Claim }
-  /** Its claim is gone, and the PersistentVolume was retained, or is gone as well. */
+  /** The claim is gone; the PersistentVolume was retained, or is gone too. */
   | { readonly phase: 'Released' };
 
 /** A persistent volume that exists: a BpfVolume object. */
 export interface Volume {
-  /** CSI's volume_id: see volumeId. [a-z0-9-], at most 72. */
+  /** CSI's volume_id, from volumeId: [a-z0-9-], at most 72. */
   readonly id: string;
   readonly spec: VolumeSpec;
   readonly createdAt: Date;
-  /** Undefined: no PersistentVolume was seen yet, or there is no cluster that has them. */
+  /** Undefined: no PersistentVolume was seen yet, or there is no cluster. */
   readonly binding: Binding | undefined;
 }
 
-/** The claim that a volume belongs to: as long as nothing else is known, the one that it was made for. */
+/** The claim that a volume belongs to; while no binding is known, the claim that it was made for. */
 export function claimOf({ spec, binding }: Volume): Claim | undefined {
   if (binding === undefined) return spec.claim;
   return binding.phase === 'Bound' ? binding.claim : undefined;
