@@ -3,12 +3,12 @@ import type { Handlers } from '../rpc/adapter.ts';
 import { PluginCapability_Service_Type as Capability, type IdentityDefinition } from '../rpc/csi.ts';
 import { version } from '../version.ts';
 
-/** Said by node plugin and controller alike: it is the driver that has them. */
+/** The same in node plugin and controller, because they describe the driver as a whole. */
 const CAPABILITIES = [Capability.CONTROLLER_SERVICE, Capability.VOLUME_ACCESSIBILITY_CONSTRAINTS];
 
 /**
  * CSI's Identity service: https://github.com/container-storage-interface/spec/blob/v1.13.0/spec.md#identity-service-rpc
- * Probe says ready: false as long as `readiness` throws.
+ * Probe returns ready: false while `readiness` throws.
  */
 export function createIdentityService(driverName: string, readiness: Readiness): Handlers<IdentityDefinition> {
   return {

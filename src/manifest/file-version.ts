@@ -1,6 +1,6 @@
 import type { BigIntStats } from 'node:fs';
 
-/** Another text for another file, or another content, at the same path. Undefined: there is none. */
+/** A text that changes when the file at a path is replaced or its content changes. `stat`: undefined if there is no file. */
 export function fileVersion(stat: BigIntStats | undefined): string {
   if (stat === undefined) return 'absent';
   const { dev, ino, size, mtimeNs, ctimeNs } = stat;

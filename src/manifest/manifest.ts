@@ -3,26 +3,24 @@ import type * as z from 'zod/mini';
 import { BadConfiguration } from '../errors.ts';
 import { type Path, pathPrefix } from './issue-path.ts';
 
-/** A step into a YAML document: a key, or an index of a list. */
-
-/** One object of a manifest, and where it stands. */
+/** One object of a manifest, and its place. */
 export interface Manifest<T> {
   readonly value: T;
-  /** "FILE:LINE:COLUMN" of what the path leads to or, if that is absent, of its nearest parent. */
+  /** "FILE:LINE:COLUMN" of the value at the path or, if that is absent, of its nearest parent. */
   at(path: Path): string;
   /** "FILE:LINE:COLUMN: path: problem". */
   problem(path: Path, text: string): string;
 }
 
-/** What a YAML text holds: a value for each document that is not empty, and what is wrong, in the order of the text. */
+/** The content of a YAML text: a value for each document that is not empty, and the problems, in the order of the text. */
 export interface Parsed<T> {
   readonly manifests: readonly Manifest<T>[];
   readonly problems: readonly string[];
 }
 
 /**
- * The objects of a file in Kubernetes's manner: YAML documents, each as `schema` describes. Throws BadConfiguration with every
- * problem there is, one line each.
+ * The objects of a file in Kubernetes's style: YAML documents, each validated by `schema`. Throws BadConfiguration with every problem, one
+ * line each.
  */
 export function parseManifests<T>(text: string, file: string, schema: z.ZodMiniType<T>): readonly Manifest<T>[] {
   const { manifests, problems } = parseDocuments(text, `${file}:`, schema, { aliases: true });
@@ -31,8 +29,7 @@ export function parseManifests<T>(text: string, file: string, schema: z.ZodMiniT
 }
 
 /**
- * The documents of a YAML text, each as `schema` describes. A place in it is "LINE:COLUMN" after `prefix`. Never throws: what
- * cannot be parsed is a problem.
+ * The documents of a YAML text, each validated by `schema`. A place is `prefix` and "LINE:COLUMN". Never throws: invalid YAML is a problem.
  */
 export function parseDocuments<T>(
   text: string,
@@ -69,7 +66,7 @@ interface Fault {
   readonly message: string;
 }
 
-/** Why a document is not to be looked at any further. */
+/** Why a document is not validated by the schema. */
 function faultsOf(document: Document.Parsed, aliases: boolean): readonly Fault[] {
   const faults = document.errors.map(({ pos, code, message }) => ({
     offset: pos[0],
@@ -80,7 +77,7 @@ function faultsOf(document: Document.Parsed, aliases: boolean): readonly Fault[]
     Alias(_, { range }) {
       if (!aliases) faults.push({ offset: range?.[0] ?? 0, message: 'an alias is not taken here: write it out' });
     },
-    // As a key of a JavaScript object it becomes text, and if it holds others of its kind that takes minutes.
+    // As a key of a JavaScript object it is converted to text, which takes minutes if such keys are nested.
     Pair(_, { key }) {
       if (isScalar(key)) return undefined;
       faults.push({ offset: start(key) ?? 0, message: 'a key must be text' });
@@ -94,7 +91,7 @@ function toObject(document: Document.Parsed): unknown {
   try {
     return document.toJS();
   } catch (error) {
-    return error; // too many aliases: no object, and the schema says so
+    return error; // too many aliases: rejected by the schema
   }
 }
 
@@ -109,7 +106,7 @@ function describe(issue: z.core.$ZodIssue): readonly [Path, string][] {
   return [[path, issue.message]];
 }
 
-/** Where the key at the path's end stands or, if it is absent, the deepest parent that exists. */
+/** The offset of the key at the path's end or, if it is absent, of the deepest parent that exists. */
 function offsetOf({ contents, range }: Document.Parsed, path: Path): number {
   let node: unknown = contents;
   let offset = start(node) ?? range[0];

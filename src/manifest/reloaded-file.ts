@@ -2,20 +2,20 @@ import { closeSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs'
 import { BadConfiguration } from '../errors.ts';
 import { fileVersion } from './file-version.ts';
 
-/** A file's content, as of its last good version. */
+/** A file's last valid content. */
 export interface ReloadedFile<T> {
   current(): T;
   close(): void;
 }
 
-/** What happened to a file that was read before: it has new content in use, or `problems` that keep the old one in use. */
+/** The result of reading a changed file: its content is in use, or `problems` keep the former content in use. */
 export type Reload = { readonly ok: true } | { readonly ok: false; readonly problems: readonly string[] };
 
 /**
- * Reads and parses the file at `path`, and again whenever it is another or has changed: in place, by rename, or by a symbolic
- * link that leads elsewhere, as a mounted ConfigMap's does. The file is looked at every `intervalMs`, because inotify sees
- * none of these reliably; `fs.watchFile` looks in the same way, but would miss what changes between the first read and its own first
- * look. Throws what `parse` throws, and BadConfiguration if the file cannot be read, but only this first time.
+ * Reads and parses the file at `path`, and again whenever it is changed in place, by rename, or by a symbolic link that is replaced, as in
+ * a mounted ConfigMap. Polls every `intervalMs`, because inotify reports none of these reliably; `fs.watchFile` polls too, but would miss a
+ * change between the first read and its own first poll. The first read throws what `parse` throws, and BadConfiguration if the file cannot
+ * be read.
  */
 export function reloadFile<T>(
   path: string,
@@ -48,7 +48,7 @@ function read(path: string): { text: string; version: string } {
   try {
     const fd = openSync(path, 'r');
     try {
-      // The version first: a change while reading is then seen at the next look.
+      // Taken first, so that a change while reading is noticed at the next poll.
       const version = fileVersion(fstatSync(fd, { bigint: true }));
       return { text: readFileSync(fd, 'utf8'), version };
     } finally {

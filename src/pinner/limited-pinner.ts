@@ -2,13 +2,13 @@ import { createLimiter, type Limiter } from '../process/limiter.ts';
 import type { Pinner } from './pinner.ts';
 import type { CallLimits } from './unary-client.ts';
 
-/** More than a node has volumes, so that it bounds nobody but an intruder. */
+/** More than a node has volumes: limits only an attacker. */
 const MAX_QUEUED = 4096;
 
 /**
- * The pinner, with at most `most` calls in work on behalf of the kubelet. Whatever else a call of the kubelet waits for, it takes no
- * place here while it does. Unpublishing has places of its own, half as many: pods can end however much is begun. What is left of the
- * 64 calls that the pinner takes is for probes and for keeping house.
+ * A pinner with at most `maxCalls` concurrent calls on behalf of the kubelet. A call of the kubelet takes no place here while it waits for
+ * something else. Unpublishing has its own places, half as many, so that pods can always terminate. The rest of the pinner's 64 concurrent
+ * calls is for probes and for releasing volumes.
  */
 export function limitPinner(pinner: Pinner, maxCalls: number): Pinner {
   const working = createLimiter(maxCalls);

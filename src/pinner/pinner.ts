@@ -22,8 +22,8 @@ import type { MethodName, Request, Response } from '../rpc/service.ts';
 import { type CallLimits, createUnaryClient, type Method } from './unary-client.ts';
 
 /**
- * The pinner, over one kept connection. Its own statuses come through unchanged as CallErrors; when it is away every call
- * fails with UNAVAILABLE, at once. An aborted signal cancels the call at the pinner too and throws the signal's reason.
+ * The pinner, over one persistent connection. Its errors become CallErrors with the same code and text. While it is down, every call fails
+ * at once with UNAVAILABLE. An aborted signal also cancels the call at the pinner, and its reason is thrown.
  */
 export interface Pinner {
   publishVolume(request: PublishVolumeRequest, limits: CallLimits): Promise<PublishVolumeResponse>;
@@ -41,12 +41,12 @@ export interface Pinner {
   close(): void;
 }
 
-/** Its methods, each with the messages that are its own. */
+/** Its methods, with their types of messages. */
 type Methods = {
   readonly [M in MethodName<PinnerDefinition>]: Method<Request<PinnerDefinition[M]>, Response<PinnerDefinition[M]>>;
 };
 
-/** `socket`: the pinner's unix socket, an absolute path. Nothing is dialled before the first call. */
+/** `socket`: the absolute path of the pinner's unix socket. Connects at the first call. */
 export function createPinner(socket: string): Pinner {
   const client = createUnaryClient('pinner', socket);
   const call = async <M extends MethodName<PinnerDefinition>>(

@@ -15,7 +15,7 @@ const ECHO: Method<string, string> = {
 };
 const soon = () => ({ deadline: Date.now() + 5000 });
 
-/** A server that answers each call as `answer` does, and a client of it. */
+/** A server that answers each call with `answer`, and a client of it. */
 async function start(t: TestContext, answer: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void) {
   const directory = await mkdtemp(join(tmpdir(), 'unary-client-'));
   const socket = join(directory, 'socket');
@@ -48,7 +48,7 @@ function reply(stream: ServerHttp2Stream, ...pieces: readonly Buffer[]): void {
 
 const framed = (text: string) => Buffer.concat([Buffer.from([0, 0, 0, 0, text.length]), Buffer.from(text)]);
 
-test('sends path, deadline and framed message, and reads an answer that comes in pieces', async (t) => {
+test('sends path, deadline and framed message, and reads a response that comes in pieces', async (t) => {
   const { client } = await start(t, async (stream, headers) => {
     assert.equal(headers[':path'], '/test.Echo/Say');
     assert.match(String(headers['grpc-timeout']), /^\d+m$/);
@@ -65,7 +65,7 @@ test('a status without a message keeps code and text', async (t) => {
     const headers = { ':status': 200, 'grpc-status': '9', 'grpc-message': 'map %22flows%22: 100% full' };
     stream.respond(headers, { endStream: true });
   });
-  // Not every server encodes what it should.
+  // Not every server encodes the text.
   const message = 'map %22flows%22: 100% full';
   await assert.rejects(client.call(ECHO, '', soon()), { code: Code.FAILED_PRECONDITION, message });
 });
@@ -77,12 +77,12 @@ test('an encoded text is decoded', async (t) => {
   await assert.rejects(client.call(ECHO, '', soon()), { code: Code.NOT_FOUND, message: 'café' });
 });
 
-test('an answer that is not framed is an internal error', async (t) => {
+test('a response that is not framed is INTERNAL', async (t) => {
   const { client } = await start(t, (stream) => reply(stream, Buffer.from('no frame')));
   await assert.rejects(client.call(ECHO, '', soon()), { code: Code.INTERNAL });
 });
 
-test('a connection that is lost is UNAVAILABLE, and dialled again by the next call', async (t) => {
+test('a lost connection is UNAVAILABLE, and the next call connects again', async (t) => {
   let calls = 0;
   const { client, sessions } = await start(t, (stream) => {
     calls += 1;
@@ -93,7 +93,7 @@ test('a connection that is lost is UNAVAILABLE, and dialled again by the next ca
   assert.equal(await client.call(ECHO, '', soon()), 'again');
 });
 
-test('a server that drains is dialled again', async (t) => {
+test('connects again to a server that drains', async (t) => {
   const { client, sessions } = await start(t, (stream) => reply(stream, framed('here')));
   assert.equal(await client.call(ECHO, '', soon()), 'here');
   for (const session of sessions) session.goaway();
@@ -102,7 +102,7 @@ test('a server that drains is dialled again', async (t) => {
   assert.equal(sessions.size, 2);
 });
 
-test('what cannot be serialized opens no stream', async (t) => {
+test('a request that cannot be serialized opens no stream', async (t) => {
   const { client, sessions } = await start(t, (stream) => reply(stream, framed('here')));
   const broken: Method<string, string> = {
     ...ECHO,
@@ -115,7 +115,7 @@ test('what cannot be serialized opens no stream', async (t) => {
   assert.equal(await client.call(ECHO, '', soon()), 'here');
 });
 
-test('an answer that is too long is given up, and the connection serves on', async (t) => {
+test('a response that is too long is cancelled, and the connection stays in use', async (t) => {
   let calls = 0;
   const { client, sessions } = await start(t, (stream) => {
     calls += 1;

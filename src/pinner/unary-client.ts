@@ -8,45 +8,44 @@ import {
 import { connect as connectSocket } from 'node:net';
 import { CallError, Code, unavailable, whileWaiting } from '../errors.ts';
 
-/** Until when an answer is of use, and what takes the question back. */
+/** When a call ends, and what cancels it. */
 export interface CallLimits {
-  /** Milliseconds since the epoch; Infinity: a minute from now. */
+  /** Milliseconds since the epoch. A call ends after a minute at the latest. */
   readonly deadline: number;
   readonly signal?: AbortSignal;
 }
 
-/** A unary method, as generated. */
+/** A generated unary method. */
 export interface Method<Req, Res> {
   readonly path: string;
   readonly requestSerialize: (request: Req) => Buffer;
   readonly responseDeserialize: (bytes: Buffer) => Res;
 }
 
-/** Calls unary gRPC methods of one server over one kept connection. */
+/** Calls unary gRPC methods of one server over one persistent connection. */
 export interface UnaryClient {
   /**
-   * Throws a CallError with the server's own code and text; UNAVAILABLE, at once, when nobody answers at the socket or the
-   * connection is lost; RESOURCE_EXHAUSTED for an answer that is too long; DEADLINE_EXCEEDED; or the reason of the signal. The server
-   * learns of the last three.
+   * Throws a CallError with the server's code and text; UNAVAILABLE, at once, when nothing listens at the socket or the connection is lost;
+   * RESOURCE_EXHAUSTED for too long a response; DEADLINE_EXCEEDED; or the reason of the signal. The last three cancel the call at the
+   * server.
    */
   call<Req, Res>(method: Method<Req, Res>, request: Req, limits: CallLimits): Promise<Res>;
   close(): void;
 }
 
-/** Nobody waits for ever, whatever the caller said. */
+/** The upper limit of all deadlines. */
 const MAX_CALL_MS = 60_000;
-/** What gRPC's own clients take at most. */
+/** The default limit of gRPC's own clients. */
 const MAX_ANSWER_BYTES = 4 << 20;
-/** A flag for compression and the length of the message, before each message. */
+/** Before each message: a flag for compression, and the length. */
 const PREFIX_BYTES = 5;
 
 /**
- * gRPC on node:http2 (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md), for unary calls over a unix socket
- * alone. A publish spends most of its time in this process on HTTP/2; going without grpc-js's client, whose load balancing,
- * retries and filters have nothing to do here, takes a third off the whole call. Nothing is dialled before the first call,
- * and a lost connection is dialled again by the next.
+ * gRPC on node:http2 (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md), for unary calls over a unix socket only. A publish
+ * spends most of its time in this process on HTTP/2; without grpc-js's client, whose load balancing, retries and filters are not needed
+ * here, the whole call takes a third less time. Connects at the first call, and again at the first call after a lost connection.
  *
- * `server`: what errors call it; `socket`: an absolute path.
+ * `server`: its name in errors; `socket`: an absolute path.
  */
 export function createUnaryClient(server: string, socket: string): UnaryClient {
   const endpoint = `${server} at unix://${socket}`;
@@ -55,7 +54,7 @@ export function createUnaryClient(server: string, socket: string): UnaryClient {
   function session(): ClientHttp2Session {
     if (current !== undefined && !current.closed && !current.destroyed) return current;
     current = connect('http://localhost', { createConnection: () => connectSocket(socket) });
-    // Each call of the session fails by itself and says why.
+    // Each call of the session reports the error itself.
     current.on('error', () => undefined);
     return current;
   }
@@ -79,7 +78,7 @@ export function createUnaryClient(server: string, socket: string): UnaryClient {
       return new Promise((resolve, reject) => {
         signal?.throwIfAborted();
         const remaining = Math.min(deadline - Date.now(), MAX_CALL_MS);
-        // Whatever may throw does so before there is a stream, which would stay open.
+        // Serialized first: if this throws, no stream stays open.
         const message = frame(method.requestSerialize(request));
         const stream = open(method.path, remaining);
         const chunks: Buffer[] = [];
@@ -95,7 +94,7 @@ export function createUnaryClient(server: string, socket: string): UnaryClient {
           cancel();
         }, remaining);
         signal?.addEventListener('abort', cancel, { once: true });
-        // The status stands in the headers when there is no message, else in the trailers.
+        // The status is in the headers if there is no message, else in the trailers.
         stream.on('response', readStatus);
         stream.on('trailers', readStatus);
         stream.on('data', (chunk: Buffer) => {
@@ -122,7 +121,7 @@ export function createUnaryClient(server: string, socket: string): UnaryClient {
           else if (failure instanceof CallError) reject(failure);
           else reject(unavailable(`${endpoint} does not answer: ${reasonOf(failure)}`, failure));
         };
-        // A whole answer is one as soon as it ends; anything else is known when the stream has closed.
+        // A complete response settles when it ends; everything else when the stream closes.
         stream.on('end', () => status !== undefined && settle());
         stream.on('close', settle);
         stream.end(message);
@@ -134,7 +133,7 @@ export function createUnaryClient(server: string, socket: string): UnaryClient {
   };
 }
 
-/** node:http2 says of a call that could not be sent that it was cancelled; why stands in the cause. */
+/** For a call that could not be sent, node:http2 reports a cancellation with the actual error as its cause. */
 function reasonOf(failure: Error | undefined): string {
   const cause = failure?.cause instanceof Error ? failure.cause : failure;
   return cause?.message ?? 'connection lost';
@@ -148,7 +147,7 @@ function frame(message: Buffer): Buffer {
   return framed;
 }
 
-/** The one message of an answer. Throws if there is not exactly one, or it is compressed, which nobody asked for. */
+/** The only message of a response. Throws unless there is exactly one, not compressed. */
 function unframe(chunks: readonly Buffer[]): Buffer {
   const framed = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
   if (framed.readUInt8(0) !== 0 || framed.readUInt32BE(1) !== framed.length - PREFIX_BYTES) {
@@ -157,7 +156,7 @@ function unframe(chunks: readonly Buffer[]): Buffer {
   return framed.subarray(PREFIX_BYTES);
 }
 
-/** Undefined when the headers hold no status. */
+/** Undefined: the headers have no status. */
 function parseStatus(headers: IncomingHttpHeaders): CallError | 'ok' | undefined {
   const code = headers['grpc-status'];
   if (code === undefined) return undefined;
@@ -166,7 +165,7 @@ function parseStatus(headers: IncomingHttpHeaders): CallError | 'ok' | undefined
   return new CallError(Number(code), decodePercent(text));
 }
 
-/** A text that is not encoded as it should be is better shown as it is than lost. */
+/** Returns an incorrectly encoded text as it is. */
 function decodePercent(text: string): string {
   try {
     return decodeURIComponent(text);

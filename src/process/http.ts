@@ -5,7 +5,7 @@ import { BadConfiguration, CallError } from '../errors.ts';
 import type { MetricsPage } from './metrics.ts';
 import { PROBE_TIMEOUT_MS, type Readiness } from './readiness.ts';
 
-/** Where an HTTP server listens. Port 0 takes any free port. */
+/** Where an HTTP server listens. Port 0: any free port. */
 export interface HttpAddress {
   readonly host: string;
   readonly port: number;
@@ -13,28 +13,28 @@ export interface HttpAddress {
 
 /** The HTTP server for probes and Prometheus. */
 export interface HttpServer {
-  /** As bound: the port is the real one. */
+  /** As bound, with the actual port. */
   readonly address: string;
   close(): void;
 }
 
-/** What HTTP shows. */
+/** What the HTTP server depends on. */
 export interface HttpParts {
-  /** Throws a CallError saying why nobody is served, and a restart may mend it. */
+  /** Throws a CallError, saying why, while nothing is served and a restart may help. */
   health(): void;
   readonly readiness: Readiness;
   readonly metrics: MetricsPage;
-  /** Brings gauges up to date before they are read. Never throws. Not called again before it has ended. */
+  /** Updates gauges before they are read. Never throws; not called while it still runs. */
   observe(): Promise<void>;
 }
 
-/** Any pod may reach the port: more connections than this are closed at once, and one that asks nothing after this time. */
+/** Any pod can reach the port. Further connections are closed at once, and connections without a request after ASK_WITHIN_MS. */
 const MAX_CONNECTIONS = 256;
 const ASK_WITHIN_MS = 5000;
 
 /**
- * GET /healthz: 200 while the process serves, else 503 and why. GET /readyz: 200 while it can do its work, else 503 and why. GET /metrics: for
- * Prometheus; gauges that take longer than a probe may are those of the time before.
+ * GET /healthz: 200 while the process serves, else 503 and the reason. GET /readyz: 200 while it can do its work, else 503 and the reason.
+ * GET /metrics: for Prometheus; gauges that are not updated within PROBE_TIMEOUT_MS keep their former values.
  */
 export async function serveHttp(
   { host, port }: HttpAddress,
@@ -88,7 +88,7 @@ export async function serveHttp(
   };
 }
 
-/** 200, or 503 and what `check` throws. */
+/** 200, or 503 and the error of `check`. */
 async function probe(response: ServerResponse, check: () => Promise<unknown>): Promise<void> {
   try {
     await check();

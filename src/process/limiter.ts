@@ -1,19 +1,19 @@
 import { resourceExhausted, whileWaiting } from '../errors.ts';
 
-/** Bounds how much is done at a time. */
+/** Limits how much is done concurrently. */
 export interface Limiter {
   /**
-   * Runs `work` when there is room. Beyond the queue's bound it throws RESOURCE_EXHAUSTED; a signal that is aborted while
-   * waiting gives up the place in the queue and throws the signal's reason, saying what was waited for.
+   * Runs `work` when a place is free. Throws RESOURCE_EXHAUSTED if the queue is full. A signal that is aborted while waiting leaves the
+   * queue, and its reason is thrown with what the call waited for.
    */
   run<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T>;
 }
 
 /**
- * At most `maxRunning` at a time; at most `maxQueued` wait, first come first served; by default as many as there are.
+ * At most `maxRunning` run at a time, and at most `maxQueued` wait, first come first served. Default: no limit of the queue.
  *
- * No library does both. p-limit has neither bound nor signal; p-queue answers an aborted caller while its work still runs, and so the
- * kubelet would hear of a call's end, and its target be free for the next one, before it has ended.
+ * No library does both. p-limit has neither a limit of the queue nor signals. p-queue rejects an aborted call while its work still runs:
+ * the kubelet would see the call's end, and its target be free for the next call, too early.
  */
 export function createLimiter(maxRunning: number, maxQueued = Number.POSITIVE_INFINITY): Limiter {
   const queue = new Set<() => void>();
@@ -40,7 +40,7 @@ export function createLimiter(maxRunning: number, maxQueued = Number.POSITIVE_IN
       if (running < maxRunning) {
         running++;
       } else if (queue.size < maxQueued) {
-        await turn(signal); // the place is handed over by whoever leaves, so `running` stays as it is
+        await turn(signal); // the place is handed over, so `running` does not change
       } else {
         const waiting = queue.size === 0 ? '' : ` and ${queue.size} wait`;
         throw resourceExhausted(`busy: ${running} calls are in work${waiting}; try again`);

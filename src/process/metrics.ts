@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { CallMetrics } from '../rpc/adapter.ts';
 import { version } from '../version.ts';
 
-/** How all metrics of a process are read. */
+/** The metrics of a process, for Prometheus. */
 export interface MetricsPage {
   /** In Prometheus's text format. */
   render(): Promise<string>;
@@ -11,14 +11,14 @@ export interface MetricsPage {
 
 /** What every process counts. */
 export interface ProcessMetrics extends CallMetrics, MetricsPage {
-  /** Seconds since the API server was last heard of, of one kind of object that is followed; Infinity: never. */
+  /** Seconds since the last contact with the API server, of one watched resource; Infinity: never. */
   watchSeen(resource: string, stalenessSeconds: number): void;
 }
 
-/** Of histograms, in seconds: a call takes a millisecond, and some wait for others. */
+/** Of histograms of calls, in seconds: most take about a millisecond, some wait for others. */
 export const DURATION_BUCKETS = [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30];
 
-/** In `registry`, with all else that is in it. */
+/** Adds to `registry`, all of which is rendered. */
 export function createProcessMetrics(registry: Registry): ProcessMetrics {
   const registers = [registry];
   const info = new Gauge({
@@ -68,7 +68,7 @@ export function createProcessMetrics(registry: Registry): ProcessMetrics {
   };
 }
 
-/** A gauge without a number is left out. */
+/** Removes a gauge that has no value. */
 export function setOrRemove(gauge: Gauge, value: number | undefined): void {
   if (value === undefined) gauge.remove();
   else gauge.set(value);

@@ -1,10 +1,10 @@
 import { createLogger, type Logger, type LogLevel } from '../logger.ts';
 import type { HttpAddress } from './http.ts';
 
-/** How a service was told to run. Socket paths are absolute file paths. */
+/** The configuration of a service. Socket paths are absolute. */
 export interface ServiceConfig {
   readonly driverName: string;
-  /** Where the CSI services are served. */
+  /** The socket of the CSI services. */
   readonly endpoint: string;
   /** Undefined: no HTTP server. */
   readonly http: HttpAddress | undefined;
@@ -12,21 +12,21 @@ export interface ServiceConfig {
   readonly logLevel: LogLevel;
 }
 
-/** A node plugin or a controller that serves. */
+/** A running node plugin or controller. */
 export interface Service {
-  /** As bound; undefined: no HTTP is served. */
+  /** As bound; undefined: no HTTP server. */
   readonly httpAddress: string | undefined;
-  /** Drains the calls in work, closes everything and removes the sockets. */
+  /** Drains the calls in progress, closes everything and removes the sockets. */
   stop(): Promise<void>;
 }
 
-/** Starts a service and ends the process with it, at SIGTERM or SIGINT. Throws what `start` throws. */
+/** Runs a service until SIGTERM or SIGINT, and then ends the process. Throws what `start` throws. */
 export async function runService<Config extends { readonly logLevel: LogLevel }>(
   config: Config,
   start: (config: Config, log: Logger) => Promise<Service>,
 ): Promise<void> {
   const log = createLogger(config.logLevel);
-  // Before there is a socket: a signal must not end the process with its socket left behind.
+  // Before there is a socket, so that no signal ends the process and leaves its socket behind.
   const signalled = new Promise<NodeJS.Signals>((resolve) => {
     process.once('SIGTERM', resolve);
     process.once('SIGINT', resolve);

@@ -20,7 +20,7 @@ const MESSAGES = csi.nested.csi.nested.v1.nested as unknown as Readonly<
 >;
 const SECRET = 'very-secret';
 
-/** A request with something in each field that is text, and SECRET in those that csi.proto marks with csi_secret. */
+/** A request with text in each string field, and SECRET in those that csi.proto marks with csi_secret. */
 function fill(message: string): readonly [request: Record<string, unknown>, secrets: number] {
   const fields = Object.entries(MESSAGES[message]?.fields ?? {});
   const secret = ({ options }: Field) => options?.['(csi_secret)'] === true;
@@ -35,7 +35,7 @@ function fill(message: string): readonly [request: Record<string, unknown>, secr
   ];
 }
 
-/** What is logged of a call of each method, all of which fail, and how many secrets there were. */
+/** The log lines of calls of all methods, which all fail, and the number of secrets in their requests. */
 async function logOf<D extends object>(
   service: Service<D>,
 ): Promise<readonly [lines: readonly string[], secrets: number]> {
@@ -64,7 +64,7 @@ async function logOf<D extends object>(
   return [lines, all];
 }
 
-test('no field that is marked as secret is logged, whatever the method', async () => {
+test('no method logs a field that is marked as secret', async () => {
   let all = 0;
   for (const service of [IdentityService, ControllerService, NodeService] as readonly Service<object>[]) {
     const [lines, secrets] = await logOf(service);

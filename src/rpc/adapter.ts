@@ -3,27 +3,27 @@ import { CallError, Code, faultIn, resourceExhausted } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { type InCode, inCode, type MethodName, type Request, type Response, type Service } from './service.ts';
 
-/** What a handler knows of its call beside the request. */
+/** What a handler knows of its call besides the request. */
 export interface Call {
-  /** Aborted with a CallError, DEADLINE_EXCEEDED or CANCELLED, once nobody waits for the answer any more. */
+  /** Aborted with a CallError, DEADLINE_EXCEEDED or CANCELLED, when the caller no longer waits. */
   readonly signal: AbortSignal;
-  /** When the caller stops waiting; Infinity if it said nothing. Milliseconds since the epoch. */
+  /** Milliseconds since the epoch; Infinity: none. */
   readonly deadline: number;
-  /** Adds to the line that the log has of the call: what is wrong though the call succeeds. Nothing secret. */
+  /** Adds fields to the call's log line: problems of a call that succeeds. Nothing secret. */
   note(fields: Readonly<Record<string, unknown>>): void;
 }
 
-/** A method whose messages are any. */
+/** A method with messages of any type. */
 type Method = MethodDefinition<unknown, unknown>;
 
 interface CallContext extends Call {
-  /** All that was noted. */
+  /** The fields of all notes. */
   readonly notes: Readonly<Record<string, unknown>>;
-  /** To be called when the call has been handled. */
+  /** Must be called when the call has been handled. */
   release(): void;
 }
 
-/** The handlers of a service. What they throw becomes the call's status by CallError.from. */
+/** The handlers of a service. What they throw becomes the call's status, by CallError.from. */
 export type Handlers<D> = {
   readonly [M in MethodName<D> as InCode<M>]: (
     request: Request<D[M]>,
@@ -36,21 +36,21 @@ export interface CallMetrics {
   /** Calls of this method may come. */
   served(method: string): void;
   callStarted(): void;
-  /** `code` by its gRPC name, "OK". */
+  /** `code`: its name in gRPC, such as "OK". */
   callEnded(method: string, code: string, seconds: number): void;
-  /** A call failed for a fault of the driver itself. */
+  /** A call failed because of a bug in the driver. */
   faulted(method: string): void;
 }
 
-/** A service and its handlers in the shape that grpc-js takes. */
+/** A service and its handlers, as grpc-js takes them. */
 export interface AdaptedService {
   readonly definition: Readonly<Record<string, Method>>;
   readonly implementation: UntypedServiceImplementation;
 }
 
 /**
- * The one place where grpc-js's callbacks meet promises. A call is decoded, handled, answered, counted and logged in one
- * line here, whatever becomes of it; bytes that are no message of the right type are INVALID_ARGUMENT.
+ * The only place where grpc-js's callbacks meet promises. Whatever happens to a call, it is decoded, handled, answered, counted and logged
+ * in one line here. A request that cannot be decoded is INVALID_ARGUMENT.
  */
 export function adapt<D extends object>(
   service: Service<D>,
@@ -75,7 +75,10 @@ export function adapt<D extends object>(
 
 const asIs = (bytes: unknown) => bytes as Buffer;
 
-/** Bytes stay bytes but in `serve`, so that a message that is malformed, or cannot be sent, is logged and counted as well. */
+/**
+ * grpc-js passes on bytes. `serve` decodes and encodes, so that malformed messages, and those that cannot be sent, are logged and counted
+ * too.
+ */
 const AS_BYTES = {
   requestSerialize: asIs,
   requestDeserialize: asIs,
@@ -126,7 +129,7 @@ async function serve(
   else log.info(line, 'call');
 }
 
-/** gRPC's own clients take no more, and say less. */
+/** gRPC's own clients take no more, and report it less clearly. */
 const MAX_ANSWER_BYTES = 4 << 20;
 
 function encode(method: Method, answer: unknown): Buffer {
@@ -160,7 +163,7 @@ function context(call: ServerUnaryCall<Buffer, unknown>): CallContext {
   };
   if (call.cancelled) cancel();
   else call.once('cancelled', cancel);
-  // grpc-js says "cancelled" of every call whose stream ends, answered ones too.
+  // grpc-js emits "cancelled" for every call whose stream ends, also after its answer: `release` removes the listener.
   const notes: Record<string, unknown> = {};
   return {
     signal: abort.signal,
@@ -171,7 +174,7 @@ function context(call: ServerUnaryCall<Buffer, unknown>): CallContext {
   };
 }
 
-/** The only fields of a request that are ever logged; secrets, tokens and attributes are not among them. */
+/** The only fields of a request that are logged. Secrets, tokens and attributes are not among them. */
 function subject(request: unknown): { volumeName?: string; volumeId?: string; targetPath?: string; pod?: string } {
   const {
     name: volumeName,
@@ -180,7 +183,7 @@ function subject(request: unknown): { volumeName?: string; volumeId?: string; ta
     volumePath,
     volumeContext,
   } = (request ?? {}) as {
-    /** CreateVolume alone has it. */
+    /** Only in CreateVolume. */
     name?: string;
     volumeId?: string;
     targetPath?: string;

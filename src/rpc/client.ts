@@ -11,7 +11,7 @@ import { loadService } from './codecs.ts';
 import { ControllerService, IdentityService, NodeService } from './csi.ts';
 import type { InCode, MethodName, Request, Response, Service } from './service.ts';
 
-/** A client of grpc-js with a function for each method of a service. */
+/** A grpc-js client with a function for each method of a service. */
 export type RpcClient<D extends object> = Client & {
   readonly [M in MethodName<D> as InCode<M>]: (
     request: Request<D[M]>,
@@ -21,16 +21,16 @@ export type RpcClient<D extends object> = Client & {
   ) => ClientUnaryCall;
 };
 
-/** Makes clients of one service. */
+/** The class of a service's clients. */
 export type RpcClientClass<D extends object> = new (...args: ConstructorParameters<typeof Client>) => RpcClient<D>;
 
-/** For who calls the driver, demo and tests; the driver itself calls the pinner alone, by other means. */
+/** For those who call the driver: demo, doctor and tests. The driver itself calls only the pinner, with a client of its own. */
 export function clientClass<D extends object>({ descriptor, name }: Service<D>): RpcClientClass<D> {
   const definition = loadService<ServiceDefinition>(descriptor, name);
   return makeClientConstructor(definition, name) as unknown as RpcClientClass<D>;
 }
 
-/** Asks either process who it is, and whether it is ready. */
+/** Calls the Identity service of node plugin or controller. */
 export const IdentityClient = clientClass(IdentityService);
 export type IdentityClient = InstanceType<typeof IdentityClient>;
 /** Calls the controller as external-provisioner does. */

@@ -24,7 +24,7 @@ const REQUEST: NodePublishVolumeRequest = {
 const BYTES = NodePublishVolume.requestSerialize(REQUEST);
 const read = (...bytes: readonly number[]) => NodePublishVolume.requestDeserialize(Buffer.from(bytes));
 
-/** What was sent of a value: each part of it as it is in the whole, or not there. */
+/** Whether every value in `part` is that of `whole`, or empty. */
 function isPartOf(part: unknown, whole: unknown): boolean {
   if (typeof part !== 'object') return part === whole || part === '' || part === false || part === 0;
   return (
@@ -33,11 +33,11 @@ function isPartOf(part: unknown, whole: unknown): boolean {
   );
 }
 
-test('a message comes out as it went in', () => {
+test('a message is decoded as it was encoded', () => {
   assert.deepEqual(NodePublishVolume.requestDeserialize(BYTES), REQUEST);
 });
 
-test('of a message that was cut, nothing is read but whole fields', () => {
+test('of a truncated message, only complete fields are read', () => {
   let read = 0;
   for (let length = 0; length < BYTES.length; length++) {
     try {
@@ -48,16 +48,16 @@ test('of a message that was cut, nothing is read but whole fields', () => {
       assert(error instanceof RangeError, `${length} bytes: ${error}`);
     }
   }
-  // Nothing, and what ends with one of its fields but the last; two maps have two entries each, or one.
+  // The empty message, one after each of six fields, and one after the first of the two entries of volumeContext.
   assert.equal(read, 8);
 });
 
-describe('what is no message throws', () => {
+describe('malformed messages throw', () => {
   const cases: Readonly<Record<string, readonly number[]>> = {
-    'a text that is longer than the message': [0x0a, 3, 0x61],
-    'a text that is longer than the message within': [0x2a, 4, 0x12, 2, 0x0a, 9, 0x12, 2, 0x08, 0x01],
+    'a string that is longer than the message': [0x0a, 3, 0x61],
+    'a string that is longer than its inner message': [0x2a, 4, 0x12, 2, 0x0a, 9, 0x12, 2, 0x08, 0x01],
     'a length without an end': [0x0a, 0xff],
-    'a message within that is longer than the message': [0x2a, 9, 0x12, 0],
+    'an inner message that is longer than the message': [0x2a, 9, 0x12, 0],
     'an entry of a map that is longer than the message': [0x3a, 9, 0x0a, 0],
     'the end of a group that did not begin': [0x0c],
     'a number in place of a text': [0x08, 3, 0x61, 0x62, 0x63],
@@ -67,11 +67,11 @@ describe('what is no message throws', () => {
     'a text in place of a number within': [0x2a, 5, 0x1a, 3, 0x0a, 1, 0x61],
     'a number of 32 bits that has more': [0x30, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01],
     'field 0': [0x02, 0],
-    'a type of field that there is not': [0xf7, 0x07, 0],
+    'an unknown wire type': [0xf7, 0x07, 0],
   };
   for (const [what, bytes] of Object.entries(cases)) test(what, () => assert.throws(() => read(...bytes)));
 
-  test('a number that its message ends within', () => {
+  test('a number that is cut off by the end of its message', () => {
     const create = (...range: readonly number[]) =>
       CreateVolume.requestDeserialize(Buffer.from([0x12, range.length, ...range]));
     assert.equal(create(0x08, 0xff, 0xff, 0xff, 0x7f).capacityRange?.requiredBytes, (1 << 28) - 1);
@@ -80,8 +80,8 @@ describe('what is no message throws', () => {
   });
 });
 
-test('fields that are not known are passed over', () => {
-  // Of number 500: a number, 8 bytes, a text, a group with a number in it, 4 bytes.
+test('unknown fields are ignored', () => {
+  // Field 500: a varint, 8 bytes, a string, a group with a varint in it, 4 bytes.
   const more = [
     ...[0xa0, 0x1f, 0x96, 0x01],
     ...[0xa1, 0x1f, 1, 2, 3, 4, 5, 6, 7, 8],
@@ -92,12 +92,12 @@ test('fields that are not known are passed over', () => {
   assert.deepEqual(read(...more, ...BYTES, ...more), REQUEST);
 });
 
-test('what is not sent is empty, null, or not there', () => {
+test('fields that are not sent are empty, null or absent', () => {
   assert.deepEqual(read(), {
     ...{ volumeId: '', stagingTargetPath: '', targetPath: '', volumeCapability: null, readonly: false },
     ...{ publishContext: {}, secrets: {}, volumeContext: {} },
   });
-  // A capability without an access type; one whose type has nothing in it.
+  // A capability without an access type; one with an empty access type.
   assert.deepEqual(read(0x2a, 0).volumeCapability, { accessMode: null });
   assert.deepEqual(read(0x2a, 2, 0x0a, 0).volumeCapability, { accessMode: null, block: {} });
   const volume = { volumeId: 'v', targetPath: '/t', maps: [], userNamespace: false, singleTarget: false, renew: false };
@@ -107,7 +107,7 @@ test('what is not sent is empty, null, or not there', () => {
   }
 });
 
-test('numbers of 64 bits are exact as far as JavaScript is, and beyond that no safe integers', () => {
+test('numbers of 64 bits are exact if they are safe integers, and otherwise become unsafe integers', () => {
   const created = (capacityBytes: number) => {
     const volume: Volume = {
       volumeId: '',
@@ -130,11 +130,11 @@ test('numbers of 64 bits are exact as far as JavaScript is, and beyond that no s
   }
 });
 
-test('a value that no enum has stays what it is', () => {
+test('an unknown enum value is kept', () => {
   assert.deepEqual(read(0x2a, 5, 0x1a, 3, 0x08, 0xe7, 0x07).volumeCapability, { accessMode: { mode: 999 } });
 });
 
-test('a key of a map can be any text, and stays a key', () => {
+test('a key of a map can be any text, and stays an own property', () => {
   const volumeContext = JSON.parse('{ "__proto__": "a", "constructor": "b", "maps": "c" }');
   const bytes = NodePublishVolume.requestSerialize({ ...REQUEST, volumeContext });
   const read = NodePublishVolume.requestDeserialize(bytes).volumeContext;
@@ -142,7 +142,7 @@ test('a key of a map can be any text, and stays a key', () => {
   assert.equal(Object.getPrototypeOf(read), Object.prototype);
 });
 
-test('what is no message cannot be sent', () => {
+test('invalid messages cannot be encoded', () => {
   const wrong = { ...REQUEST, volumeCapability: 'mount' } as never;
   assert.throws(() => NodeStageVolume.requestSerialize(wrong), TypeError);
   assert.throws(() => NodeGetInfo.responseSerialize([] as never), /expected object/);

@@ -7,13 +7,10 @@ import {
 import { PROTO_OPTIONS } from './proto-options.ts';
 import { createWireChecks, type WireCheck } from './wire-check.ts';
 
-/** What has been made, by its .proto file's descriptor. */
+/** The loaded services, by the descriptor of their .proto file. */
 const packages = new Map<object, Readonly<Record<string, object>>>();
 
-/**
- * The service of that name, with what writes and reads its messages; both throw at what is none. `descriptor`: of its .proto file, as
- * generated.
- */
+/** The service `name`, with codecs for its messages, which throw on malformed ones. `descriptor`: the generated one of its .proto file. */
 export function loadService<D extends object>(descriptor: object, name: string): D {
   const services = packages.get(descriptor) ?? load(descriptor);
   packages.set(descriptor, services);
@@ -24,7 +21,7 @@ function load(descriptor: object): Readonly<Record<string, object>> {
   const services: Record<string, object> = {};
   const checkOf = createWireChecks(descriptor);
   for (const [name, definition] of Object.entries(fromJSON(descriptor, PROTO_OPTIONS))) {
-    // The others are messages and enums.
+    // Messages and enums.
     if ('format' in definition) continue;
     const methods = Object.entries(definition as ServiceDefinition);
     const scope = name.slice(0, name.lastIndexOf('.'));
@@ -33,7 +30,7 @@ function load(descriptor: object): Readonly<Record<string, object>> {
   return services;
 }
 
-/** Without the descriptors that proto-loader puts beside the codecs: who reads them once has what is to be known. */
+/** Without the descriptors of messages that proto-loader keeps beside the codecs: they are needed only here. */
 function toMethod(
   { requestType, responseType, ...method }: MethodDefinition<object, object>,
   scope: string,

@@ -1,4 +1,4 @@
-// The services of csi.proto and their messages, under the names that they have there.
+// The services and messages of csi.proto, under their names there.
 
 import type { ControllerDefinition } from './generated/csi/v1/Controller.ts';
 import type { IdentityDefinition } from './generated/csi/v1/Identity.ts';
@@ -30,9 +30,9 @@ export { VolumeHealthErrorType } from './generated/csi/v1/VolumeHealthErrorType.
 export { _csi_v1_VolumeUsage_Unit as VolumeUsage_Unit } from './generated/csi/v1/VolumeUsage.ts';
 export type { ControllerDefinition, IdentityDefinition, NodeDefinition };
 
-/** What both processes say of the driver. */
+/** Served by node plugin and controller. */
 export const IdentityService = describeService<IdentityDefinition>(csi, 'csi.v1.Identity');
-/** What external-provisioner calls. */
+/** Called by external-provisioner. */
 export const ControllerService = describeService<ControllerDefinition>(csi, 'csi.v1.Controller');
-/** What the kubelet calls. */
+/** Called by the kubelet. */
 export const NodeService = describeService<NodeDefinition>(csi, 'csi.v1.Node');

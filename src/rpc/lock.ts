@@ -1,12 +1,12 @@
 import { aborted } from '../errors.ts';
 
-/** One operation at a time on a thing, as CSI has it: a second one is told to come again, not made to wait. */
+/** Allows one operation at a time on a thing. As CSI recommends, a second one does not wait but fails. */
 export interface Lock {
-  /** Throws ABORTED while other work holds `thing`, which is called so in the text. */
+  /** Throws ABORTED while another operation holds `thing`, which is its name in the error. */
   run<T>(thing: string, work: () => Promise<T>): Promise<T>;
 }
 
-/** A lock for the things of one process. */
+/** Works within one process. */
 export function createLock(): Lock {
   const held = new Set<string>();
   return {

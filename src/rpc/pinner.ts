@@ -1,4 +1,4 @@
-// The service of pinner.proto and its messages, under the names that they have there.
+// The service and messages of pinner.proto, under their names there.
 export { Access } from './generated/bpffs/pinner/v1/Access.ts';
 export type { CreatedMap } from './generated/bpffs/pinner/v1/CreatedMap.ts';
 export type { DescribeMapRequest } from './generated/bpffs/pinner/v1/DescribeMapRequest.ts';
@@ -36,5 +36,5 @@ import { describeService } from './service.ts';
 
 export type { PinnerDefinition, PinnerHandlers };
 
-/** What the pinner serves. */
+/** Served by the pinner. */
 export const PinnerService = describeService<PinnerDefinition>(pinner, 'bpffs.pinner.v1.Pinner');

@@ -1,11 +1,11 @@
 /**
- * How proto-loader shows messages to the driver, and how it types them (scripts/generate.ts):
- * - longs: numbers. What CSI and the pinner count in 64 bits is bytes, of which no machine has 2^53; a number beyond that arrives
- *   rounded, and never as a safe integer, which whoever takes one from a caller has to look at.
- * - enums: numbers, as they are sent. A value that is newer than the .proto file stays one of its type.
- * - defaults: every field is there, as proto3 has it; a message that is absent is null. A member of a oneof that was not sent, or an
- *   optional field, is not there at all.
- * - oneofs: no property that names the member which is there: the member tells. proto3 makes a oneof of each optional field too.
- *   Of a sender that breaks the rules, two members are both there.
+ * How proto-loader represents messages, and how it types them (scripts/generate.ts):
+ * - longs: as numbers. CSI and the pinner use 64 bits for bytes, of which no machine has 2^53. A larger number is rounded to one that is
+ *   not a safe integer, which whoever takes it from a caller has to check.
+ * - enums: as numbers. A value that is newer than the .proto file is still a value of the type.
+ * - defaults: every field is present, as in proto3; a missing message is null. Members of a oneof that are not set, and optional fields,
+ *   are absent.
+ * - oneofs: no property that names the member that is set, which proto3 would add for each optional field too. If a sender breaks the
+ *   rules, two members may be set.
  */
 export const PROTO_OPTIONS = { longs: Number, defaults: true, oneofs: false } as const;

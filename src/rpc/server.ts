@@ -8,33 +8,32 @@ import { listenUnix } from './unix-socket.ts';
 
 /** A gRPC server on a unix socket. */
 export interface RpcServer {
-  /** Throws UNAVAILABLE, and why, while nobody can reach the server by its path. */
+  /** Throws UNAVAILABLE, saying why, while the server cannot be reached by its path. */
   requireReachable(): void;
-  /** Serves on a new socket in place of the one that is there. Throws BadConfiguration while that cannot be, and tries it again. */
+  /** Replaces the socket by a new one. Throws BadConfiguration if that fails, and retries in the background. */
   renew(): Promise<void>;
-  /** Takes no more calls, removes the socket, lets the calls in work finish for `timeoutMs`, and cancels the rest. */
+  /** Takes no more calls, removes the socket, lets calls in progress finish for `timeoutMs`, and cancels the rest. */
   stop(timeoutMs: number): Promise<void>;
 }
 
-/** What a server tells of itself. */
+/** How a server reports what happens to its socket. */
 export interface RpcServerOptions {
   readonly log: Pick<Logger, 'warn' | 'error'>;
-  /** The socket was removed, or is another's. It is made anew as soon as that can be. */
+  /** The socket was removed or replaced. It is made again as soon as possible. */
   lost?(): void;
 }
 
-/** No CSI message comes near this; what is larger is refused before it is decoded. */
+/** No CSI message comes near this; larger ones are rejected before they are decoded. */
 const MAX_MESSAGE_BYTES = 1 << 20;
 
-/** How often the path is looked at. */
+/** How often the path is checked. */
 const CHECK_MS = 1000;
 
 /**
- * Serves `services` on a socket at `path` with mode 0600, and makes it anew when it is removed. A stale socket is replaced; throws
- * BadConfiguration when the path cannot be had, as when a live process serves it.
+ * Serves `services` on a socket at `path` with mode 0600, and makes it again when it is removed. A stale socket is replaced; throws
+ * BadConfiguration when the path cannot be used, for example because a live process serves it.
  *
- * A connection stays for as long as its client keeps it, however idle: sidecars that are built on csi-lib-utils take one that is
- * closed for the driver's end, and exit.
+ * Idle connections are never closed: sidecars that are built on csi-lib-utils take a closed connection for the driver's end, and exit.
  * https://github.com/kubernetes-csi/csi-lib-utils/blob/v0.24.0/connection/connection.go (ExitOnConnectionLoss)
  */
 export async function listen(
@@ -56,7 +55,7 @@ export async function listen(
       injector.injectConnection(connection);
     });
   let listener = await bind();
-  /** Why the socket is not there; undefined: it is, as far as is known. */
+  /** Why the socket is missing; undefined: it exists, as far as is known. */
   let problem: string | undefined;
   let renewing: Promise<void> | undefined;
 
@@ -99,7 +98,7 @@ export async function listen(
       clearInterval(timer);
       await renewing?.catch(() => undefined);
       listener.close();
-      // Says of a connection with a call in work that it is closed, and ends none: hence this process counts connections itself.
+      // Reports a connection with a call in progress as closed, and closes none. That is why connections are tracked here.
       server.tryShutdown(() => undefined);
       const late = setTimeout(() => {
         for (const connection of connections) connection.destroy();

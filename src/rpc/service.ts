@@ -1,42 +1,42 @@
 import { setImmediate as turn } from 'node:timers/promises';
 
-/** What a method is called with: all of its fields, as they are read. */
+/** The request of a method, decoded: with all of its fields. */
 export type Request<M> = M extends { readonly requestDeserialize: (bytes: Buffer) => infer Req } ? Req : never;
 
-/** What a method answers. */
+/** The response of a method. */
 export type Response<M> = M extends { readonly responseDeserialize: (bytes: Buffer) => infer Res } ? Res : never;
 
-/** The names of a service's methods; as generated, its definition has any other name too. */
+/** The names of a service's methods, without the index signature of its generated definition. */
 export type MethodName<D> = keyof { [M in keyof D as string extends M ? never : number extends M ? never : M]: M } &
   string;
 
-/** A gRPC service of the .proto files. `D`: its definition as generated, which has a codec for the messages of each method. */
+/** A gRPC service of the .proto files. `D`: its generated definition, with codecs for the messages of each method. */
 export interface Service<D extends object> {
-  /** As "csi.v1.Node". */
+  /** Such as "csi.v1.Node". */
   readonly name: string;
-  /** As "NodePublishVolume". */
+  /** Such as "NodePublishVolume". */
   readonly methods: readonly MethodName<D>[];
-  /** Of its .proto file, as generated. */
+  /** The generated descriptor of its .proto file. */
   readonly descriptor: object;
-  /** Its codecs are made when this is first called, which takes a third of the time that a start does. */
+  /** Makes the codecs at the first call, which takes a third as long as a start. */
   definition(): Promise<D>;
 }
 
-/** A method's name as it is written in code: nodePublishVolume. */
+/** A method's name in code: nodePublishVolume. */
 export type InCode<M extends string> = Uncapitalize<M>;
 
-/** As the type of that name. */
+/** The value for the type InCode<M>. */
 export function inCode<M extends string>(method: M): InCode<M> {
   return `${method.charAt(0).toLowerCase()}${method.slice(1)}` as InCode<M>;
 }
 
-/** As much of a .proto file's descriptor as it takes to find a service. */
+/** The part of a .proto file's descriptor that is needed to find a service. */
 interface Descriptor {
   readonly nested?: Readonly<Record<string, Descriptor>>;
   readonly methods?: Readonly<Record<string, unknown>>;
 }
 
-/** The service of that name. `descriptor`: of its .proto file, as generated. */
+/** Describes the service `name`. `descriptor`: the generated one of its .proto file. */
 export function describeService<D extends object>(descriptor: object, name: string): Service<D> {
   const found = name
     .split('.')
@@ -54,7 +54,7 @@ export function describeService<D extends object>(descriptor: object, name: stri
   };
 }
 
-/** Makes the codecs of services, the first one's first, between whatever else is to be done: their first calls wait less for them. */
+/** Makes the codecs of services in this order, in the background, so that their first calls need not wait. */
 export async function prepare(...services: readonly Pick<Service<object>, 'definition'>[]): Promise<void> {
   for (const service of services) {
     await turn();

@@ -4,31 +4,31 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { BadConfiguration } from '../errors.ts';
 
-/** A socket in the filesystem, with mode 0600, at which this process listens. */
+/** A listening unix socket with mode 0600. */
 export interface UnixListener {
-  /** Whether its path still leads here: anybody may remove a file, or put another in its place. */
+  /** Whether its path still leads here: anybody may remove a file, or replace it. */
   isThere(): boolean;
-  /** Takes no more connections, and removes the path if it still leads here. Connections that were accepted stay. */
+  /** Takes no more connections, and removes the path if it still leads here. Accepted connections stay. */
   close(): void;
 }
 
 /**
- * Listens at `path`. What a dead process left there is replaced; throws BadConfiguration when the path cannot be had, as when a live
+ * Listens at `path`. A dead process's socket is replaced; throws BadConfiguration when the path cannot be used, for example because a live
  * process serves it.
  */
 export async function listenUnix(path: string, accept: (connection: Socket) => void): Promise<UnixListener> {
-  // When libuv closes a socket it removes the path that the socket was bound to, whosever it is by then. So it is bound to a name of
-  // its own, which is gone as soon as the socket has its other name. The kubelet passes over names that begin with a dot.
+  // When libuv closes a socket it removes the path that the socket was bound to, even if another process has replaced it. So the socket is
+  // bound to a temporary path, which is removed once the socket has its final one. The kubelet ignores names that begin with a dot.
   const bound = join(dirname(path), `.${randomBytes(5).toString('base64url')}`);
   const server = createServer(accept);
   try {
-    // libuv would say EACCES of a directory that is not there.
+    // libuv would report a missing directory as EACCES.
     statSync(dirname(path));
     await clearSocketPath(path);
     await bind(server, bound);
     const { ino } = lstatSync(bound, { bigint: true });
     linkSync(bound, path);
-    // No other file has this inode's number as long as the socket is open.
+    // The inode number is not reused as long as the socket is open.
     const isThere = () => inodeOf(path) === ino;
     return {
       isThere,
@@ -54,13 +54,13 @@ function inodeOf(path: string): bigint | undefined {
   }
 }
 
-/** Removes what a dead process left at `path`. Throws BadConfiguration when a live one answers, or when the path is no socket. */
+/** Removes a dead process's socket. Throws BadConfiguration when a live process answers, or the path is not a socket. */
 async function clearSocketPath(path: string): Promise<void> {
   const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   if (stat === undefined) return;
   if (!stat.isSocket()) throw new BadConfiguration([`${path} exists and is not a socket`]);
   if (await answers(path)) throw new BadConfiguration([`another process serves ${path}`]);
-  // Another that starts at the same moment may have been faster.
+  // Another process that starts at the same time may have replaced it.
   if (inodeOf(path) === stat.ino) rmSync(path, { force: true });
 }
 
@@ -80,7 +80,7 @@ function answers(path: string): Promise<boolean> {
   });
 }
 
-/** With mode 0600 from its first moment: `listen` binds before it returns. */
+/** The socket has mode 0600 from the start: `listen` binds before it returns. */
 function bind(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);

@@ -1,47 +1,47 @@
 import protobuf from 'protobufjs';
 
-/** Throws if bytes are no message of one type. */
+/** Throws if bytes are not a valid message of one type. */
 export type WireCheck = (bytes: Buffer) => void;
 
-/** As much of a .proto file's descriptor as it takes to check messages. Types have their full names, ".csi.v1.Volume". */
+/** The part of a .proto file's descriptor that is needed to check messages. Types have full names: ".csi.v1.Volume". */
 interface Descriptor {
   readonly nested?: Readonly<Record<string, Descriptor>>;
-  /** Of a message. */
+  /** Only of messages. */
   readonly fields?: Readonly<Record<string, FieldDescriptor>>;
 }
 
 interface FieldDescriptor {
   readonly id: number;
   readonly type: string;
-  /** Of a map. */
+  /** Only of maps. */
   readonly keyType?: string;
   readonly rule?: string;
 }
 
-/** How a field is sent. */
+/** How a field is encoded. */
 interface Field {
   readonly wireType: WireType;
   /** A number of at most 32 bits. */
   readonly isShort: boolean;
-  /** What is in it, if it is a message. */
+  /** The fields of a message; undefined: not a message. */
   readonly fields: Fields | undefined;
 }
 
-/** By number. */
+/** By field number. */
 type Fields = Map<number, Field>;
 
 /** https://protobuf.dev/programming-guides/encoding/#structure */
 type WireType = (typeof WIRE_TYPE)[keyof typeof WIRE_TYPE];
 const WIRE_TYPE = { number: 0, bytes: 2 } as const;
-/** Those of the .proto files that there are, beside enums. */
+/** The types of numbers in the .proto files, besides enums. */
 const NUMBERS = ['bool', 'int32', 'int64', 'uint32', 'uint64'];
 
-/** More than 5 bytes have negative numbers alone, and those have 10. */
+/** A number of 32 bits has at most 5 bytes, or 10 if it is negative. */
 const isShortNumber = (bytes: number) => bytes <= 5 || bytes === 10;
 
 /**
- * Checks messages, because protobufjs reads what is none as if it were one: it takes each field to be sent as it should be, and of a
- * text or a number what is left of it at the message's end. `descriptor`: of a .proto file, as generated.
+ * Checks messages, because protobufjs does not reject malformed ones: it ignores wrong wire types, and accepts strings and numbers that are
+ * cut off by the end of their message. `descriptor`: the generated one of a .proto file.
  */
 export function createWireChecks(descriptor: object): (type: string) => WireCheck {
   const known = new Map<string, Fields>();
@@ -55,7 +55,7 @@ export function createWireChecks(descriptor: object): (type: string) => WireChec
     let fields = known.get(type);
     if (fields === undefined) {
       fields = new Map();
-      // Before its fields are: a message may be in itself.
+      // Before its fields, because a message may contain itself.
       known.set(type, fields);
       for (const field of Object.values(found.fields)) fields.set(field.id, toField(field));
     }
@@ -63,7 +63,7 @@ export function createWireChecks(descriptor: object): (type: string) => WireChec
   }
 
   function toField({ type, keyType, rule }: FieldDescriptor): Field {
-    // A map is sent as messages of a key and a value.
+    // A map is encoded as messages with key and value.
     const within =
       keyType === undefined
         ? fieldsOf(type)
