@@ -8,8 +8,8 @@ const good = (value: string, ms = 60_000): Answer<string> => ({ value, goodForMs
 const make = (maxAnswers: number, options: Partial<AnswerCacheOptions> = {}) =>
   createAnswerCache<string>({ maxAnswers, awaited: 'the oracle', ...options });
 
-test('an answer is kept until it expires', async (t) => {
-  // A clock that is set, by an hour, makes no answer older or younger.
+test('an answer is cached until it expires', async (t) => {
+  // Setting the wall clock makes no answer older or younger.
   t.mock.timers.enable({ apis: ['Date'], now: 3_600_000 });
   let now = 1000;
   const ages: (number | undefined)[] = [];
@@ -25,7 +25,7 @@ test('an answer is kept until it expires', async (t) => {
   assert.deepEqual(ages, [undefined, 0.499, undefined]);
 });
 
-test('what is expired already, and what fails, is not kept', async () => {
+test('expired answers and errors are not cached', async () => {
   const cache = make(10);
   await cache.get('a', async () => good('1', 0), waiting);
   await assert.rejects(
@@ -35,7 +35,7 @@ test('what is expired already, and what fails, is not kept', async () => {
   assert.equal(await cache.get('a', async () => good('2'), waiting), '2');
 });
 
-test('a question that throws at once is asked anew by the next', async () => {
+test('a question that throws at once is asked again', async () => {
   const cache = make(10);
   const ask = () => {
     throw new Error('no');
@@ -44,7 +44,7 @@ test('a question that throws at once is asked anew by the next', async () => {
   assert.equal(await cache.get('a', async () => good('2'), waiting), '2');
 });
 
-test('who gives up hears what was waited for', async () => {
+test('the error of an aborted caller says what it waited for', async () => {
   const late = new AbortController();
   const answer = make(10).get('a', () => new Promise(() => {}), late.signal);
   late.abort(new CallError(Code.DEADLINE_EXCEEDED, 'the deadline passed'));
@@ -54,7 +54,7 @@ test('who gives up hears what was waited for', async () => {
   });
 });
 
-test('the one that was not used for longest makes room', async () => {
+test('the least recently used answer is dropped', async () => {
   const cache = make(2);
   const ask = (key: string, value: string) => cache.get(key, async () => good(value), waiting);
   await ask('a', '1');
@@ -65,7 +65,7 @@ test('the one that was not used for longest makes room', async () => {
   assert.equal(await ask('b', '3'), '3');
 });
 
-test('equal questions at the same time are one, and who gives up takes nobody along', async () => {
+test('concurrent equal questions are asked once, and a caller that aborts does not disturb the others', async () => {
   const cache = make(10);
   const answer = Promise.withResolvers<Answer<string>>();
   let asked = 0;

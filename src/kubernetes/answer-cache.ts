@@ -2,31 +2,30 @@ import { LRUCache } from 'lru-cache';
 import { whileWaiting } from '../errors.ts';
 import { orAborted } from './or-aborted.ts';
 
-/** An answer, and for how long it is good. */
+/** An answer and its lifetime. */
 export interface Answer<T> {
   readonly value: T;
-  /** Milliseconds from now; 0 or less: not to be kept. */
+  /** Milliseconds from now; 0 or less: not cached. */
   readonly goodForMs: number;
 }
 
-/** Answers that are worth keeping for a while. */
+/** A cache of answers, in which concurrent equal questions are asked once. */
 export interface AnswerCache<T> {
   /**
-   * The answer of before while it is good, else that of `ask`, which equal questions at the same time share: it must not
-   * depend on who waits. An aborted signal throws its reason, and the others go on waiting.
+   * Returns the cached answer or that of `ask`, which concurrent callers with the same key share: it must not depend on the caller. An
+   * aborted signal throws its reason, and the other callers go on waiting.
    */
   get(key: string, ask: () => Promise<Answer<T>>, signal: AbortSignal): Promise<T>;
 }
 
-/** What answers are kept by. */
 export interface AnswerCacheOptions {
-  /** How many are kept: those that were used last. */
+  /** How many are cached; the least recently used are dropped. */
   readonly maxAnswers: number;
-  /** What is asked for, as an error text names it. */
+  /** What callers wait for, in an error text. */
   readonly awaited: string;
-  /** Hears of every question how old the answer was that was there, in seconds, or undefined. */
+  /** Called for every question with the age of the cached answer in seconds; undefined: not cached. */
   readonly lookedUp?: ((ageSeconds: number | undefined) => void) | undefined;
-  /** Milliseconds on a clock that nobody sets. */
+  /** Milliseconds of a monotonic clock. */
   now?(): number;
 }
 
@@ -36,8 +35,8 @@ interface Kept<T> {
 }
 
 /**
- * What `ask` throws is not kept. Only the questions that are asked at the moment are kept here and not by the LRUCache: its own
- * `fetch` ends a question for all who share it when the first of them gives up.
+ * Errors of `ask` are not cached. Pending questions are kept here and not by the LRUCache, whose `fetch` aborts a question for all callers
+ * when the first one gives up.
  */
 export function createAnswerCache<T>({
   maxAnswers,
@@ -66,7 +65,7 @@ export function createAnswerCache<T>({
       if (known !== undefined) return known.value;
       let answer = asked.get(key);
       if (answer === undefined) {
-        // Not before it is among those that are asked, from which it takes itself, however soon `ask` throws.
+        // Runs after it is in `asked`, from which it removes itself, even if `ask` throws at once.
         answer = Promise.resolve().then(() => question(key, ask));
         asked.set(key, answer);
       }

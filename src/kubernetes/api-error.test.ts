@@ -10,14 +10,14 @@ const status = (message: string, details: object = {}) => ({ kind: 'Status', mes
 const user = 'events.events.k8s.io is forbidden: User "system:serviceaccount:kube-system:driver"';
 const cases: readonly (readonly [string, number, object | string, Code, string])[] = [
   [
-    'a rule is lacking',
+    'the ClusterRole lacks a rule',
     403,
     status(`${user} cannot create resource "events" in API group "events.k8s.io" in the namespace "prod"`),
     Code.UNAVAILABLE,
     `the driver may not create events.events.k8s.io in namespace prod: its ClusterRole lacks {apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["create"]} (${user} cannot create resource "events" in API group "events.k8s.io" in the namespace "prod")`,
   ],
   [
-    'admission refuses',
+    'admission denies the request',
     403,
     status('admission webhook "policy.example" denied the request: no events today'),
     Code.UNAVAILABLE,
@@ -46,7 +46,7 @@ const cases: readonly (readonly [string, number, object | string, Code, string])
   ],
 ];
 for (const [what, code, body, expected, message] of cases) {
-  test(`${what}: that is what is said`, () => {
+  test(`${what}: the error says so`, () => {
     const error = fromAnswer(code, body, creation);
     assert.equal(error.message, message);
     assert.equal(error.code, expected);

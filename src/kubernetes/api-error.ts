@@ -1,22 +1,22 @@
 import { CallError, Code } from '../errors.ts';
 import { fullName, keyOf, type ObjectKey, type Resource } from './resource.ts';
 
-/** What was asked of the API server, for an error text and for what the driver's ClusterRole has to allow. */
+/** A request to the API server, for error texts and for the rule that the driver's ClusterRole needs. */
 export interface ApiRequest {
   readonly verb: 'get' | 'list' | 'watch' | 'create' | 'patch' | 'delete';
   readonly resource: Resource;
-  /** Without a name: all objects, or one that is yet to be named. */
+  /** Without a name: all objects, or one that has no name yet. */
   readonly key: Partial<ObjectKey>;
 }
 
 /**
- * What the API server answered in place of what was asked for: NOT_FOUND (this object), ALREADY_EXISTS, ABORTED (it is another
- * by now), INTERNAL (it refuses what the driver sent) or UNAVAILABLE, which is all else: nothing is known then.
+ * An error of the API server: NOT_FOUND (this object), ALREADY_EXISTS, ABORTED (the object has changed), INTERNAL (it rejects what the
+ * driver sent) or UNAVAILABLE (everything else: the state is unknown).
  */
 export class ApiError extends CallError {
-  /** HTTP's; undefined: no answer came. */
+  /** The status of HTTP; undefined: there was no response. */
   readonly status: number | undefined;
-  /** Kubernetes's, in CamelCase, or SILENCE; '' where there is none. */
+  /** The reason of Kubernetes, in CamelCase, or SILENCE; '' if there is none. */
   readonly reason: string;
 
   constructor(code: Code, message: string, status: number | undefined, reason: string, cause?: unknown) {
@@ -26,10 +26,10 @@ export class ApiError extends CallError {
   }
 }
 
-/** The reason of an error when nothing came for too long. */
+/** The reason of an error when nothing was received for too long. */
 export const SILENCE = 'Silence';
 
-/** An answer that is no success. `body`: a Status object, or whatever came. */
+/** For an unsuccessful response. `body`: a Status object, or anything else. */
 export function fromAnswer(status: number, body: unknown, request: ApiRequest): ApiError {
   const { reason, message, name } = parseStatus(body);
   const what = nameOf(request);
@@ -43,8 +43,8 @@ export function fromAnswer(status: number, body: unknown, request: ApiRequest): 
     case 403:
       return error(Code.UNAVAILABLE, forbidden(request, message));
     case 404:
-      // Only a Status that names the object says that it is absent. Another name is that of what has to be there first, such as
-      // the namespace; none means the whole kind.
+      // The object is certainly absent only if the Status names it. Another name is that of a prerequisite, such as the namespace; no name
+      // means that the whole kind is absent.
       if (name === undefined) return error(Code.UNAVAILABLE, absentKind(request));
       if (name === request.key.name) return error(Code.NOT_FOUND, `there is no ${what}`);
       return error(Code.UNAVAILABLE, notNow(request, status, message));
@@ -57,7 +57,7 @@ export function fromAnswer(status: number, body: unknown, request: ApiRequest): 
   }
 }
 
-/** No answer, or one that broke off. */
+/** For a missing or incomplete response. */
 export function fromFailure(cause: unknown, server: string, reason = ''): ApiError {
   const text = cause instanceof Error ? cause.message || String((cause as NodeJS.ErrnoException).code) : String(cause);
   return new ApiError(
@@ -69,13 +69,13 @@ export function fromFailure(cause: unknown, server: string, reason = ''): ApiErr
   );
 }
 
-/** What a watch says in place of an event. */
+/** For an ERROR event of a watch. */
 export function fromWatchError(status: unknown, request: ApiRequest): ApiError {
   const code = isRecord(status) && typeof status.code === 'number' ? status.code : 500;
   return fromAnswer(code, status, request);
 }
 
-/** Whether the object is not there, for certain. */
+/** Whether the object certainly does not exist. */
 export function isAbsent(error: unknown): boolean {
   return error instanceof ApiError && error.code === Code.NOT_FOUND;
 }
@@ -88,7 +88,7 @@ function absentKind({ resource }: ApiRequest): string {
   return `the API server has no ${fullName(resource)} of version ${resource.version}; is its CustomResourceDefinition installed?`;
 }
 
-/** A rule mends only what authorization refuses: admission says 403 too, and so does a namespace that is being deleted. */
+/** A rule helps only against RBAC: admission answers 403 too, and so does a namespace that is being deleted. */
 function forbidden(request: ApiRequest, message: string): string {
   const { verb, resource, key } = request;
   if (!message.includes(`cannot ${verb} resource`)) {
@@ -100,12 +100,12 @@ function forbidden(request: ApiRequest, message: string): string {
   return `the driver may not ${verb} ${fullName(resource)}${where}: its ClusterRole lacks ${rule} (${message})`;
 }
 
-/** For a text: "create subjectaccessreviews.authorization.k8s.io". */
+/** For an error text: "create subjectaccessreviews.authorization.k8s.io". */
 export function describe(request: ApiRequest): string {
   return `${request.verb} ${nameOf(request)}`;
 }
 
-/** What it is about: "bpfmaps.bpffs.dev flows". */
+/** The object: "bpfmaps.bpffs.dev flows". */
 function nameOf({ resource, key }: ApiRequest): string {
   return key.name === undefined ? fullName(resource) : `${fullName(resource)} ${keyOf({ ...key, name: key.name })}`;
 }

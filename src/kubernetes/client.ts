@@ -7,36 +7,39 @@ import { type KubernetesObject, type ObjectKey, type Resource, resourcePath } fr
 import { createTransport, MAX_CONCURRENT_REQUESTS, type TransportRequest } from './transport.ts';
 
 /**
- * The part of the Kubernetes API that the driver needs. Everything throws an ApiError for what the API server answers and when
- * it does not answer within the timeout; an aborted signal throws its reason.
+ * The part of the Kubernetes API that the driver needs. All methods throw an ApiError for an unsuccessful response and when the API server
+ * does not respond within the timeout; an aborted signal throws its reason.
  */
 export interface KubernetesClient {
   get(resource: Resource, key: ObjectKey, limits?: Limits): Promise<KubernetesObject>;
   list(resource: Resource, query?: ListQuery, limits?: Limits): Promise<KubernetesList>;
-  /** Ends when the server ends it, which it does every some minutes. Throws for an ERROR event as for an answer. */
+  /** Ends when the server ends it, which it does every few minutes. An ERROR event is thrown like an unsuccessful response. */
   watch(resource: Resource, query: WatchQuery, limits: WatchLimits): AsyncIterable<WatchEvent>;
-  /** Reviews are objects too: the answer holds what was found. */
+  /** Also for reviews, whose result is in the returned object. */
   create(resource: Resource, object: NewObject, limits?: Limits): Promise<KubernetesObject>;
   /** `patch`: https://www.rfc-editor.org/rfc/rfc7386 (JSON Merge Patch). */
   patch(resource: Resource, key: ObjectKey, patch: object, limits?: Limits): Promise<KubernetesObject>;
-  /** ABORTED if there is another object of that name by now. */
+  /** Throws ABORTED if another object has the name by now. */
   delete(resource: Resource, key: ObjectKey & { readonly uid: string }, limits?: Limits): Promise<void>;
-  /** "host:port", for texts. */
+  /** "host:port", for error texts. */
   readonly server: string;
   close(): void;
 }
 
 export interface Limits {
-  /** For the answer once the request is sent and, before that, between two answers to earlier requests. Default: 10 s. */
+  /**
+   * The timeout of the response, from when the request is sent. Before, while it is queued: the time between two responses to earlier
+   * requests. Default: 10 s.
+   */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
 }
 
 export interface WatchLimits {
   readonly signal: AbortSignal;
-  /** Longer than this without a sign of life, and the watch throws. */
+  /** The watch throws after this time without any data. */
   readonly idleTimeoutMs: number;
-  /** Called when the server has agreed, before the first event. */
+  /** Called when the server has accepted the watch, before the first event. */
   opened?(): void;
 }
 
@@ -47,7 +50,10 @@ interface Selection {
   readonly resourceVersion?: string;
 }
 
-/** Without a resourceVersion, a list is the newest there is. https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions */
+/**
+ * Without a resourceVersion, the list is the most recent one.
+ * https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
+ */
 export interface ListQuery extends Selection {
   readonly limit?: number;
   readonly continue?: string;
@@ -64,28 +70,28 @@ export interface KubernetesList {
   readonly items: readonly KubernetesObject[];
 }
 
-/** A BOOKMARK's object has a resourceVersion and nothing else of use. */
+/** Of a BOOKMARK's object, only the resourceVersion is useful. */
 export interface WatchEvent {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
   readonly object: KubernetesObject;
 }
 
-/** What is created; a review has no name. */
+/** An object to create; a review has no name. */
 export interface NewObject {
   readonly metadata?: { readonly name?: string; readonly namespace?: string };
   readonly [field: string]: unknown;
 }
 
 const TIMEOUT_MS = 10_000;
-/** Some ten thousands of objects: more than that is not of this API server. */
+/** Tens of thousands of objects: no API server sends more. */
 const MAX_ANSWER_BYTES = 128 << 20;
 
-/** Of the API server of the current context. Nothing is dialled before the first request. */
+/** For the API server of the current context. Connects at the first request. */
 export function createKubernetesClient(config: KubeConfig): KubernetesClient {
   const transport = createTransport(config);
   const { server } = transport;
   const turns = createLimiter(MAX_CONCURRENT_REQUESTS);
-  /** Of requests that wait for their turn: each answer to an earlier one is a sign of life. */
+  /** The timeouts of queued requests: each response to an earlier request restarts them. */
   const waiting = new Set<NodeJS.Timeout>();
 
   async function answer<T>(asked: ApiRequest, request: TransportRequest, limits: Limits): Promise<T> {
@@ -232,7 +238,7 @@ async function* lines(response: IncomingMessage, alive: () => void): AsyncGenera
   }
 }
 
-/** What is no JSON is text: a proxy in between may say anything. */
+/** Returns text that is not JSON as it is: a proxy may answer with anything. */
 function parse(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -241,7 +247,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** `timedOutAfterMs`: undefined if it has not. */
+/** `timedOutAfterMs`: undefined if it did not time out. */
 function translate(
   error: unknown,
   server: string,

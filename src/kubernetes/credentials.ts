@@ -3,12 +3,12 @@ import type { RequestOptions } from 'node:https';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { BadConfiguration, type CallError, unavailable } from '../errors.ts';
 
-/** The name of the way to authenticate that `useTokenFile` adds. */
+/** The name of the authenticator that `useTokenFile` adds. */
 const TOKEN_FILE = 'token-file-of-each-request';
 
 /**
- * Has the current user of `config` show the token that lies in a file when it asks, in place of any other. client-node itself goes on for
- * a minute with a token that it has read, and does not know the `tokenFile` of a kubeconfig.
+ * Makes the current user of `config` authenticate with the token in a file, which is read for each request. client-node itself keeps using
+ * a token for a minute after reading it, and does not know the `tokenFile` of a kubeconfig.
  */
 export function useTokenFile(config: KubeConfig, file: string): void {
   const name = config.getCurrentUser()?.name;
@@ -24,7 +24,7 @@ export function useTokenFile(config: KubeConfig, file: string): void {
   });
 }
 
-/** Throws BadConfiguration unless each file that `config` names for its current cluster and user can be read. */
+/** Throws BadConfiguration unless every file that `config` names for its current cluster and user can be read. */
 export function requireFiles(config: KubeConfig): void {
   const { certFile, keyFile, authProvider } = config.getCurrentUser() ?? {};
   try {
@@ -37,8 +37,8 @@ export function requireFiles(config: KubeConfig): void {
 }
 
 /**
- * How to reach the API server, and as whom: asked for each request, because files are replaced while they are used and tokens expire.
- * Throws UNAVAILABLE. Who asks while another waits gets the same answer: a command that hangs is run once.
+ * Returns a function that gets the TLS options and credentials. It must be called for each request, because files are replaced and tokens
+ * expire. It throws UNAVAILABLE. Concurrent callers share one result, so that a command that hangs runs only once.
  */
 export function credentialsOf(config: KubeConfig): () => Promise<RequestOptions> {
   let asked: Promise<RequestOptions> | undefined;
@@ -60,7 +60,7 @@ export function credentialsOf(config: KubeConfig): () => Promise<RequestOptions>
 }
 
 function unreadable(error: unknown): CallError {
-  // A parser quotes what it cannot parse, and that may be a token.
+  // A parser quotes invalid input, which may be a token.
   const why = error instanceof SyntaxError ? 'what was given for them is no JSON' : (error as Error).message.trim();
   return unavailable(`cannot read the credentials for the API server: ${why}`);
 }

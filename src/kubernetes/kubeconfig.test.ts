@@ -12,7 +12,7 @@ before(() => {
 });
 after(() => rmSync(directory, { recursive: true }));
 
-/** Asks for the credentials that a kubeconfig of this user and cluster has. */
+/** Loads a kubeconfig with this user and cluster. */
 function credentials(user: object, cluster: object = {}): ReturnType<typeof credentialsOf> {
   const file = join(directory, 'config');
   const config = {
@@ -25,7 +25,7 @@ function credentials(user: object, cluster: object = {}): ReturnType<typeof cred
   return credentialsOf(loadKubeconfig(file));
 }
 
-/** Whom they say it is. */
+/** The request headers of a user, by lower-case name. */
 async function headersOf(user: object): Promise<Record<string, unknown>> {
   const { headers } = await credentials(user)();
   return Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]));
@@ -35,7 +35,7 @@ const command = (text: string) => ({
   exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'sh', args: ['-c', text] },
 });
 
-test('a tokenFile goes before a token', async () => {
+test('tokenFile takes precedence over token', async () => {
   const tokenOf = async (user: object) => (await headersOf(user)).authorization;
   writeFileSync(join(directory, 'token'), 'of the file\n');
   assert.equal(await tokenOf({ token: 'in itself' }), 'Bearer in itself');
@@ -43,7 +43,7 @@ test('a tokenFile goes before a token', async () => {
   assert.equal(await tokenOf({ token: 'in itself', tokenFile: 'token' }), 'Bearer of the file');
 });
 
-test('a tokenFile is read for each request', async () => {
+test('tokenFile is read for each request', async () => {
   writeFileSync(join(directory, 'token'), 'old');
   const ask = credentials({ tokenFile: 'token' });
   await ask();
@@ -51,14 +51,14 @@ test('a tokenFile is read for each request', async () => {
   assert.deepEqual((await ask()).headers, { authorization: 'Bearer new' });
 });
 
-test('one may speak for another', async () => {
+test('a user can impersonate another user', async () => {
   assert.deepEqual(await headersOf({ token: 't', as: 'jane' }), {
     authorization: 'Bearer t',
     'impersonate-user': 'jane',
   });
 });
 
-test('a command that gives credentials runs once for all who wait for it', async () => {
+test('concurrent requests share one run of a command that gets credentials', async () => {
   const runs = join(directory, 'runs');
   const ask = credentials(command(`echo >>${runs}; echo '{"status":{"token":"of the command"}}'`));
   for (const { headers } of await Promise.all([ask(), ask(), ask()])) {
@@ -67,7 +67,7 @@ test('a command that gives credentials runs once for all who wait for it', async
   assert.equal(readFileSync(runs, 'utf8'), '\n');
 });
 
-test('a command that gives none is UNAVAILABLE, and what it says is not told where it may be a secret', async () => {
+test('a failed command is UNAVAILABLE, and the error omits output that may be secret', async () => {
   const why = (text: string) =>
     credentials(command(text))().then(
       () => assert.fail(),
@@ -80,7 +80,7 @@ test('a command that gives none is UNAVAILABLE, and what it says is not told whe
   await assert.rejects(absent, { message: `${unreadable}spawn /nowhere/login ENOENT` });
 });
 
-test('what would make it another connection is refused, not passed over', () => {
+test('keys that would change the connection are rejected, not ignored', () => {
   const foreign = (user: object, cluster: object = {}) => {
     try {
       credentials({ token: 't', ...user }, cluster);

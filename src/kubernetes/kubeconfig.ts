@@ -6,14 +6,14 @@ import { BadConfiguration } from '../errors.ts';
 import { parseManifests } from '../manifest/manifest.ts';
 import { requireFiles, useTokenFile } from './credentials.ts';
 
-/** Only what is looked at here: the rest is client-node's. */
+/** Only what is checked here; client-node parses the rest. */
 const kubeconfigSchema = z.looseObject({
   'current-context': z.string(),
   clusters: z.array(z.object({ name: z.string(), cluster: z.looseObject({ server: z.string() }) })),
   users: z.array(z.object({ name: z.string(), user: z.looseObject({ tokenFile: z.optional(z.string()) }) })),
 });
 
-/** What client-node goes by, and what changes nothing. */
+/** Keys that client-node uses, and keys without effect. */
 const KNOWN = new Set(
   (
     'server certificate-authority certificate-authority-data tls-server-name proxy-url disable-compression extensions ' +
@@ -22,11 +22,10 @@ const KNOWN = new Set(
 );
 
 /**
- * As the current context of a kubeconfig file says. Files that it names are relative to it; a tokenFile goes before a token. Throws
- * BadConfiguration, also for what client-node would pass over, so that it would be another connection, and for an API server that
- * nobody would know to be one.
- * A token of OpenID Connect is good until it expires: client-node asks for the next one in a way that its library refuses. A command
- * (exec) can.
+ * Loads the current context of a kubeconfig file. Files that it names are relative to it; tokenFile takes precedence over token. Throws
+ * BadConfiguration, also for keys that client-node would ignore and so connect differently, and for an API server without TLS.
+ * A token of OpenID Connect works until it expires: client-node refreshes it in a way that its library rejects. Use a command (exec)
+ * instead.
  * https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
  */
 export function loadKubeconfig(file: string): KubeConfig {
@@ -34,7 +33,7 @@ export function loadKubeconfig(file: string): KubeConfig {
   const bad = (problem: string) => new BadConfiguration([`${file}: ${problem}`]);
   const config = new KubeConfig();
   try {
-    // As JSON, which is YAML that no two parsers understand differently.
+    // As JSON, which all YAML parsers understand alike.
     config.loadFromString(JSON.stringify(raw));
   } catch (error) {
     throw bad((error as Error).message);

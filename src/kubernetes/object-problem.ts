@@ -1,7 +1,7 @@
 import type * as z from 'zod/mini';
 import { pathPrefix } from '../manifest/issue-path.ts';
 
-/** The first thing that is wrong with an object: "spec.source: exactly one of …". */
+/** The first problem of an object: "spec.source: exactly one of …". */
 export function objectProblem({ issues }: z.core.$ZodError): string {
   const [issue] = issues;
   if (issue === undefined) return 'it is not what it should be';

@@ -1,4 +1,4 @@
-/** What the promise gives, unless the signal is aborted before: then throws the signal's reason, and the promise goes on alone. */
+/** Waits for the promise until the signal is aborted, and then throws the signal's reason; the promise goes on in the background. */
 export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   const aborted = Promise.withResolvers<never>();
   const abort = () => aborted.reject(signal.reason);

@@ -15,11 +15,11 @@ const object = (name: string): KubernetesObject => ({
   metadata: { name, uid: name, resourceVersion: name, creationTimestamp: '' },
 });
 
-/** By revision, what there is. */
+/** The objects that exist, by revision. */
 const HISTORY = [[], ['old'], ['old', 'young']] as const;
 const NEWEST = HISTORY.length - 1;
 
-/** An API server that has seen as much of that as `seen` says; its watches end in `failure`. */
+/** An API server that has seen HISTORY up to revision `seen`; its watches end with `failure`. */
 function laggard(seen: number, failure: () => unknown): Pick<KubernetesClient, 'list' | 'watch' | 'server'> {
   return {
     server: 'api:443',
@@ -37,7 +37,7 @@ function laggard(seen: number, failure: () => unknown): Pick<KubernetesClient, '
   };
 }
 
-test('a copy is never older than what was known before, however far the API server lags', {
+test('the cache never goes back in time, however far the API server lags', {
   timeout: 10_000,
 }, async (t) => {
   const silence = () => new ApiError(Code.UNAVAILABLE, 'nothing came', undefined, SILENCE);

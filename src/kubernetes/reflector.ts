@@ -4,17 +4,17 @@ import { ApiError, SILENCE } from './api-error.ts';
 import type { KubernetesClient } from './client.ts';
 import { fullName, type KubernetesObject, keyOf, type Resource } from './resource.ts';
 
-/** A copy of all objects of a kind that keeps itself up to date, whatever happens to the API server meanwhile. */
+/** A cache of all objects of a kind that keeps itself up to date, whatever happens to the API server. */
 export interface Reflector<T> {
-  /** Resolves once there is a complete copy; rejects if it is closed before. */
+  /** Resolves after the first complete list; rejects if closed before. */
   synced(): Promise<void>;
-  /** Whether there has been a complete copy. */
+  /** Whether there was a complete list. */
   readonly isSynced: boolean;
-  /** By name, or "namespace/name". Empty before the first sync. */
+  /** By "name" or "namespace/name". Empty before the first complete list. */
   current(): ReadonlyMap<string, T>;
-  /** Seconds since the API server was last heard of; Infinity: never. A watch that lives is heard of about every minute. */
+  /** Seconds since the last contact with the API server; Infinity: never. A healthy watch has contact about every minute. */
   staleness(): number;
-  /** Throws UNAVAILABLE, and why, unless there is a copy of which `staleness` is at most `maxSeconds`. */
+  /** Throws UNAVAILABLE, saying why, before the first complete list and while `staleness` is more than `maxSeconds`. */
   requireFresh(maxSeconds: number): void;
   close(): void;
 }
@@ -25,29 +25,28 @@ export interface ReflectorOptions<T> {
   readonly namespace?: string;
   readonly fieldSelector?: string;
   readonly labelSelector?: string;
-  /** Objects that are listed at a time, where all of them take too much memory. Default: all. */
+  /** Objects in a page of a list, where all at once would take too much memory. Default: all. */
   readonly pageSize?: number;
-  /** What is kept of an object. Must not throw. */
+  /** Converts an object to what is cached. Must not throw. */
   parse(object: KubernetesObject): T;
-  /** An object is new or another, or gone (undefined). Not called for what a list shows unchanged. Must not throw. */
+  /** An object was created, changed or deleted (undefined). Not called for objects that a list shows unchanged. Must not throw. */
   changed?(key: string, value: T | undefined): void;
-  /** Called once when it begins to fail, and with undefined when all is well again. Must not throw. */
+  /** Called with the first error of an outage, and with undefined at its end. Must not throw. */
   failing?(error: CallError | undefined): void;
   readonly timing?: Partial<ReflectorTiming>;
 }
 
-/** Milliseconds. */
 export interface ReflectorTiming {
-  /** The first pause after a failure; it doubles. */
+  /** The first delay after a failure; it doubles up to maxBackoffMs. */
   readonly minBackoffMs: number;
   readonly maxBackoffMs: number;
   /** The API server sends a bookmark about every minute; a watch that is silent for longer than this is dead. */
   readonly idleTimeoutMs: number;
-  /** A watch is made anew after this to twice this, so that API servers share their clients. */
+  /** A watch is renewed after once to twice this time, so that clients are spread over the API servers. */
   readonly watchTimeoutMs: number;
 }
 
-/** Seconds for which a copy is of use once nothing is heard: more than any watch is silent. What changes meanwhile is not seen. */
+/** How long a cache may be used without contact to the API server: longer than any watch is silent. Changes in this time go unnoticed. */
 export const MAX_STALENESS_SECONDS = 300;
 
 const TIMING: ReflectorTiming = {
@@ -57,12 +56,12 @@ const TIMING: ReflectorTiming = {
   watchTimeoutMs: 300_000,
 };
 
-/** A watch that has lived as long is no failure, however it ends. */
+/** A watch that lasted this long was no failure, however it ends. */
 const LIVELY_MS = 5000;
-/** A whole kind's list takes longer than a question. */
+/** Listing a whole kind takes longer than other requests. */
 const LIST_TIMEOUT_MS = 60_000;
 
-/** A list not older than this ('': the newest), or a watch from there. */
+/** The next request: a list that is not older than this version ('': the most recent), or a watch from this version. */
 type Step = { readonly list: string } | { readonly watch: string };
 
 interface Entry<T> {
@@ -71,10 +70,10 @@ interface Entry<T> {
 }
 
 /**
- * Starts at once: a list, then a watch from there. The list is the newest there is, and from then on the copy never goes back: what an
- * API server has at hand may be older than what this process knew before it was started anew, and would take from running pods what
- * it does not have. After a broken connection the watch goes on where it was; after silence, and
- * after any other refusal, such as 410 Gone, the kind is listed again. Stops only when closed.
+ * Starts at once with a list of the most recent state, followed by a watch. From then on the cache never goes back in time: an API server's
+ * own cache may be older than what this process knew before it restarted, and running pods would lose the maps that are missing there.
+ * After a broken connection the watch resumes; after silence, and after any other error, such as 410 Gone, the kind is listed again. Stops
+ * only when closed.
  * https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
  */
 export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
@@ -128,7 +127,7 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
     let page = await client.list(resource, { ...paged, ...(resourceVersion !== '' && { resourceVersion }) }, limits);
     const present = new Set(page.items.map(put));
     while (page.continue !== undefined) {
-      // The token says of which version the rest is.
+      // The continue token determines the version of the other pages.
       page = await client.list(resource, { ...paged, continue: page.continue }, limits);
       for (const object of page.items) present.add(put(object));
     }
@@ -204,13 +203,13 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
 }
 
 function nextAfter(error: ApiError, failed: Step): Step {
-  // From the API server's memory: of all that watch, many may have to at the same moment.
+  // From the API server's cache: all of its clients may have to list at the same time.
   if ('watch' in failed) return needsList(error) ? { list: failed.watch } : failed;
-  // What is known is older than the API server remembers, or newer than all that it has: it was set back.
+  // The known version is older than the API server remembers, or newer than its newest, because it was restored from a backup.
   return error.status === 410 || error.status === 504 ? { list: '' } : failed;
 }
 
-/** A watch from beyond all that the API server has is not refused: nothing ever comes. */
+/** A watch from a version beyond the API server's newest is accepted, but never receives anything. */
 function needsList({ status, reason }: ApiError): boolean {
   return reason === SILENCE || (status !== undefined && status !== 429);
 }

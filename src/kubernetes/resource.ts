@@ -1,21 +1,21 @@
-/** A kind of objects, as the API server's paths name it. */
+/** A kind of objects, as in the API server's paths. */
 export interface Resource {
   /** '' is the core group: pods, service accounts. */
   readonly group: string;
   readonly version: string;
   /** Lower case, plural: "bpfmaps". */
   readonly plural: string;
-  /** "status". */
+  /** Such as "status". */
   readonly subresource?: string;
 }
 
-/** An object; without `namespace`, one of the cluster's. */
+/** Without `namespace`: a cluster-scoped object. */
 export interface ObjectKey {
   readonly namespace?: string;
   readonly name: string;
 }
 
-/** Any object, as JSON has it: what else is in it has to be looked at before it is believed. */
+/** Any object, as JSON. Its other fields must be validated before use. */
 export interface KubernetesObject {
   readonly metadata: {
     readonly name: string;
@@ -30,12 +30,12 @@ export interface KubernetesObject {
   readonly [field: string]: unknown;
 }
 
-/** What an object is called where it is listed: "name" or "namespace/name". */
+/** "name" or "namespace/name". */
 export function keyOf({ namespace, name }: ObjectKey): string {
   return namespace === undefined ? name : `${namespace}/${name}`;
 }
 
-/** "bpfmaps.bpffs.dev", as kubectl has it; "bpfvolumes.bpffs.dev/status". */
+/** As in kubectl: "bpfmaps.bpffs.dev", "bpfvolumes.bpffs.dev/status". */
 export function fullName({ plural, group, subresource }: Resource): string {
   const name = group === '' ? plural : `${plural}.${group}`;
   return subresource === undefined ? name : `${name}/${subresource}`;

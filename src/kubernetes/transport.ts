@@ -9,39 +9,39 @@ import { orAborted } from './or-aborted.ts';
 /** One HTTP request to the API server. */
 export interface TransportRequest {
   readonly method: string;
-  /** With its query. */
+  /** Path and query. */
   readonly path: string;
   readonly body?: unknown;
   /** Of `body`. Default: JSON. */
   readonly contentType?: string;
-  /** An answer that has no end gets a connection of its own. */
+  /** A response without an end, which gets a connection of its own. */
   readonly endless?: boolean;
 }
 
-/** HTTP/1.1 with kept connections. */
+/** HTTP/1.1 with persistent connections. */
 export interface Transport {
-  /** "host:port", or "host" where the port is 443; for texts. */
+  /** "host:port", or "host" if the port is 443; for error texts. */
   readonly server: string;
   /**
-   * Gives the answer's beginning, whatever its status; its body has to be read or destroyed. Throws UNAVAILABLE when there are no
-   * credentials, and else what Node throws.
+   * Resolves when the response begins, whatever its status; its body must be read or destroyed. Throws UNAVAILABLE without credentials, and
+   * otherwise what Node throws.
    */
   send(request: TransportRequest, signal: AbortSignal): Promise<IncomingMessage>;
   close(): void;
 }
 
-/** Idle connections that are kept. Go's server keeps its end for 90 s: https://pkg.go.dev/net/http#Server.IdleTimeout */
+/** Idle connections to keep, and for how long. Go's server keeps them for 90 s: https://pkg.go.dev/net/http#Server.IdleTimeout */
 const MAX_IDLE_CONNECTIONS = 2;
 const IDLE_CONNECTION_MS = 60_000;
-/** So many requests at a time that have an end: who sends more lets them wait for their turn, so that none does so here. */
+/** Concurrent requests, not counting endless ones. Callers must queue further requests themselves, so that none waits here. */
 export const MAX_CONCURRENT_REQUESTS = 8;
 
 const USER_AGENT = `csi-driver-bpffs/${version}`;
 
 /**
- * To the API server of the current context, as `config` says, over node:https: measured, client-node's own requests, which undici makes,
- * take 11 MB more of each node. Its agent keeps no connections, and for ever the certificates that it saw first, so that it is taken
- * only for the way through a proxy. Throws BadConfiguration if there is no such API server.
+ * Sends requests to the API server of the current context over node:https: as measured, client-node's own requests, which undici makes,
+ * take 11 MB more on each node. Its agent keeps no connections, and keeps the first certificates that it read for ever, so it is used only
+ * for proxies. Throws BadConfiguration if there is no such API server.
  */
 export function createTransport(config: KubeConfig): Transport {
   const cluster = config.getCurrentCluster();
@@ -93,9 +93,9 @@ function attempt(url: string, options: RequestOptions, content: string | undefin
       resolve(response);
     });
     sent.on('error', (error: NodeJS.ErrnoException) => {
-      // As a rule the server closed a kept connection that was idle, but it may have done what is asked all the same. Every request
-      // of this driver may be sent twice: reads and reviews change nothing, and a second create, patch or delete of the same name
-      // and uid changes nothing more, or is refused (404, 409) as it would be if another had been first.
+      // Usually the server has closed an idle connection, but it may have executed the request. Every request of this driver may be sent
+      // twice: reads and reviews change nothing, and a second create, patch or delete of the same name and uid changes nothing more, or is
+      // rejected (404, 409) as if another client had been first.
       const again = sent.reusedSocket && !answered && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
       if (again && !options.signal?.aborted) attempt(url, options, content).then(resolve, reject);
       else reject(error);

@@ -3,7 +3,10 @@ import { unavailable } from '../errors.ts';
 import { objectProblem } from './object-problem.ts';
 import type { KubernetesObject } from './resource.ts';
 
-/** What an answer of the API server says, by `schema`. Throws UNAVAILABLE if it is another's: `what`, such as a proxy's. */
+/**
+ * Parses a response of the API server. Throws UNAVAILABLE if it does not match the schema, because it may be a proxy's. `what`: its kind,
+ * for the error.
+ */
 export function understood<S extends z.ZodMiniType>(schema: S, object: KubernetesObject, what: string): z.output<S> {
   const parsed = z.safeParse(schema, object);
   if (parsed.success) return parsed.data;
