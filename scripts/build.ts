@@ -1,9 +1,8 @@
 import { type BuildOptions, build } from 'esbuild';
 import { clientNode } from './client-node.ts';
 
-// One CommonJS file, but for what is hardly ever needed: a module graph on disk costs several times the start-up time and
-// memory of a bundle. Identifiers stay readable, so that a stack trace from a node in the field can be read without the
-// source map.
+// One CommonJS file, except for code that is rarely needed: a module graph on disk costs several times the start-up time and memory of a
+// bundle. Identifiers stay readable, so that stack traces from the field need no source map.
 const bundled: BuildOptions = {
   bundle: true,
   platform: 'node',

@@ -1,24 +1,24 @@
 import { basename, dirname } from 'node:path';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 
-/** In a resolution that a plugin here asks for itself. */
-const ASKED = { asked: true };
-/** Of modules that stand for those that are loaded on use. */
+/** Marks resolutions that a plugin here has requested itself. */
+const OWN_REQUEST = { ownRequest: true };
+/** The namespace of stand-ins for modules that are loaded at first use. */
 const ON_USE = 'on-use';
 
 /**
- * Takes from @kubernetes/client-node what is used of it, and loads that as fast as can be: without, measured, a start in a cluster takes
- * half as long again, and a node plugin 5 MB more. Undici, nearly half of all JavaScript, gets a file of its own, by the same options.
+ * Bundles only what is used of @kubernetes/client-node, so that it loads fast: without this, as measured, a start in a cluster takes half
+ * as long again, and a node plugin 5 MB more. Undici, nearly half of all JavaScript, gets a file of its own, built with the same options.
  */
 export function clientNode(options: BuildOptions): Plugin {
   return {
     name: 'client-node',
     setup(outer) {
-      // In a build of its own: a module that is loaded only where it is needed, as those of the commands are, keeps all that it imports.
+      // In a separate build: a module that is imported dynamically, as those of the commands are, keeps everything that it imports.
       outer.onLoad({ filter: /\/@kubernetes\/client-node\/dist\/index\.js$/ }, async ({ path }) => {
         const resolveDir = dirname(path);
         const { outputFiles } = await build({
-          // A build that imports another of its names fails.
+          // Importing any other of its names fails the build.
           stdin: { contents: "export { KubeConfig } from './index.js';", resolveDir },
           bundle: true,
           packages: 'external',
@@ -31,11 +31,11 @@ export function clientNode(options: BuildOptions): Plugin {
         return { contents: outputFiles[0]?.contents ?? '', resolveDir };
       });
 
-      // They are there whole, and are loaded once client-node itself makes an HTTP request, which it does not (see transport.ts), or a way
-      // through a SOCKS proxy.
+      // Included as a whole, but loaded only when client-node itself makes an HTTP request, which it does not (see transport.ts), or for a
+      // SOCKS proxy.
       outer.onResolve({ filter: /^(undici|socks|socks-proxy-agent)$/ }, async ({ path, pluginData, ...where }) => {
-        if (pluginData === ASKED) return undefined;
-        const resolved = await outer.resolve(path, { ...where, pluginData: ASKED });
+        if (pluginData === OWN_REQUEST) return undefined;
+        const resolved = await outer.resolve(path, { ...where, pluginData: OWN_REQUEST });
         return { path, namespace: ON_USE, pluginData: resolved.path };
       });
       outer.onLoad({ filter: /.*/, namespace: ON_USE }, async ({ path, pluginData: file }) => {
@@ -51,16 +51,16 @@ export function clientNode(options: BuildOptions): Plugin {
 }
 
 /**
- * Its package does not say that none of its modules does anything when it is loaded; the one that does fills in for Node 18. With that
- * said, the models and clients of all kinds of objects are left out.
+ * client-node's package does not declare that its modules have no side effects; the only one that has is a polyfill for Node 18. With this
+ * declaration the models and clients of all kinds of objects are left out.
  */
 const withoutSideEffects: Plugin = {
   name: 'without-side-effects',
   setup({ onResolve, resolve }) {
     onResolve({ filter: /^\./ }, async ({ path, pluginData, ...where }) =>
-      pluginData === ASKED
+      pluginData === OWN_REQUEST
         ? undefined
-        : { ...(await resolve(path, { ...where, pluginData: ASKED })), sideEffects: false },
+        : { ...(await resolve(path, { ...where, pluginData: OWN_REQUEST })), sideEffects: false },
     );
   },
 };

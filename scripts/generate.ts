@@ -1,23 +1,23 @@
-// Makes of each .proto file what the driver has of it: a descriptor in JSON, so that nothing is parsed at start, and types.
-// proto-loader's options stand in src/rpc/proto-options.ts, for the types are right for no others.
+// Generates from each .proto file a descriptor in JSON, so that nothing is parsed at start, and types, which are right only for
+// proto-loader's options in src/rpc/proto-options.ts.
 import { writeFile } from 'node:fs/promises';
 import { execa } from 'execa';
 import protobuf from 'protobufjs';
-// Teaches protobufjs the files of google/protobuf that it does not know by itself.
+// Adds the files of google/protobuf that protobufjs does not know by itself.
 import '@grpc/proto-loader';
 import { PROTO_OPTIONS } from '../src/rpc/proto-options.ts';
 
 const OUT = 'src/rpc/generated';
 const FILES = ['pinner', 'registration', 'csi'];
 
-/** Whatever can be named in a .proto file, as protobufjs has it in JSON. */
+/** Anything named in a .proto file, in protobufjs's JSON. */
 interface Descriptor {
   readonly nested?: Record<string, Descriptor>;
   readonly fields?: Readonly<Record<string, { readonly type: string }>>;
   readonly extend?: string;
 }
 
-/** Gives the types of fields their full names, ".csi.v1.Volume", so that nobody has to look for them. */
+/** Replaces field types by their full names, ".csi.v1.Volume", so that nothing has to search for them at run time. */
 function nameTypes(namespace: protobuf.NamespaceBase): void {
   for (const one of namespace.nestedArray) {
     if (one instanceof protobuf.Type)
@@ -26,13 +26,13 @@ function nameTypes(namespace: protobuf.NamespaceBase): void {
   }
 }
 
-/** The names of all types that fields have. */
+/** The names of all types of fields. */
 function* typesIn({ nested = {}, fields = {} }: Descriptor): Generator<string> {
   for (const { type } of Object.values(fields)) yield type;
   for (const one of Object.values(nested)) yield* typesIn(one);
 }
 
-/** Leaves out what is of no use at run time: extensions of descriptors, and those of Google's types that no field has. */
+/** Removes what is not needed at run time: extensions of descriptors, and those of Google's types that no field has. */
 function prune({ nested = {} }: Descriptor, used: ReadonlySet<string>, path = ''): void {
   for (const [name, one] of Object.entries(nested)) {
     const isUnused = path === 'google.protobuf.' && !used.has(`.${path}${name}`);
@@ -44,7 +44,7 @@ function prune({ nested = {} }: Descriptor, used: ReadonlySet<string>, path = ''
 const options = Object.entries(PROTO_OPTIONS).map(([name, value]) =>
   typeof value === 'function' ? `--${name}=${value.name}` : `--${name}=${value}`,
 );
-// A message has the shape that is decoded under its own name.
+// The plain name is the type of a decoded message.
 const names = ['--inputTemplate=%s__Input', '--outputTemplate=%s', '--importFileExtension=.ts', '--includeComments'];
 const files = FILES.map((file) => `proto/${file}.proto`);
 await execa(
@@ -53,7 +53,7 @@ await execa(
   { stdio: 'inherit' },
 );
 
-// Last, because make takes one of these for all that is made here.
+// Last, because one of these is make's target for everything that is generated here.
 for (const file of FILES) {
   const root = await new protobuf.Root().load(`proto/${file}.proto`);
   root.resolveAll();

@@ -1,5 +1,5 @@
-// Starts the bundle once and stops it, so that V8 leaves the code it has compiled in dist/compile-cache: later starts take a
-// tenth less time. https://nodejs.org/api/module.html#module-compile-cache
+// Starts the bundle once and stops it, so that V8 stores its compiled code in dist/compile-cache: later starts take a tenth less time.
+// https://nodejs.org/api/module.html#module-compile-cache
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -32,7 +32,7 @@ try {
     ],
     { stderr: 'inherit' },
   );
-  // The first line says that it serves.
+  // The first log line says that it serves.
   await Promise.race([once(plugin.stdout, 'data'), plugin]);
   plugin.kill('SIGTERM');
   await plugin;

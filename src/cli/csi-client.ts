@@ -10,7 +10,7 @@ type Method<Req, Res> = (
   done: (error: ServiceError | null, response: Res) => void,
 ) => unknown;
 
-/** A client of a CSI socket that dials again at once when the server comes back. */
+/** A client of a CSI socket that reconnects quickly when the server comes back. */
 export function createCsiClient<C extends Client>(
   Kind: new (...args: ConstructorParameters<typeof Client>) => C,
   socket: string,
@@ -22,7 +22,7 @@ export function createCsiClient<C extends Client>(
   });
 }
 
-/** Calls a method of a client. What the plugin refuses is thrown as a CallError; so is its silence, after ten seconds. */
+/** Calls a method of a client. Errors are thrown as CallErrors; after ten seconds, DEADLINE_EXCEEDED. */
 export function call<Req, Res>(client: Client, method: Method<Req, Res>, request: Req): Promise<Res> {
   return new Promise((resolve, reject) => {
     method.call(client, request, new Metadata(), { deadline: Date.now() + CALL_TIMEOUT_MS }, (error, response) =>

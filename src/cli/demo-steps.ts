@@ -5,18 +5,18 @@ import type { Volume } from '../rpc/csi.ts';
 import type { Pod } from './kubelet.ts';
 import type { LocalNode } from './local-node.ts';
 
-/** What a step came to: whether it was let through, and what it said. */
+/** The result of a step: whether it was allowed, and its output. */
 export interface Outcome {
   readonly allowed: boolean;
   readonly text: string;
 }
 
-/** Something that a pod tries, and what has to come of it. */
+/** Something that a pod tries, and the result that it must have. */
 export interface Step {
   readonly who: string;
   readonly what: string;
   readonly allowed: boolean;
-  /** What has to be part of the outcome's text. */
+  /** What the text must contain. */
   readonly says?: string;
   run(): Promise<Outcome>;
 }
@@ -36,7 +36,7 @@ const TUNER: Pod = {
 
 const who = (pod: Pod) => `${pod.namespace}/${pod.serviceAccount}`;
 
-/** Steps of a pod: with programs that run as uid 65534 in its volume. */
+/** The steps of a pod; its programs run as uid 65534 in its volume. */
 function stepsOf({ kubelet }: LocalNode, program: string) {
   return {
     publish: (pod: Pod, what: string, allowed: boolean, says = ''): Step => ({
@@ -62,7 +62,7 @@ function stepsOf({ kubelet }: LocalNode, program: string) {
   };
 }
 
-/** Pods with maps of the catalog. `program`: dist/map, where uid 65534 reaches it. */
+/** Pods with maps of the catalog. `program`: dist/map, where uid 65534 can run it. */
 export function inlineSteps(node: LocalNode, program: string): readonly Step[] {
   const { publish: publishPod, use, unpublish } = stepsOf(node, program);
   const publish = (pod: Pod, allowed: boolean, says = '') =>
@@ -91,7 +91,7 @@ export function inlineSteps(node: LocalNode, program: string): readonly Step[] {
   ];
 }
 
-/** Two pods that mount one claim. */
+/** Two pods that mount the same claim. */
 export function sharedSteps(node: LocalNode, program: string, persistentVolume: Volume): readonly Step[] {
   const { publish, use, unpublish } = stepsOf(node, program);
   const mounts = (name: string): Pod => ({
@@ -122,12 +122,12 @@ async function rpc(call: () => Promise<void>): Promise<Outcome> {
   }
 }
 
-/** A program as a pod without any privileges runs it. */
+/** Runs a program as a pod without privileges does. */
 async function asNobody(program: string, args: readonly string[]): Promise<Outcome> {
   return outcomeOf(await execa(program, args, { uid: 65534, gid: 65534, reject: false }));
 }
 
-/** A program as uid 0 with the capabilities that container runtimes give by default. */
+/** Runs a program as uid 0 with the capabilities that container runtimes give by default. */
 async function asRoot(program: string, args: readonly string[]): Promise<Outcome> {
   const drop = ['--bounding-set=-sys_admin,-bpf', '--inh-caps=-all', '--', program, ...args];
   return outcomeOf(await execa('setpriv', drop, { env: { LC_ALL: 'C' }, reject: false }));

@@ -49,17 +49,17 @@ subjects:
 - { kind: ServiceAccount, name: tuner, namespace: prod }
 `;
 
-/** What an administrator's StorageClass says. */
+/** The parameters of a StorageClass. */
 const SHARED = {
   type: 'shared',
   newMaps: '- { name: counts, type: hash, keySize: 4, valueSize: 8, maxEntries: 16 }',
 };
 
 /**
- * Runs the driver's main job on this machine, without a cluster, and prints what each pod may do. Throws when anything
- * comes out otherwise than it should. Everything happens in a mount and pid namespace of its own.
+ * Runs the driver's main job on this machine, without a cluster, and prints what each pod may do. Throws when a result is not as it should
+ * be. Runs in its own mount and pid namespaces.
  *
- * `root`: where the driver is; has `bin/` and `dist/`.
+ * `root`: the installation directory, with `bin/` and `dist/`.
  */
 export async function demo(root: string): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'csi-driver-bpffs-demo-'));
@@ -73,7 +73,7 @@ export async function demo(root: string): Promise<void> {
   }
 }
 
-/** The demo itself, in a namespace that ends with it. `directory`: empty, for all its files. */
+/** The demo itself, in a namespace that ends with it. `directory`: an empty one, for all its files. */
 export async function demoInNamespace(root: string, directory: string): Promise<void> {
   const mountsBefore = await countMounts();
   const node = await startLocalNode({ root, directory, catalog: CATALOG, grants: GRANTS, vouched: true });
@@ -111,7 +111,7 @@ export async function demoInNamespace(root: string, directory: string): Promise<
   if (left.length > 0 || mounts !== 0) throw new Error('something was left behind');
 }
 
-/** Long paths say nothing to who reads: a volume is /maps, as it might be in the pod, and the demo's directory is left out. */
+/** Shortens paths: a volume is shown as /maps, as it might be in the pod, and the demo's directory is omitted. */
 function tidy({ allowed, text }: Outcome, directory: string): Outcome {
   const isVolume = /\/[^\s']*\/kubelet\/pods\/[^\s']*?\/mount\b/g;
   return { allowed, text: text.replaceAll(isVolume, '/maps').replaceAll(`${directory}/`, '') };

@@ -6,9 +6,9 @@ import { mountChecks } from './doctor/mounts.ts';
 import { socketChecks } from './doctor/sockets.ts';
 
 /**
- * Checks this node and prints a line for each thing. Gives whether volumes can be published here. Changes nothing.
+ * Checks this node and prints a line for each check. Returns whether volumes can be published here. Changes nothing.
  *
- * `root`: where the driver is; its pinner is asked what the kernel can do while no other one answers.
+ * `root`: the installation directory, with the pinner that probes the kernel if no running one answers.
  */
 export async function doctor(root: string, config: DoctorConfig): Promise<boolean> {
   const checks = [

@@ -12,7 +12,7 @@ import {
 } from '../rpc/csi.ts';
 import { call, createCsiClient } from './csi-client.ts';
 
-/** A pod that wants a volume: the few lines of its spec, and who it is. */
+/** A pod that wants a volume: the relevant lines of its spec, and its identity. */
 export interface Pod {
   readonly namespace: string;
   readonly serviceAccount: string;
@@ -21,17 +21,17 @@ export interface Pod {
   readonly volumeName?: string;
   /** Of an inline volume, as in the pod spec: { maps: "flows, limits:rw" }. */
   readonly volumeAttributes?: Readonly<Record<string, string>>;
-  /** The volume that its claim is bound to, where it is no inline volume. */
+  /** The volume that its claim is bound to, if it is not an inline volume. */
   readonly persistentVolume?: Volume;
   readonly fsGroup?: number;
   readonly readOnly?: boolean;
 }
 
-/** Calls the node plugin in the kubelet's place. What the plugin refuses is thrown as a CallError. */
+/** Calls the node plugin as the kubelet does. Errors of the plugin are thrown as CallErrors. */
 export interface Kubelet {
   /** Where the pod's volume is, or would be, published. */
   volumePath(pod: Pod): string;
-  /** `change` may alter the request that is sent, for what a kubelet would never ask. */
+  /** `change` may alter the request, to one that a kubelet would never send. */
   publish(pod: Pod, change?: (request: NodePublishVolumeRequest) => void): Promise<void>;
   unpublish(pod: Pod): Promise<void>;
   stats(pod: Pod): Promise<NodeGetVolumeStatsResponse>;
@@ -41,11 +41,11 @@ export interface Kubelet {
   close(): void;
 }
 
-/** The name of the driver that it keeps its volumes under. */
+/** The driver's name, under which the kubelet keeps its volumes. */
 export const DRIVER_NAME = 'csi.bpffs.dev';
 
 /**
- * What the kubelet writes beside a target before it asks for the volume, and removes when that one is gone (saveVolumeData).
+ * The file that the kubelet writes beside a target before it publishes the volume, and removes when the volume is gone (saveVolumeData).
  * https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/volume/csi/csi_mounter.go
  */
 export function volumeDataOf(volumeHandle: string, isPersistent: boolean): string {
@@ -53,19 +53,19 @@ export function volumeDataOf(volumeHandle: string, isPersistent: boolean): strin
   return JSON.stringify({ driverName: DRIVER_NAME, volumeHandle, volumeLifecycleMode });
 }
 
-/** Where that is. */
+/** The path of that file. */
 export function volumeData(targetPath: string): string {
   return join(dirname(targetPath), 'vol_data.json');
 }
 
-/** Removes what lies around a target (removeMountDir); what the driver left there stays, to be seen. */
+/** Removes what the kubelet made around a target (removeMountDir). What the driver left there stays, so that it is noticed. */
 async function tidy(targetPath: string): Promise<void> {
   if (existsSync(targetPath)) return;
   await rm(volumeData(targetPath), { force: true });
   await rmdir(dirname(targetPath)).catch(() => {});
 }
 
-/** `socket`: the node plugin's; `directory`: the kubelet's own, where pods' volumes lie. */
+/** `socket`: the node plugin's; `directory`: the kubelet's, with the pods' volumes. */
 export function createKubelet(socket: string, directory: string): Kubelet {
   const identity = createCsiClient(IdentityClient, socket);
   const node = createCsiClient(NodeClient, socket);

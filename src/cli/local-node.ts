@@ -7,23 +7,23 @@ import { CallError } from '../errors.ts';
 import { createKubelet, DRIVER_NAME, type Kubelet } from './kubelet.ts';
 import { createProvisioner, type Provisioner } from './provisioner.ts';
 
-/** What a local node is made from. */
+/** How to set up a local node. */
 export interface LocalNodeOptions {
-  /** Where the driver is: has `bin/` and `dist/`. */
+  /** The installation directory, with `bin/` and `dist/`. */
   readonly root: string;
-  /** An existing, empty directory on a filesystem that bpffs mounts can be put into; everything lies beneath it. */
+  /** An existing, empty directory for everything, on a filesystem in which a bpffs can be mounted. */
   readonly directory: string;
   /** YAML with BpfMap objects; {pins} stands for the directory beneath which sources may be pinned. */
   readonly catalog: string;
   /** YAML with RBAC objects. */
   readonly grants: string;
-  /** The pinner asks for the kubelet's word, as it does in a cluster: it touches only what `LocalNode.kubelet` has. */
+  /** The pinner touches only volumes that the kubelet vouches for, as in a cluster: those of `LocalNode.kubelet`. */
   readonly vouched?: boolean;
 }
 
 /**
- * A pinner, a node plugin and a controller on this machine, without a cluster: the pinner as root, the others without any
- * capability. Their logs are `pinner.log`, `node-plugin.log` and `controller.log` in the directory.
+ * A pinner, a node plugin and a controller on this machine, without a cluster: the pinner as root, the others without capabilities. Their
+ * logs are `pinner.log`, `node-plugin.log` and `controller.log` in the directory.
  */
 export interface LocalNode {
   /** A bpffs for sources: `<pins>/<file>`. */
@@ -32,24 +32,24 @@ export interface LocalNode {
   readonly csiSocket: string;
   readonly controllerSocket: string;
   readonly pinnerSocket: string;
-  /** Where the pinner keeps what it has made. */
+  /** Where the pinner keeps maps and workspaces. */
   readonly storeDirectory: string;
-  /** The persistent volumes that exist, a file each. */
+  /** The persistent volumes that exist, a file for each. */
   readonly volumesDirectory: string;
   readonly catalogFile: string;
   readonly grantsFile: string;
-  /** Speaks to the node plugin as the kubelet does. */
+  /** Calls the node plugin as the kubelet does. */
   readonly kubelet: Kubelet;
-  /** Speaks to the controller as external-provisioner does. */
+  /** Calls the controller as external-provisioner does. */
   readonly provisioner: Provisioner;
-  /** The processes as they are now; a restart replaces them. */
+  /** The current processes; a restart replaces them. */
   pinner(): ChildProcess;
   nodePlugin(): ChildProcess;
   controller(): ChildProcess;
   startPinner(): void;
   startNodePlugin(): void;
   startController(): void;
-  /** Waits until node plugin and controller say that they are ready. Throws what was logged if one has ended, or after ten seconds. */
+  /** Waits until node plugin and controller are ready. Throws with their logs if a process has ended, or after ten seconds. */
   ready(): Promise<void>;
   /** Ends all processes with SIGTERM and waits for them. Mounts and files stay. */
   stop(): Promise<void>;
@@ -60,7 +60,7 @@ export const NODE_NAME = 'local';
 
 const READY_TIMEOUT_MS = 10_000;
 
-/** Sends a signal that ends a process, and waits for that. */
+/** Sends a signal that ends a process, and waits for its end. */
 export async function end(process: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (process.exitCode !== null || process.signalCode !== null) return;
   const ended = once(process, 'exit');
@@ -68,7 +68,7 @@ export async function end(process: ChildProcess, signal: NodeJS.Signals): Promis
   await ended;
 }
 
-/** Prepares the directory, mounts a bpffs for sources in it and starts both processes. Needs root. */
+/** Prepares the directory, mounts a bpffs for sources in it and starts all processes. Needs root. */
 export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNode> {
   const { root, directory } = options;
   const at = (...names: string[]) => join(directory, ...names);

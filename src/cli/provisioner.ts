@@ -4,19 +4,19 @@ import { ControllerClient, IdentityClient } from '../rpc/client.ts';
 import { type CreateVolumeRequest, VolumeCapability_AccessMode_Mode as Mode, type Volume } from '../rpc/csi.ts';
 import { call, createCsiClient } from './csi-client.ts';
 
-/** A PersistentVolumeClaim, with what its StorageClass says. */
+/** A PersistentVolumeClaim, and what its StorageClass says. */
 export interface ClaimRequest extends Claim {
   /** Of the StorageClass. */
   readonly parameters: Readonly<Record<string, string>>;
   /** Where the first pod was scheduled. */
   readonly nodeName: string;
-  /** What the claim requests of storage; default: 1 MiB. */
+  /** The storage that the claim requests; default: 1 MiB. */
   readonly bytes?: number;
 }
 
-/** Calls the controller in external-provisioner's place. What the controller refuses is thrown as a CallError. */
+/** Calls the controller as external-provisioner does. Errors of the controller are thrown as CallErrors. */
 export interface Provisioner {
-  /** `change` may alter the request that is sent. */
+  /** `change` may alter the request. */
   createVolume(claim: ClaimRequest, change?: (request: CreateVolumeRequest) => void): Promise<Volume>;
   deleteVolume(volume: Volume): Promise<void>;
   /** Whether the controller is ready. */

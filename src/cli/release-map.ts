@@ -1,19 +1,19 @@
 import { nameInStore } from '../maps/created-map.ts';
 import { createPinner } from '../pinner/pinner.ts';
 
-/** What to give up, and who keeps it. The socket is an absolute path. */
+/** Which map to release. The socket is an absolute path. */
 export interface ReleaseMapConfig {
   /** Of the BpfMap. */
   readonly name: string;
   readonly pinnerEndpoint: string;
 }
 
-/** How long the pinner may look for a volume that has the map. */
+/** How long the pinner may search for a volume that has the map. */
 const TIMEOUT_MS = 60_000;
 
 /**
- * Gives up a map that the driver has made on this node for a BpfMap with source.created; there being none is success. Throws
- * CallError: UNAVAILABLE while a volume has it.
+ * Releases the map that the driver has made on this node for a BpfMap with source.created; succeeds if there is none. Throws a CallError,
+ * UNAVAILABLE while a volume has the map.
  */
 export async function releaseMap({ name, pinnerEndpoint }: ReleaseMapConfig): Promise<void> {
   const pinner = createPinner(pinnerEndpoint);

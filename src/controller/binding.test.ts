@@ -31,7 +31,7 @@ const pv = (phase: string, claim?: Claim, name = 'pvc-1'): PersistentVolume => (
 });
 
 const cases: readonly (readonly [string, Volume, readonly PersistentVolume[], Binding | undefined])[] = [
-  ['nothing is there yet', volume(), [], undefined],
+  ['there is no PersistentVolume yet', volume(), [], undefined],
   ['it is about to be bound', volume(), [pv('Pending', LOADER)], undefined],
   ['it is bound', volume(), [pv('Bound', LOADER)], BOUND],
   ['its claim is gone', volume(BOUND), [pv('Released', LOADER)], RELEASED],
@@ -39,28 +39,33 @@ const cases: readonly (readonly [string, Volume, readonly PersistentVolume[], Bi
   ['it is free for another claim', volume(RELEASED), [pv('Available')], RELEASED],
   ['it is bound to another claim', volume(RELEASED), [pv('Bound', OTHER)], { phase: 'Bound', claim: OTHER }],
   ['its PersistentVolume is gone', volume(BOUND), [], RELEASED],
-  ['one by hand in its place', volume(RELEASED), [pv('Bound', OTHER, 'hand')], { phase: 'Bound', claim: OTHER }],
-  ['one by hand beside its own', volume(), [pv('Bound', OTHER, 'a'), pv('Bound', LOADER)], BOUND],
   [
-    'one by hand of another namespace',
+    'a PersistentVolume by hand in its place',
+    volume(RELEASED),
+    [pv('Bound', OTHER, 'hand')],
+    { phase: 'Bound', claim: OTHER },
+  ],
+  ['a PersistentVolume by hand beside its own', volume(), [pv('Bound', OTHER, 'a'), pv('Bound', LOADER)], BOUND],
+  [
+    'a PersistentVolume by hand, of another namespace',
     volume(),
     [pv('Bound', { namespace: 'test', name: 'loader' }, 'hand')],
     undefined,
   ],
   [
-    'one by hand of another namespace, where nobody said whose it is',
+    'a PersistentVolume by hand, of another namespace, for a volume without a claim',
     { ...volume(), spec: { ...volume().spec, claim: undefined } },
     [pv('Bound', { namespace: 'test', name: 'loader' }, 'hand')],
     { phase: 'Bound', claim: { namespace: 'test', name: 'loader' } },
   ],
 ];
 for (const [what, before, present, expected] of cases) {
-  test(`${what}: ${expected?.phase ?? 'nothing is said'}`, () => {
+  test(`${what}: ${expected?.phase ?? 'unknown'}`, () => {
     assert.deepEqual(bindingOf(before, present), expected);
   });
 }
 
-test('a PersistentVolume is read as far as it is this driver’s', () => {
+test('only PersistentVolumes of this driver are parsed', () => {
   const metadata = { name: 'pvc-1', uid: 'u', resourceVersion: '1', creationTimestamp: '' };
   const csi = { driver: 'csi.bpffs.dev', volumeHandle: 'h' };
   const parse = (spec: object, rest: object = {}) =>

@@ -3,11 +3,11 @@ import type { Claim } from '../kubernetes/claim.ts';
 import type { KubernetesObject } from '../kubernetes/resource.ts';
 import type { Binding, Volume } from '../volumes/volume.ts';
 
-/** A PersistentVolume, as far as it says whose a volume is. */
+/** The part of a PersistentVolume that says which claim a volume belongs to. */
 export interface PersistentVolume {
   readonly name: string;
   readonly volumeId: string;
-  /** To which it is bound, was bound, or is to be bound. */
+  /** The claim that it is, was or will be bound to. */
   readonly claim: Claim | undefined;
   readonly phase: string;
 }
@@ -20,7 +20,7 @@ const schema = z.object({
   status: z.nullish(z.object({ phase: z.nullish(z.string()) })),
 });
 
-/** Undefined: it is another driver's. */
+/** Undefined: not of this driver. */
 export function parsePersistentVolume(object: KubernetesObject, driverName: string): PersistentVolume | undefined {
   const parsed = schema.safeParse(object);
   if (!parsed.success || parsed.data.spec.csi.driver !== driverName) return undefined;
@@ -35,17 +35,17 @@ export function parsePersistentVolume(object: KubernetesObject, driverName: stri
 }
 
 /**
- * Whose the volume is, by the PersistentVolumes that name it; undefined: nobody has said yet. One whose claim is in another namespace
- * than that of the claim for which the volume was made was written by hand, and says nothing.
+ * Which claim the volume belongs to, according to the PersistentVolumes that refer to it; undefined: unknown yet. A PersistentVolume with a
+ * claim outside the namespace of the claim that the volume was made for was written by hand, and is ignored.
  */
 export function bindingOf(volume: Volume, all: readonly PersistentVolume[]): Binding | undefined {
   const { claim: made, volumeName } = volume.spec;
   const own = all.filter(({ claim }) => !made || !claim || claim.namespace === made.namespace);
   const bound = own.filter(({ phase }) => phase === 'Bound');
-  // external-provisioner gives it the volume's name, which one that is written by hand instead need not have.
+  // external-provisioner gives it the volume's name; one that is written by hand may have another.
   const { claim } = bound.find(({ name }) => name === volumeName) ?? bound[0] ?? {};
   if (claim !== undefined) return { phase: 'Bound', claim };
-  // About to be bound for the first time, or not made yet.
+  // About to be bound for the first time, or not created yet.
   const isYoung = own.every(({ phase }) => phase === 'Pending' || phase === 'Available');
   return volume.binding === undefined && isYoung ? undefined : { phase: 'Released' };
 }

@@ -3,16 +3,16 @@ import { mapMemoryBytes } from '../maps/map-memory.ts';
 import type { CapacityRange } from '../rpc/csi.ts';
 import type { VolumeContent } from '../volumes/volume.ts';
 
-/** Bytes; undefined: not said. */
+/** Bytes; undefined: not specified. */
 interface Range {
   readonly required: number | undefined;
   readonly limit: number | undefined;
 }
 
 /**
- * How large the volume shall be called, in bytes: what is asked for, or else what its maps take, or what is allowed; 0 when
- * nothing is known. Throws OUT_OF_RANGE when the maps of a shared volume take more than was asked for or is allowed, so that a
- * claim's request, which quotas count, is no less than the memory. The other types take no memory of their own.
+ * The volume's capacity in bytes: what is requested, else what its maps take, else the limit; 0 if nothing is known. Throws OUT_OF_RANGE
+ * when the maps of a shared volume take more than is requested or allowed, so that a claim's request, which quotas count, is no less than
+ * the memory. The other types take no memory of their own.
  */
 export function chooseCapacity(asked: CapacityRange | null, content: VolumeContent): number {
   const { required, limit } = parseRange(asked);
@@ -25,7 +25,7 @@ export function chooseCapacity(asked: CapacityRange | null, content: VolumeConte
   return required ?? needed;
 }
 
-/** Whether a volume of that size is one that is asked for. */
+/** Whether a volume of this size meets the request. */
 export function isWithin(asked: CapacityRange | null, capacityBytes: number): boolean {
   const { required = 0, limit = Number.POSITIVE_INFINITY } = parseRange(asked);
   return capacityBytes >= required && capacityBytes <= limit;
@@ -43,12 +43,12 @@ function parseRange(asked: CapacityRange | null): Range {
   return { required: requiredBytes || undefined, limit: limitBytes || undefined };
 }
 
-/** A number of 64 bits that JavaScript has no exact number for is rounded when it arrives. */
+/** A number of 64 bits that is no safe integer was rounded when it was decoded. */
 function requireExact(field: string, bytes: number): void {
   if (!Number.isSafeInteger(bytes)) throw invalidArgument(field, `${bytes} is more than any memory has`);
 }
 
-/** The next size up that people write: 3Mi. */
+/** Rounds up to a size as people write it: 3Mi. */
 function roundUp(bytes: number): string {
   const [unit, size] = bytes > 1 << 20 ? (['Mi', 1 << 20] as const) : (['Ki', 1 << 10] as const);
   return `${Math.ceil(bytes / size)}${unit}`;

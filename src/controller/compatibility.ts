@@ -8,7 +8,7 @@ import type { CreateRequest } from './create-request.ts';
 
 type Content = Pick<VolumeSpec, 'content' | 'userNamespace'>;
 
-/** Throws ALREADY_EXISTS, saying what differs, unless the volume that has the name already is what is asked for, wherever it is. */
+/** Throws ALREADY_EXISTS, saying what differs, unless the existing volume of this name meets the request, on whichever node it is. */
 export function requireCompatible({ spec }: Volume, asked: CreateRequest): void {
   const exists = (how: string) => alreadyExists(`volume "${asked.volumeName}" exists already, ${how}`);
   const parameter = differingParameter(spec, asked);
@@ -20,7 +20,7 @@ export function requireCompatible({ spec }: Volume, asked: CreateRequest): void 
     throw exists(`for ${name(spec.claim)} and not for ${name(asked.claim)}`);
 }
 
-/** Whether the volume is where it may be. */
+/** Whether the volume's node meets the request. */
 export function isAllowedThere({ spec: { nodeName } }: Volume, { topology }: CreateRequest): boolean {
   return nodeName === undefined || allowsNode(topology, nodeName);
 }
@@ -29,7 +29,7 @@ function name(claim: Claim | undefined): string {
   return claim === undefined ? 'no claim' : `claim ${claim.namespace}/${claim.name}`;
 }
 
-/** The parameter of a StorageClass in which two volumes are not the same: "parameters.maps". */
+/** The StorageClass parameter that differs between two volumes: "parameters.maps". */
 export function differingParameter(a: Content, b: Content): string | undefined {
   if (a.content.type !== b.content.type) return 'parameters.type';
   if (!isDeepStrictEqual(a.content, b.content))

@@ -1,10 +1,10 @@
 import type { ClusterConfig } from '../kubernetes/connect.ts';
 import type { ServiceConfig } from '../process/service.ts';
 
-/** How `csi-driver-bpffs controller` was told to run. */
+/** The configuration of `csi-driver-bpffs controller`. */
 export interface ControllerConfig extends ServiceConfig {
-  /** Where the volumes are kept: in a directory, or in a cluster. */
+  /** Where volumes are stored: in a directory, or in a cluster. */
   readonly store: { readonly kind: 'directory'; readonly directory: string } | ClusterConfig;
-  /** The node for a volume that lives in one, when the caller knows no topology. */
+  /** The node of volumes that live on one node, for callers that request no topology. */
   readonly defaultNode: string | undefined;
 }

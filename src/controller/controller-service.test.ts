@@ -10,7 +10,7 @@ import { createControllerService } from './controller-service.ts';
 
 const CALL: Call = { signal: new AbortController().signal, deadline: Number.POSITIVE_INFINITY, note() {} };
 
-/** For a workspace, which lives in one node. */
+/** For a workspace, which lives on one node. */
 const REQUEST: CreateVolumeRequest = {
   name: 'pvc',
   capacityRange: null,
@@ -27,7 +27,7 @@ const REQUEST: CreateVolumeRequest = {
   mutableParameters: {},
 };
 
-/** A store of one volume, which takes its time. */
+/** A store of one volume, which waits for `until`. */
 function createSlowStore(until: Promise<void>): VolumeStore {
   let volume: Volume | undefined;
   return {
@@ -46,7 +46,7 @@ function createSlowStore(until: Promise<void>): VolumeStore {
   };
 }
 
-test('one operation on a volume at a time; others, and other volumes, do not wait', { timeout: 5000 }, async () => {
+test('a second operation on a volume is ABORTED; lists and other volumes do not wait', { timeout: 5000 }, async () => {
   const { promise, resolve: release } = Promise.withResolvers<void>();
   const service = createControllerService({
     volumes: createSlowStore(promise),
@@ -68,7 +68,7 @@ test('one operation on a volume at a time; others, and other volumes, do not wai
   assert.deepEqual(await remove('pvc-0a1b2c3d'), {});
 });
 
-test('what was made for a node that was given up is made anew for another, unless somebody may use it', async () => {
+test('a volume on an abandoned node is created again on another, unless it may be in use', async () => {
   const on = (node: string) => [{ segments: { 'topology.csi.bpffs.dev/node': node } }];
   const made = new Map<string, Volume>();
   let isUnused = true;

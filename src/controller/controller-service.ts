@@ -12,20 +12,20 @@ import { toCsiVolume } from './csi-volume.ts';
 import { toPage } from './page.ts';
 import { validate } from './validate.ts';
 
-/** What the Controller service stands on. */
+/** What the Controller service depends on. */
 export interface ControllerServiceParts {
   readonly volumes: VolumeStore;
   readonly lock: Lock;
-  /** The node for a volume that lives in one, when the caller knows no topology. */
+  /** The node of volumes that live on one node, for callers that request no topology. */
   readonly defaultNode: string | undefined;
 }
 
-/** Not GET_CAPACITY: how much memory a node has left for maps nobody knows here. */
+/** Without GET_CAPACITY: the controller does not know how much memory a node has left for maps. */
 const CAPABILITIES = [Capability.CREATE_DELETE_VOLUME, Capability.LIST_VOLUMES, Capability.SINGLE_NODE_MULTI_WRITER];
 
 /**
- * A try before this one may have made the volume for a node that was given up since. It is made anew where it may be. Throws
- * RESOURCE_EXHAUSTED, upon which the scheduler looks for another node, unless nobody can have used it.
+ * An earlier attempt may have created the volume on a node that was abandoned since. Deletes it if it is certainly unused, so that it can
+ * be created again. Otherwise throws RESOURCE_EXHAUSTED, after which the scheduler tries another node.
  */
 async function removeUnused(volume: Volume, volumes: VolumeStore): Promise<void> {
   if ((await volumes.isUnused?.(volume)) === true) return await volumes.delete(volume.id);
@@ -36,8 +36,7 @@ async function removeUnused(volume: Volume, volumes: VolumeStore): Promise<void>
 
 /**
  * CSI's Controller service: https://github.com/container-storage-interface/spec/blob/v1.13.0/spec.md#controller-service-rpc
- * A volume exists when its object does; its node makes what belongs to it at first use, and gives it up when the object is
- * gone.
+ * A volume exists when its object does. Its node makes the volume's content at first use, and releases it when the object is gone.
  */
 export function createControllerService(parts: ControllerServiceParts): Handlers<ControllerDefinition> {
   const { volumes, lock, defaultNode } = parts;

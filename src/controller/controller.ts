@@ -21,8 +21,8 @@ export function runController(config: ControllerConfig): Promise<void> {
 }
 
 /**
- * Starts a controller: opens the store, then the socket. Throws BadConfiguration and leaves nothing open if one of these fails;
- * a volume that cannot be read is no such failure, but is logged, at start or when the metrics that count it are next read.
+ * Starts a controller: opens the store, then the socket. Throws BadConfiguration and leaves nothing open if one of these fails. An invalid
+ * volume is no such failure: it is logged at start, or when the metrics are next read.
  */
 export async function startController(config: ControllerConfig, log: Logger): Promise<Service> {
   await using stack = new AsyncDisposableStack();
@@ -71,18 +71,18 @@ export async function startController(config: ControllerConfig, log: Logger): Pr
   return { httpAddress: http?.address, stop: () => started.disposeAsync() };
 }
 
-/** Where volumes are kept. */
+/** An open store of volumes. */
 interface OpenStore extends Pick<VolumeStore, 'list'> {
   readonly volumes: VolumeStore;
   readonly readiness: Readiness;
-  /** Resolves when `list` knows the volumes. */
+  /** Resolves when `list` is complete. */
   synced(): Promise<void>;
-  /** Brings gauges up to date. */
+  /** Updates gauges. */
   observe(): void;
   close(): void;
 }
 
-/** Each is a module that is loaded only where it is needed. */
+/** Loads only the module that the configured store needs. */
 async function openStore(
   { store, driverName }: ControllerConfig,
   log: Logger,
@@ -102,7 +102,7 @@ async function openStore(
   const keeper = keepVolumes({ client, driverName, store: volumes, log });
   return {
     volumes,
-    // Probes and scrapes ask the copy alone: of all replicas, as often as somebody likes.
+    // Probes and scrapes use only the cache: they may come at any rate, to every replica.
     list: keeper.list,
     readiness: keeper.list,
     synced: keeper.synced,

@@ -6,16 +6,16 @@ import type { VolumeContent, VolumeSpec } from '../volumes/volume.ts';
 import { chooseCapacity } from './capacity.ts';
 import { type Parameters, parseParameters } from './parameters.ts';
 
-/** A volume that is asked for, checked as far as the request alone can tell. */
+/** A requested volume, checked as far as the request alone allows. */
 export interface CreateRequest extends Parameters, Pick<VolumeSpec, 'volumeName' | 'accessModes' | 'capacityBytes'> {
   readonly capacity: CapacityRange | null;
   readonly topology: TopologyRequirement | null;
 }
 
-/** CSI: strings have at most 128 bytes. */
+/** CSI's limit for strings. */
 const MAX_NAME_BYTES = 128;
 
-/** Throws INVALID_ARGUMENT naming the field of claim or StorageClass to mend, and OUT_OF_RANGE for a capacity that is none. */
+/** Throws INVALID_ARGUMENT naming the field of the claim or StorageClass to change, and OUT_OF_RANGE for an impossible capacity. */
 export function parseCreateRequest(request: CreateVolumeRequest): CreateRequest {
   const { name: volumeName, capacityRange: capacity } = request;
   if (volumeName === '') throw invalidArgument('name', 'required');
@@ -39,7 +39,7 @@ export function parseCreateRequest(request: CreateVolumeRequest): CreateRequest 
   };
 }
 
-/** The volume to make. `defaultNode`: for a caller that knows no topology. Throws RESOURCE_EXHAUSTED when no node is possible. */
+/** The volume to create. `defaultNode`: for a caller that requests no topology. Throws RESOURCE_EXHAUSTED when no node is possible. */
 export function toVolumeSpec(request: CreateRequest, defaultNode: string | undefined): VolumeSpec {
   const { capacity: _, topology, ...spec } = request;
   const nodeName = reachOf(spec.content) === 'node' ? chooseNode(topology, defaultNode) : undefined;

@@ -2,12 +2,12 @@ import { onNode } from '../request/topology.ts';
 import type { Volume as CsiVolume } from '../rpc/csi.ts';
 import type { Volume } from '../volumes/volume.ts';
 
-/** A volume as CSI describes it, each time the same. */
+/** A volume as CSI describes it, always the same for the same volume. */
 export function toCsiVolume({ id, spec: { content, userNamespace, capacityBytes, nodeName } }: Volume): CsiVolume {
   return {
     volumeId: id,
     capacityBytes,
-    // What the node has to know at once; the rest it reads in the volume's object.
+    // What the node needs at once; it reads the rest from the BpfVolume.
     volumeContext: {
       type: content.type,
       ...(content.type === 'maps' && { maps: content.maps }),

@@ -8,7 +8,7 @@ export interface ControllerMetrics extends ProcessMetrics {
   volumesSeen(listing: VolumeListing | undefined): void;
 }
 
-/** The controller's metrics in a registry of their own, all of them ours: bpffs_…. */
+/** The controller's metrics, bpffs_…, in a registry of their own. */
 export function createControllerMetrics(): ControllerMetrics {
   const registry = new Registry();
   const registers = [registry];

@@ -6,9 +6,9 @@ import type { VolumeListing } from '../volumes/volume-store.ts';
 import { toCsiVolume } from './csi-volume.ts';
 
 /**
- * The volumes behind the one that the token names, as many as are asked for. What is created or deleted between two pages
- * neither repeats nor hides another volume. Throws ABORTED for a token that is none, upon which the caller starts anew, and
- * INTERNAL when a volume cannot be read: a list without it would say that it is gone.
+ * A page of the volumes after the one that the token names. Volumes that are created or deleted between two pages neither repeat nor hide
+ * others. Throws ABORTED for an invalid token, after which the caller starts again, and INTERNAL when a volume is invalid, because a list
+ * without it would say that it is gone.
  */
 export function toPage({ volumes, damaged }: VolumeListing, request: ListVolumesRequest): ListVolumesResponse {
   const { maxEntries, startingToken: after } = request;

@@ -11,21 +11,17 @@ describe('accepts', () => {
   const cases: readonly (readonly [what: string, given: Readonly<Record<string, string>>, parsed: object])[] = [
     ['maps, which is the default', { maps: 'a, b:rw' }, { content: { type: 'maps', maps: 'a, b:rw' } }],
     ['maps by name', { type: 'maps', maps: 'a' }, { content: { type: 'maps', maps: 'a' } }],
-    ['maps in one spelling', { maps: ' a ,b:rw ' }, { content: { type: 'maps', maps: 'a, b:rw' } }],
+    ['maps, normalized', { maps: ' a ,b:rw ' }, { content: { type: 'maps', maps: 'a, b:rw' } }],
     ['shared', { type: 'shared', newMaps: NEW_MAPS }, { content: { type: 'shared', newMaps: [EVENTS] } }],
     ['workspace', { type: 'workspace', hostUsers: 'true' }, { content: { type: 'workspace' } }],
-    [
-      'users of the pod',
-      { maps: 'a', hostUsers: 'false' },
-      { content: { type: 'maps', maps: 'a' }, userNamespace: true },
-    ],
+    ['hostUsers', { maps: 'a', hostUsers: 'false' }, { content: { type: 'maps', maps: 'a' }, userNamespace: true }],
     [
       'a claim',
       { ...PVC, type: 'workspace' },
       { content: { type: 'workspace' }, claim: { namespace: 'prod', name: 'flows' } },
     ],
     [
-      'half a claim, which is none, and what else the provisioner may say',
+      'an incomplete claim, which is ignored, and unknown keys of the provisioner',
       {
         'csi.storage.k8s.io/pvc/name': 'flows',
         'csi.storage.k8s.io/pv/name': 'x',
@@ -42,47 +38,47 @@ describe('accepts', () => {
   }
 });
 
-describe('refuses', () => {
+describe('rejects', () => {
   const cases: readonly (readonly [what: string, given: Readonly<Record<string, string>>, message: RegExp])[] = [
     ['nothing', {}, /^parameters\.maps: required for type maps; write for example "flows, limits:rw"$/],
-    [
-      'a type nobody knows',
-      { type: 'Maps' },
-      /^parameters\.type: unknown type "Maps"; did you mean "maps"\? known: maps,/,
-    ],
+    ['an unknown type', { type: 'Maps' }, /^parameters\.type: unknown type "Maps"; did you mean "maps"\? known: maps,/],
     ['no type', { type: '' }, /^parameters\.type: unknown type ""/],
     ['a bad list', { maps: 'flows,,' }, /^parameters\.maps: an item is empty/],
     ['a bad access', { maps: 'flows:w' }, /^parameters\.maps: "flows:w": unknown access "w"/],
     [
-      'maps of shared',
+      'maps with type shared',
       { type: 'shared', newMaps: NEW_MAPS, maps: 'a' },
       /^parameters\.maps: only for type maps, and this is type shared$/,
     ],
     [
-      'new maps of maps',
+      'newMaps with type maps',
       { maps: 'a', newMaps: NEW_MAPS },
       /^parameters\.newMaps: only for type shared, and this is type maps$/,
     ],
-    ['new maps of a workspace', { type: 'workspace', newMaps: '' }, /^parameters\.newMaps: only for type shared/],
+    ['newMaps with type workspace', { type: 'workspace', newMaps: '' }, /^parameters\.newMaps: only for type shared/],
     ['shared without maps', { type: 'shared' }, /^parameters\.newMaps: required for type shared: a YAML list/],
-    ['bad new maps', { type: 'shared', newMaps: '- {}' }, /newMaps: 1:3: /],
-    ['users', { maps: 'a', hostUsers: 'no' }, /^parameters\.hostUsers: "no" is neither "true" nor "false"$/],
+    ['invalid newMaps', { type: 'shared', newMaps: '- {}' }, /newMaps: 1:3: /],
     [
-      'users of a workspace',
+      'an invalid hostUsers',
+      { maps: 'a', hostUsers: 'no' },
+      /^parameters\.hostUsers: "no" is neither "true" nor "false"$/,
+    ],
+    [
+      'hostUsers of a workspace',
       { type: 'workspace', hostUsers: 'false' },
       /^parameters\.hostUsers: "false" is not possible with/,
     ],
     [
-      'another case',
+      'a parameter in another case',
       { newmaps: '' },
       /^parameters\.newmaps: unknown parameter; did you mean "newMaps"\? known: type, maps,/,
     ],
     [
-      'what the node is told',
+      'what only the node gets',
       { 'storage.kubernetes.io/x': '' },
       /^parameters\.storage\.kubernetes\.io\/x: unknown parameter; known/,
     ],
-    ['a key that JavaScript knows', { constructor: '' }, /^parameters\.constructor: unknown parameter/],
+    ['a key with a meaning in JavaScript', { constructor: '' }, /^parameters\.constructor: unknown parameter/],
   ];
   for (const [what, given, message] of cases) {
     test(what, () => {

@@ -6,7 +6,7 @@ import { quote } from '../text.ts';
 import { parseNewMaps } from '../volumes/new-maps.ts';
 import type { VolumeSpec } from '../volumes/volume.ts';
 
-/** What a StorageClass says of its volumes, and the provisioner of the claim. */
+/** What the parameters say: those of the StorageClass, and external-provisioner's about the claim. */
 export type Parameters = Pick<VolumeSpec, 'content' | 'userNamespace' | 'claim'>;
 
 type Given = Readonly<Record<string, string>>;
@@ -14,13 +14,13 @@ type Given = Readonly<Record<string, string>>;
 const TYPES = ['maps', 'shared', 'workspace'] as const;
 type Type = (typeof TYPES)[number];
 
-/** What a StorageClass may say. */
+/** The parameters that a StorageClass may have. */
 const PARAMETERS = ['type', 'maps', 'newMaps', 'hostUsers'];
 
-/** Who the volume is for, from external-provisioner's --extra-create-metadata; it may say more. */
+/** Prefix of what external-provisioner's --extra-create-metadata says of the claim; it may say more. */
 const FROM_KUBERNETES = 'csi.storage.k8s.io/';
 
-/** Throws INVALID_ARGUMENT naming the StorageClass's parameter that its author has to mend. */
+/** Throws INVALID_ARGUMENT naming the StorageClass's parameter that its author has to change. */
 export function parseParameters(given: Given): Parameters {
   for (const key of Object.keys(given)) {
     if (PARAMETERS.includes(key) || key.startsWith(FROM_KUBERNETES)) continue;

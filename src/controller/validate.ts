@@ -8,7 +8,7 @@ import { reachOf } from './create-request.ts';
 import { toCsiVolume } from './csi-volume.ts';
 import { parseParameters } from './parameters.ts';
 
-/** Confirms what the request says of a volume, or says why it is not so. */
+/** Confirms what the request says of a volume, or says what is wrong. */
 export function validate(
   volume: Volume,
   { volumeContext, volumeCapabilities, parameters, mutableParameters }: ValidateVolumeCapabilitiesRequest,

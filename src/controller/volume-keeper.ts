@@ -12,16 +12,16 @@ import { bindingOf, type PersistentVolume, parsePersistentVolume } from './bindi
 
 const CLAIMS = { group: '', version: 'v1', plural: 'persistentvolumeclaims' };
 
-/** Of all PersistentVolumes of a cluster, other drivers' included, this process has memory for so many at a time. */
+/** PersistentVolumes in a page of a list: all of a cluster, other drivers' included, would take too much memory at once. */
 const PAGE = 500;
-/** A change is acted upon after this, together with what changes meanwhile. */
+/** The delay before a change is handled, together with further ones. */
 const PAUSE_MS = 200;
-/** Without a change everything is looked at again after this. */
+/** Everything is checked again after this time without a change. */
 const INTERVAL_MS = 60_000;
-/** For so long a volume may be without a PersistentVolume: many times what external-provisioner takes to write it. */
+/** How long a volume may have no PersistentVolume: many times longer than external-provisioner takes to create it. */
 const GRACE_MS = 10 * 60_000;
 
-/** What keeping stands on. */
+/** What the keeper depends on. */
 export interface KeeperOptions {
   readonly client: KubernetesClient;
   readonly driverName: string;
@@ -32,21 +32,21 @@ export interface KeeperOptions {
   readonly timing?: Partial<ReflectorTiming>;
 }
 
-/** A copy of all volumes that keeps itself, and them, up to date. */
+/** A cache of all volumes, which also keeps their bindings up to date. */
 export interface VolumeKeeper {
-  /** Throws UNAVAILABLE while there is no copy, or it is too old. */
+  /** Throws UNAVAILABLE before the first sync, and while the cache is too old. */
   list(): Promise<VolumeListing>;
-  /** Resolves once there is a copy, or it is closed before. */
+  /** Resolves at the first sync, or when closed before. */
   synced(): Promise<void>;
-  /** Of each kind that is followed: seconds since the API server was last heard of. */
+  /** Seconds since the last contact with the API server, by resource. */
   staleness(): Readonly<Record<string, number>>;
   close(): void;
 }
 
 /**
- * Writes to each BpfVolume which claim its PersistentVolume is bound to, and deletes those that nobody can ever use: CreateVolume leaves
- * one behind when its claim is deleted before the PersistentVolume is there. Of what had a PersistentVolume nothing is deleted
- * here: who retains one means to. Several controllers may do it at the same time.
+ * Writes to each BpfVolume which claim its PersistentVolume is bound to, and deletes volumes that can never be used: CreateVolume leaves
+ * one behind when its claim is deleted before the PersistentVolume is created. A volume that ever had a PersistentVolume is never deleted
+ * here, because it may be retained on purpose. Several controllers may do this at the same time.
  */
 export function keepVolumes(options: KeeperOptions): VolumeKeeper {
   const { client, driverName, store, log, graceMs = GRACE_MS, intervalMs = INTERVAL_MS } = options;
@@ -69,7 +69,7 @@ export function keepVolumes(options: KeeperOptions): VolumeKeeper {
     resource: PERSISTENT_VOLUMES,
     parse: (object) => parsePersistentVolume(object, driverName),
   });
-  /** When each volume was first seen to be nobody's. */
+  /** When each volume without binding and PersistentVolume was first seen. */
   let orphans: ReadonlyMap<string, number> = new Map();
   let logged: ReadonlyMap<string, string> = new Map();
 
@@ -112,7 +112,7 @@ export function keepVolumes(options: KeeperOptions): VolumeKeeper {
     if (spec.claim === undefined || (await store.isUnused?.(volume)) !== true) return;
     const claim = await getObject(client, CLAIMS, spec.claim);
     const boundTo = (claim?.spec as { readonly volumeName?: string } | undefined)?.volumeName;
-    // A claim that is bound to nothing may still get this one.
+    // An unbound claim may still get this volume.
     if (claim !== undefined && (boundTo === undefined || boundTo === '' || boundTo === spec.volumeName)) return;
     await store.delete(id);
     log.info({ volumeId: id, claim: spec.claim }, 'deleted a volume that no PersistentVolume ever stood for');
@@ -122,7 +122,7 @@ export function keepVolumes(options: KeeperOptions): VolumeKeeper {
     await Promise.all([volumes.synced(), persistentVolumes.synced()]).catch(() => undefined);
     while (!signal.aborted) {
       waking = new AbortController();
-      // What is not known now is known later; /readyz says so meanwhile.
+      // Errors are retried in the next round; /readyz reports them meanwhile.
       await look().catch(() => undefined);
       const woken = AbortSignal.any([signal, waking.signal]);
       await sleep(intervalMs, undefined, { signal: woken, ref: false }).catch(() => undefined);

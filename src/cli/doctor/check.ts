@@ -1,6 +1,6 @@
-/** What was looked at, and how it stands. */
+/** A check and its result. */
 export interface Check {
-  /** `fail`: no volume can be published. `warn`: something does not work, or works otherwise than one may expect. */
+  /** `fail`: no volume can be published. `warn`: something does not work, or not as one may expect. */
   readonly state: 'ok' | 'warn' | 'fail';
   readonly what: string;
   /** What was found and, unless it is ok, what to do. */

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Check } from './check.ts';
 
-/** Number and name of what the pinner keeps: include/uapi/linux/capability.h. */
+/** The pinner's capabilities, by number and name: include/uapi/linux/capability.h. */
 const CAPABILITIES: readonly (readonly [bigint, string])[] = [
   [0n, 'CHOWN'],
   [1n, 'DAC_OVERRIDE'],
@@ -19,7 +19,7 @@ export async function processCheck(): Promise<Check> {
   return { state: 'warn', what, found };
 }
 
-/** The sysctls that decide about maps and mounts. */
+/** The sysctls that affect maps and mounts. */
 export async function sysctlChecks(): Promise<readonly Check[]> {
   return [unprivilegedBpf(await sysctl('kernel/unprivileged_bpf_disabled')), mountMax(await sysctl('fs/mount-max'))];
 }
@@ -41,14 +41,14 @@ function unprivilegedBpf(value: string | undefined): Check {
 /** https://docs.kernel.org/admin-guide/sysctl/fs.html#mount-max */
 function mountMax(value: string | undefined): Check {
   const what = 'fs.mount-max';
-  // A volume takes one mount, one for each writable map and two where the kernel has debug files, in its pod once more.
+  // A volume takes one mount, one for each writable map, and two where the kernel has debug files; and the same again in its pod.
   const MIN = 10_000;
   const isEnough = value === undefined || Number(value) >= MIN;
   const found = `${value ?? 'not there'} mounts in a namespace${isEnough ? '' : `; raise it to ${MIN} or more`}`;
   return { state: isEnough ? 'ok' : 'warn', what, found };
 }
 
-/** Whether a seccomp filter stands between this process and bpf(2), as it does for pods under RuntimeDefault. */
+/** Whether a seccomp filter applies to this process, as RuntimeDefault, which denies bpf(2), does to pods. */
 export async function seccompCheck(): Promise<Check> {
   const isFiltered = (await processStatus('Seccomp')) === '2';
   const what = 'seccomp';

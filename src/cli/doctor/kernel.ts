@@ -2,7 +2,7 @@ import { execa } from 'execa';
 import { createPinner } from '../../pinner/pinner.ts';
 import type { Check } from './check.ts';
 
-/** What the pinner says of the kernel; the same as a GetNodeResponse and as `bpffs-pinner probe` prints it. */
+/** What the pinner reports of the kernel: the same in GetNodeResponse and in the output of `bpffs-pinner probe`. */
 interface Kernel {
   readonly kernelRelease: string;
   readonly features: readonly {
@@ -16,8 +16,8 @@ interface Kernel {
 const ANSWER_TIMEOUT_MS = 2000;
 
 /**
- * One check for the kernel's release and one for each feature that was tried: by the pinner that serves `socket`, else by
- * the program at `binary`, which needs root.
+ * One check for the kernel's release and one for each feature, as probed by the pinner that serves `socket`, else by the program at
+ * `binary`, which needs root.
  */
 export async function featureChecks(socket: string, binary: string): Promise<readonly Check[]> {
   const kernel = await ask(socket).catch(() => probe(binary));

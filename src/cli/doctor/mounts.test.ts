@@ -8,7 +8,7 @@ const TABLE = `\
 22 21 254:1 /k /var/lib/kubelet rw,relatime master:3 shared:7 - ext4 /dev/vdb rw
 `;
 
-test('a path lies on the longest mount point that leads to it', () => {
+test('a path is on the longest mount point above it', () => {
   assert.deepEqual(mountOf('/var/lib/kubelet/pods', TABLE), { point: '/var/lib/kubelet', isShared: true });
   assert.deepEqual(mountOf('/var/lib/kubelet2', TABLE), { point: '/var', isShared: false });
   assert.deepEqual(mountOf('/etc', TABLE), { point: '/', isShared: true });

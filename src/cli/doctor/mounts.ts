@@ -5,7 +5,7 @@ import type { Check } from './check.ts';
 /** f_type of a bpffs: BPF_FS_MAGIC in include/uapi/linux/magic.h. */
 const BPF_FS_MAGIC = 0xcafe4a11;
 
-/** Whether the directories that the driver works in are what it needs. */
+/** Checks the directories that the driver works in. */
 export async function mountChecks(kubeletDir: string, pinRoot: string): Promise<readonly Check[]> {
   return [await pinRootCheck(pinRoot), await kubeletDirCheck(kubeletDir)];
 }
@@ -30,14 +30,14 @@ async function kubeletDirCheck(kubeletDir: string): Promise<Check> {
     () => false,
   );
   if (!isDirectory) return { state: 'fail', what, found: `no directory ${path}: set --kubelet-dir` };
-  // The mount table names no symbolic link.
+  // The mount table contains no symbolic links.
   const mount = mountOf(await realpath(path), await readFile('/proc/self/mountinfo', 'utf8'));
   if (mount?.isShared) return { state: 'ok', what, found: `lies on the shared mount ${mount.point}` };
   const remedy = `mount --bind ${kubeletDir} ${kubeletDir} && mount --make-rshared ${kubeletDir}`;
   return { state: 'warn', what, found: `lies on a private mount: containers will not see volumes; ${remedy}` };
 }
 
-/** The mount that `path` lies on, from the text of /proc/self/mountinfo. Later lines cover earlier ones. */
+/** The mount that `path` is on, from the text of /proc/self/mountinfo. Later lines cover earlier ones. */
 export function mountOf(path: string, mountinfo: string): { point: string; isShared: boolean } | undefined {
   let found: { point: string; isShared: boolean } | undefined;
   for (const line of mountinfo.split('\n')) {

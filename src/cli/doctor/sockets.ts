@@ -7,7 +7,7 @@ import type { Check, DoctorConfig } from './check.ts';
 
 const ANSWER_TIMEOUT_MS = 2000;
 
-/** Whether the processes of the driver are there and answer. */
+/** Whether the driver's processes run and answer. */
 export async function socketChecks(config: DoctorConfig): Promise<readonly Check[]> {
   const checks = [
     await socketCheck('pinner', config.pinnerEndpoint, askPinner),
@@ -39,7 +39,7 @@ async function askPinner(path: string): Promise<string> {
     const { volumes } = await pinner.listVolumes({ deadline: Date.now() + ANSWER_TIMEOUT_MS });
     return `version ${version} answers, ${volumes.length} volumes`;
   } catch (error) {
-    // It answers the node plugin's uid alone, and this is another: all is as it should be.
+    // It serves only the node plugin's uid, and this is a different one: all is well.
     if (error instanceof CallError && error.code === Code.PERMISSION_DENIED) return `answers: ${error.message}`;
     throw error;
   } finally {
