@@ -44,15 +44,15 @@ export async function authorize(
   isEnough: () => Promise<boolean> = async () => false,
 ): Promise<readonly Verdict[]> {
   const verdicts: Verdict[] = wanted.map(() => undefined);
-  const unasked = wanted.entries();
-  let refused = 0;
+  const unchecked = wanted.entries();
+  let denials = 0;
   let isOver = false;
   const ask = async () => {
-    for (const [index, one] of unasked) {
+    for (const [index, one] of unchecked) {
       const objection = await objectionTo(one, pod, access, signal);
       verdicts[index] = objection === undefined ? 'granted' : { ...one, ...objection };
-      if (objection !== undefined) refused += 1;
-      if (!isOver && refused > MAX_LISTED && (await isEnough())) isOver = true;
+      if (objection !== undefined) denials += 1;
+      if (!isOver && denials > MAX_LISTED && (await isEnough())) isOver = true;
       if (isOver) return;
     }
   };

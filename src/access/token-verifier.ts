@@ -94,19 +94,19 @@ export function createTokenVerifier(options: TokenVerifierOptions): TokenVerifie
   return {
     async verify(pod, token, signal) {
       const hash = createHash('sha256').update(token).digest('base64');
-      const said = await cache.get(hash, () => review(token), signal);
-      requireSame('service account', said.user, userName(pod));
-      if (said.podName === undefined || said.podUid === undefined) {
+      const reviewed = await cache.get(hash, () => review(token), signal);
+      requireSame('service account', reviewed.user, userName(pod));
+      if (reviewed.podName === undefined || reviewed.podUid === undefined) {
         throw unauthenticated("the pod's service account token is bound to no pod");
       }
-      if (said.nodeName === undefined) {
+      if (reviewed.nodeName === undefined) {
         throw unauthenticated("the pod's service account token was made before the pod had a node");
       }
-      requireSame('pod', said.podName, pod.podName);
-      requireSame('pod uid', said.podUid, pod.podUid);
-      if (said.nodeName !== nodeName) {
+      requireSame('pod', reviewed.podName, pod.podName);
+      requireSame('pod uid', reviewed.podUid, pod.podUid);
+      if (reviewed.nodeName !== nodeName) {
         throw unauthenticated(
-          `the pod's service account token is for a pod on node "${said.nodeName}", and this is "${nodeName}"`,
+          `the pod's service account token is for a pod on node "${reviewed.nodeName}", and this is "${nodeName}"`,
         );
       }
       return pod;

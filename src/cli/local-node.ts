@@ -130,10 +130,10 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
         ({ exitCode, signalCode }) => exitCode !== null || signalCode !== null,
       );
       if (ended || Date.now() > deadline) {
-        const said = await Promise.all(
+        const output = await Promise.all(
           ['pinner.log', 'node-plugin.log', 'controller.log'].map((log) => readFile(at(log), 'utf8')),
         );
-        throw new Error(`the driver did not start:\n${said.join('')}`);
+        throw new Error(`the driver did not start:\n${output.join('')}`);
       }
       await new Promise((resolve) => setTimeout(resolve, 20));
     }

@@ -14,8 +14,8 @@ interface Range {
  * when the maps of a shared volume take more than is requested or allowed, so that a claim's request, which quotas count, is no less than
  * the memory. The other types take no memory of their own.
  */
-export function chooseCapacity(asked: CapacityRange | null, content: VolumeContent): number {
-  const { required, limit } = parseRange(asked);
+export function chooseCapacity(requested: CapacityRange | null, content: VolumeContent): number {
+  const { required, limit } = parseRange(requested);
   if (content.type !== 'shared') return required ?? limit ?? 0;
   const needed = content.newMaps.reduce((sum, map) => sum + mapMemoryBytes(map), 0);
   const tooSmall = (field: string, bytes: number) =>
@@ -26,13 +26,13 @@ export function chooseCapacity(asked: CapacityRange | null, content: VolumeConte
 }
 
 /** Whether a volume of this size meets the request. */
-export function isWithin(asked: CapacityRange | null, capacityBytes: number): boolean {
-  const { required = 0, limit = Number.POSITIVE_INFINITY } = parseRange(asked);
+export function isWithin(requested: CapacityRange | null, capacityBytes: number): boolean {
+  const { required = 0, limit = Number.POSITIVE_INFINITY } = parseRange(requested);
   return capacityBytes >= required && capacityBytes <= limit;
 }
 
-function parseRange(asked: CapacityRange | null): Range {
-  const { requiredBytes, limitBytes } = asked ?? { requiredBytes: 0, limitBytes: 0 };
+function parseRange(requested: CapacityRange | null): Range {
+  const { requiredBytes, limitBytes } = requested ?? { requiredBytes: 0, limitBytes: 0 };
   requireExact('resources.requests.storage', requiredBytes);
   requireExact('resources.limits.storage', limitBytes);
   if (requiredBytes < 0) throw invalidArgument('resources.requests.storage', `${requiredBytes} is negative`);

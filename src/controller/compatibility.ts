@@ -9,15 +9,15 @@ import type { CreateRequest } from './create-request.ts';
 type Content = Pick<VolumeSpec, 'content' | 'userNamespace'>;
 
 /** Throws ALREADY_EXISTS, saying what differs, unless the existing volume of this name meets the request, on whichever node it is. */
-export function requireCompatible({ spec }: Volume, asked: CreateRequest): void {
-  const exists = (how: string) => alreadyExists(`volume "${asked.volumeName}" exists already, ${how}`);
-  const parameter = differingParameter(spec, asked);
+export function requireCompatible({ spec }: Volume, request: CreateRequest): void {
+  const exists = (how: string) => alreadyExists(`volume "${request.volumeName}" exists already, ${how}`);
+  const parameter = differingParameter(spec, request);
   if (parameter !== undefined) throw exists(`with another ${parameter}`);
-  const more = asked.accessModes.filter((mode) => !spec.accessModes.includes(mode));
+  const more = request.accessModes.filter((mode) => !spec.accessModes.includes(mode));
   if (more.length > 0) throw exists(`for ${spec.accessModes.join(', ')} and not for ${more.join(', ')}`);
-  if (!isWithin(asked.capacity, spec.capacityBytes)) throw exists(`with a capacity of ${spec.capacityBytes} bytes`);
-  if (!isDeepStrictEqual(spec.claim, asked.claim))
-    throw exists(`for ${name(spec.claim)} and not for ${name(asked.claim)}`);
+  if (!isWithin(request.capacity, spec.capacityBytes)) throw exists(`with a capacity of ${spec.capacityBytes} bytes`);
+  if (!isDeepStrictEqual(spec.claim, request.claim))
+    throw exists(`for ${name(spec.claim)} and not for ${name(request.claim)}`);
 }
 
 /** Whether the volume's node meets the request. */

@@ -42,12 +42,12 @@ export function createControllerService(parts: ControllerServiceParts): Handlers
   const { volumes, lock, defaultNode } = parts;
   return {
     createVolume(request) {
-      const asked = parseCreateRequest(request);
-      return lock.run(`volume ${objectName(asked.volumeName)}`, async () => {
-        const spec = toVolumeSpec(asked, defaultNode);
+      const parsed = parseCreateRequest(request);
+      return lock.run(`volume ${objectName(parsed.volumeName)}`, async () => {
+        const spec = toVolumeSpec(parsed, defaultNode);
         let volume = await volumes.create(spec);
-        requireCompatible(volume, asked);
-        if (!isAllowedThere(volume, asked)) {
+        requireCompatible(volume, parsed);
+        if (!isAllowedThere(volume, parsed)) {
           await removeUnused(volume, volumes);
           volume = await volumes.create(spec);
         }

@@ -45,7 +45,7 @@ export function createAnswerCache<T>({
   now = () => performance.now(),
 }: AnswerCacheOptions): AnswerCache<T> {
   const answers = new LRUCache<string, Kept<T>>({ max: maxAnswers, perf: { now }, ttlResolution: 0 });
-  const asked = new Map<string, Promise<T>>();
+  const pending = new Map<string, Promise<T>>();
 
   async function question(key: string, ask: () => Promise<Answer<T>>): Promise<T> {
     try {
@@ -53,7 +53,7 @@ export function createAnswerCache<T>({
       if (goodForMs > 0) answers.set(key, { value, since: now() }, { ttl: goodForMs });
       return value;
     } finally {
-      asked.delete(key);
+      pending.delete(key);
     }
   }
 
@@ -63,11 +63,11 @@ export function createAnswerCache<T>({
       const known = answers.get(key);
       lookedUp?.(known && (now() - known.since) / 1000);
       if (known !== undefined) return known.value;
-      let answer = asked.get(key);
+      let answer = pending.get(key);
       if (answer === undefined) {
-        // Runs after it is in `asked`, from which it removes itself, even if `ask` throws at once.
+        // Runs after it is in `pending`, from which it removes itself, even if `ask` throws at once.
         answer = Promise.resolve().then(() => question(key, ask));
-        asked.set(key, answer);
+        pending.set(key, answer);
       }
       try {
         return await orAborted(answer, signal);

@@ -94,7 +94,7 @@ export function createKubernetesClient(config: KubeConfig): KubernetesClient {
   /** The timeouts of queued requests: each response to an earlier request restarts them. */
   const waiting = new Set<NodeJS.Timeout>();
 
-  async function answer<T>(asked: ApiRequest, request: TransportRequest, limits: Limits): Promise<T> {
+  async function answer<T>(apiRequest: ApiRequest, request: TransportRequest, limits: Limits): Promise<T> {
     const { timeoutMs = TIMEOUT_MS, signal } = limits;
     signal?.throwIfAborted();
     const late = new AbortController();
@@ -106,12 +106,12 @@ export function createKubernetesClient(config: KubeConfig): KubernetesClient {
       return await turns.run(either, async () => {
         waiting.delete(timer);
         timer.refresh();
-        awaited = describe(asked);
+        awaited = describe(apiRequest);
         const response = await transport.send(request, either);
         for (const other of waiting) other.refresh();
         const body = parse(await readAll(response));
         const status = response.statusCode ?? 0;
-        if (status < 200 || status > 299) throw fromAnswer(status, body, asked);
+        if (status < 200 || status > 299) throw fromAnswer(status, body, apiRequest);
         if (!isRecord(body)) throw fromFailure('what it says is no JSON object', server);
         return body as T;
       });
@@ -143,27 +143,27 @@ export function createKubernetesClient(config: KubeConfig): KubernetesClient {
     },
 
     async *watch(resource, query, { signal, idleTimeoutMs, opened }) {
-      const asked: ApiRequest = { verb: 'watch', resource, key: namespaceOf(query) };
-      const path = `${resourcePath(resource, asked.key)}${toQuery({ ...query, watch: true, allowWatchBookmarks: true })}`;
+      const apiRequest: ApiRequest = { verb: 'watch', resource, key: namespaceOf(query) };
+      const path = `${resourcePath(resource, apiRequest.key)}${toQuery({ ...query, watch: true, allowWatchBookmarks: true })}`;
       const idle = new AbortController();
       const timer = setTimeout(() => idle.abort(), idleTimeoutMs);
       let response: IncomingMessage | undefined;
       try {
         response = await transport.send({ method: 'GET', path, endless: true }, AbortSignal.any([signal, idle.signal]));
         const status = response.statusCode ?? 0;
-        if (status !== 200) throw fromAnswer(status, parse(await readAll(response)), asked);
+        if (status !== 200) throw fromAnswer(status, parse(await readAll(response)), apiRequest);
         opened?.();
         for await (const line of lines(response, () => timer.refresh())) {
           const event = parse(line);
           if (!isRecord(event)) throw fromFailure('what it says is no event', server);
-          if (event.type === 'ERROR') throw fromWatchError(event.object, asked);
+          if (event.type === 'ERROR') throw fromWatchError(event.object, apiRequest);
           if (!isRecord(event.object) || !isRecord(event.object.metadata)) {
             throw fromFailure('an event is of no object', server);
           }
           yield event as unknown as WatchEvent;
         }
       } catch (error) {
-        throw translate(error, server, describe(asked), signal, idle.signal.aborted ? idleTimeoutMs : undefined);
+        throw translate(error, server, describe(apiRequest), signal, idle.signal.aborted ? idleTimeoutMs : undefined);
       } finally {
         clearTimeout(timer);
         response?.destroy();

@@ -41,7 +41,7 @@ export function requireFiles(config: KubeConfig): void {
  * expire. It throws UNAVAILABLE. Concurrent callers share one result, so that a command that hangs runs only once.
  */
 export function credentialsOf(config: KubeConfig): () => Promise<RequestOptions> {
-  let asked: Promise<RequestOptions> | undefined;
+  let pending: Promise<RequestOptions> | undefined;
   async function ask(): Promise<RequestOptions> {
     const options: RequestOptions = {};
     try {
@@ -50,12 +50,12 @@ export function credentialsOf(config: KubeConfig): () => Promise<RequestOptions>
     } catch (error) {
       throw unreadable(error);
     } finally {
-      asked = undefined;
+      pending = undefined;
     }
   }
   return () => {
-    asked ??= ask();
-    return asked;
+    pending ??= ask();
+    return pending;
   };
 }
 

@@ -19,7 +19,7 @@ const EVENTS_TIMEOUT_MS = 2000;
 
 /**
  * The policy of a cluster: BpfMaps and BpfVolumes are watched, tokens and grants are reviewed on request. Does not wait for the API server.
- * Throws BadConfiguration when `config` leads to none.
+ * Throws BadConfiguration when `config` cannot be used.
  */
 export function openClusterPolicy(
   config: ClusterConfig,

@@ -8,7 +8,7 @@ import type { Policy } from './policy.ts';
 
 /** What is known of a requested map at one moment. */
 export interface MapLook {
-  readonly asked: MapRequest;
+  readonly request: MapRequest;
   /** Undefined: no such BpfMap. */
   readonly map: BpfMap | undefined;
   /** Why the request is denied. Undefined with a `map` and no `verb`: not checked, because enough other maps were denied. */
@@ -30,8 +30,8 @@ export async function lookAtMaps(
   signal: AbortSignal,
   isEnough: () => Promise<boolean>,
 ): Promise<readonly MapLook[]> {
-  const found = requested.map((asked) => ({ asked, map: catalog.find(asked.name) }));
-  const wanted = found.flatMap(({ asked: { verb }, map }) => (map === undefined ? [] : { map, verb }));
+  const found = requested.map((request) => ({ request, map: catalog.find(request.name) }));
+  const wanted = found.flatMap(({ request: { verb }, map }) => (map === undefined ? [] : { map, verb }));
   const verdicts = await authorize(wanted, pod, access, signal, isEnough);
   const toRead = verdicts.flatMap((verdict): readonly WantedMap[] =>
     typeof verdict === 'object' && verdict.verb === 'write' ? [{ map: verdict.map, verb: 'read' }] : [],
@@ -39,13 +39,13 @@ export async function lookAtMaps(
   const readVerdicts = toRead.length === 0 ? [] : await authorize(toRead, pod, access, signal);
   const [answers, readAnswers] = [verdicts.values(), readVerdicts.values()];
   const looks: MapLook[] = [];
-  for (const { asked, map } of found) {
+  for (const { request, map } of found) {
     const verdict = map === undefined ? undefined : answers.next().value;
     const denied = typeof verdict === 'object' ? verdict : undefined;
     const isReadable = denied?.verb === 'write' && readAnswers.next().value === 'granted';
-    const verb = verdict === 'granted' ? asked.verb : isReadable ? 'read' : undefined;
+    const verb = verdict === 'granted' ? request.verb : isReadable ? 'read' : undefined;
     if (map === undefined || verb === undefined) {
-      looks.push({ asked, map, denied, verb: undefined, source: undefined });
+      looks.push({ request, map, denied, verb: undefined, source: undefined });
       continue;
     }
     let source: Source | CallError;
@@ -55,7 +55,7 @@ export async function lookAtMaps(
     } catch (error) {
       source = CallError.from(error);
     }
-    looks.push({ asked, map, denied, verb, source });
+    looks.push({ request, map, denied, verb, source });
   }
   return looks;
 }

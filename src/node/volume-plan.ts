@@ -31,7 +31,7 @@ export function planVolume(looks: readonly MapLook[], pod: PodIdentity, names: (
   const absent = looks
     .filter(({ map }) => map === undefined)
     .map(
-      ({ asked: { name } }): Refusal => ({
+      ({ request: { name } }): Refusal => ({
         map: name,
         reason: 'absent',
         error: notFound(`there is no BpfMap "${name}"${didYouMean(name, names())}`),
