@@ -81,7 +81,7 @@ export function resourceExhausted(message: string): CallError {
   return new CallError(Code.RESOURCE_EXHAUSTED, message);
 }
 
-/** Something does not exist or answer yet; the kubelet tries again. */
+/** Something does not exist yet, or does not answer; the kubelet tries again. */
 export function unavailable(message: string, cause?: unknown): CallError {
   return new CallError(Code.UNAVAILABLE, message, { cause });
 }

@@ -35,8 +35,8 @@ export function parsePersistentVolume(object: KubernetesObject, driverName: stri
 }
 
 /**
- * Which claim the volume belongs to, according to the PersistentVolumes that refer to it; undefined: unknown yet. A PersistentVolume with a
- * claim outside the namespace of the claim that the volume was made for was written by hand, and is ignored.
+ * Which claim the volume belongs to, according to the PersistentVolumes that refer to it; undefined: unknown yet. A PersistentVolume whose
+ * claim is not in the namespace of the volume's original claim was written by hand, and is ignored.
  */
 export function bindingOf(volume: Volume, all: readonly PersistentVolume[]): Binding | undefined {
   const { claim: made, volumeName } = volume.spec;

@@ -14,9 +14,9 @@ export interface ApiRequest {
  * driver sent) or UNAVAILABLE (everything else: the state is unknown).
  */
 export class ApiError extends CallError {
-  /** The status of HTTP; undefined: there was no response. */
+  /** The HTTP status; undefined: there was no response. */
   readonly status: number | undefined;
-  /** The reason of Kubernetes, in CamelCase, or SILENCE; '' if there is none. */
+  /** Kubernetes's reason, in CamelCase, or SILENCE; '' if there is none. */
   readonly reason: string;
 
   constructor(code: Code, message: string, status: number | undefined, reason: string, cause?: unknown) {

@@ -9,7 +9,7 @@ import { createLogger } from '../logger.ts';
 import { openClusterPolicy } from './cluster-policy.ts';
 import { createNodeMetrics } from './metrics.ts';
 
-test('logs how long it works without the API server', { timeout: 10_000 }, async (t) => {
+test('logs how long known objects stay in use without the API server', { timeout: 10_000 }, async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'bpffs-policy-'));
   t.after(() => rmSync(directory, { recursive: true }));
   const nobody = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');

@@ -13,7 +13,7 @@ export interface MapLook {
   readonly map: BpfMap | undefined;
   /** Why the request is denied. Undefined with a `map` and no `verb`: not checked, because enough other maps were denied. */
   readonly denied: DeniedMap | undefined;
-  /** What the pod may do, at most what it asked for: reading, perhaps, where writing is denied. Undefined: nothing. */
+  /** The access that the pod gets, at most what it asked for: read, perhaps, if write is denied. Undefined: none. */
   readonly verb: Verb | undefined;
   /** The source, or why there is none; undefined without a `verb`. */
   readonly source: Source | CallError | undefined;

@@ -15,8 +15,8 @@ export interface KeptVolumesParts {
 }
 
 /**
- * Releases what this node keeps of deleted persistent volumes, now and every `intervalMs` until stopped. A volume that cannot be read, or
- * not be looked up now, counts as existing.
+ * Releases what this node keeps of deleted persistent volumes, now and every `intervalMs` until stopped. A volume that is invalid, or
+ * cannot be looked up now, counts as existing.
  */
 export function startReleasing(parts: KeptVolumesParts, intervalMs: number): { stop(): void } {
   const stopping = new AbortController();

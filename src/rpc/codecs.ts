@@ -21,7 +21,7 @@ function load(descriptor: object): Readonly<Record<string, object>> {
   const services: Record<string, object> = {};
   const checkOf = createWireChecks(descriptor);
   for (const [name, definition] of Object.entries(fromJSON(descriptor, PROTO_OPTIONS))) {
-    // Messages and enums.
+    // Messages and enums are not services.
     if ('format' in definition) continue;
     const methods = Object.entries(definition as ServiceDefinition);
     const scope = name.slice(0, name.lastIndexOf('.'));

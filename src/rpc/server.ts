@@ -10,7 +10,7 @@ import { listenUnix } from './unix-socket.ts';
 export interface RpcServer {
   /** Throws UNAVAILABLE, saying why, while the server cannot be reached by its path. */
   requireReachable(): void;
-  /** Replaces the socket by a new one. Throws BadConfiguration if that fails, and retries in the background. */
+  /** Replaces the socket with a new one. Throws BadConfiguration if that fails, and retries in the background. */
   renew(): Promise<void>;
   /** Takes no more calls, removes the socket, lets calls in progress finish for `timeoutMs`, and cancels the rest. */
   stop(timeoutMs: number): Promise<void>;

@@ -159,23 +159,23 @@ test('a BpfMap that is made anew with another source, or has another fileName, i
   });
   assert.equal((await publish(request)).code, 'OK');
   const reasons = ['MapReplaced', 'MapRenamed', 'MapAccessRevoked', 'MapAccessRestored'] as const;
-  const told = async () =>
+  const changeCounts = async () =>
     Object.fromEntries(await Promise.all(reasons.map(async (r) => [r, await changes(r)] as const)));
-  const before = await told();
+  const before = await changeCounts();
   const more = (...which: readonly string[]) =>
     Object.fromEntries(reasons.map((r) => [r, (before[r] ?? 0) + which.filter((one) => one === r).length]));
   writeFileSync(harness.files.catalog, CATALOG.replace('name: flows }', 'name: other }'));
   await untilFiles(request, 'limits:rw');
-  assert.deepEqual(await told(), more('MapAccessRevoked'));
+  assert.deepEqual(await changeCounts(), more('MapAccessRevoked'));
   writeFileSync(harness.files.catalog, CATALOG.replace('netobserv/flows', 'netobserv/others'));
   await untilFiles(request, 'flows', 'limits:rw');
-  assert.deepEqual(await told(), more('MapAccessRevoked', 'MapReplaced'));
+  assert.deepEqual(await changeCounts(), more('MapAccessRevoked', 'MapReplaced'));
   writeFileSync(
     harness.files.catalog,
     CATALOG.replace('netobserv/flows } } }', 'netobserv/others } }, fileName: flows-2 }'),
   );
   await untilFiles(request, 'flows-2', 'limits:rw');
-  assert.deepEqual(await told(), more('MapAccessRevoked', 'MapReplaced', 'MapRenamed'));
+  assert.deepEqual(await changeCounts(), more('MapAccessRevoked', 'MapReplaced', 'MapRenamed'));
   writeFileSync(harness.files.catalog, CATALOG);
   await untilFiles(request, 'flows', 'limits:rw');
 });
