@@ -10,46 +10,46 @@ use crate::sys::path::is_canonical;
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Config {
-    /// Unix socket to serve on; it will belong to --peer-uid
+    /// Unix socket to serve on; --peer-uid becomes its owner
     #[arg(long, env = "PINNER_SOCKET", default_value = "/run/csi-driver-bpffs/pinner.sock")]
     pub socket: PathBuf,
-    /// The only uid that is answered: the node plugin's
+    /// The only uid whose calls are answered: the node plugin's
     #[arg(long, env = "PINNER_PEER_UID", default_value_t = 65532)]
     pub peer_uid: u32,
-    /// The kubelet's own directory; volumes are published where the kubelet has them, in `pods` beneath it
+    /// The kubelet's --root-dir; volumes are published below `pods` in it
     #[arg(long, env = "PINNER_KUBELET_DIR", default_value = "/var/lib/kubelet")]
     pub kubelet_dir: PathBuf,
-    /// Touch a volume only where the kubelet's `vol_data.json` beside the target names this driver, and the volume
+    /// Touch a volume only if the kubelet's `vol_data.json` beside its target names this driver and the volume
     #[arg(long, env = "PINNER_DRIVER_NAME")]
     pub driver_name: Option<String>,
-    /// Directory for the maps that the pinner makes; the store, a bpffs, is mounted there unless it is
+    /// Directory for what the pinner creates; a bpffs, the store, is mounted there at start unless it is already
     #[arg(long, env = "PINNER_STORE_DIR", default_value = "/run/csi-driver-bpffs/store")]
     pub store_dir: PathBuf,
-    /// Directory beneath which a pinned source may lie; may be given several times
+    /// Directory below which a source may be pinned; may be given several times
     #[arg(long = "pin-root", env = "PINNER_PIN_ROOTS", value_delimiter = ',', default_value = "/sys/fs/bpf")]
     pub pin_roots: Vec<PathBuf>,
-    /// Directory to make and to give to --peer-uid, so that the node plugin needs no root; may be given several times
+    /// Directory to create and give to --peer-uid, so that the node plugin does not need root; may be given several times
     #[arg(long = "peer-dir", env = "PINNER_PEER_DIRS", value_delimiter = ',')]
     pub peer_dirs: Vec<PathBuf>,
-    /// Keep `CAP_NET_ADMIN`, which kernels before 6.9 want of who makes an xskmap, sockmap, sockhash or devmap
+    /// Keep `CAP_NET_ADMIN`, which kernels before 6.9 require for creating an xskmap, sockmap, sockhash or devmap
     #[arg(long, env = "PINNER_NETWORK_MAPS")]
     pub network_maps: bool,
-    /// How many maps the pinner makes and keeps at most, those of all persistent volumes included
+    /// The most maps that the pinner creates and keeps, those of persistent volumes included
     #[arg(long, env = "PINNER_CREATED_MAPS_MAX", default_value_t = 1024)]
     pub created_maps_max: u64,
-    /// Kernel memory that those maps may take together, each counted as when it is full: bytes, or with Ki, Mi, Gi or Ti
+    /// The most kernel memory that those maps take together when they are full: bytes, or with Ki, Mi, Gi or Ti
     #[arg(long, env = "PINNER_CREATED_MEMORY_MAX", default_value = "1Gi", value_parser = bytes)]
     pub created_memory_max: u64,
-    /// How many workspaces the pinner keeps at most
+    /// The most workspaces that the pinner keeps
     #[arg(long, env = "PINNER_WORKSPACES_MAX", default_value_t = 256)]
     pub workspaces_max: u64,
     /// Seconds after which a call that hangs in the kernel ends the pinner
     #[arg(long, env = "PINNER_HANG_LIMIT", default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..))]
     pub hang_limit: u16,
-    /// Least level to log: error, warn, info, debug or trace
+    /// The lowest level to log: error, warn, info, debug or trace
     #[arg(long, env = "PINNER_LOG_LEVEL", default_value = "info")]
     pub log_level: tracing::Level,
-    /// What to do in place of serving
+    /// What to do instead of serving
     #[command(subcommand)]
     pub command: Option<Command>,
 }
