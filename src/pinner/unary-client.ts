@@ -41,9 +41,10 @@ const MAX_ANSWER_BYTES = 4 << 20;
 const PREFIX_BYTES = 5;
 
 /**
- * gRPC on node:http2 (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md), for unary calls over a unix socket only. A publish
- * spends most of its time in this process on HTTP/2; without grpc-js's client, whose load balancing, retries and filters are not needed
- * here, the whole call takes a third less time. Connects at the first call, and again at the first call after a lost connection.
+ * gRPC on node:http2 (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md), for unary calls over a unix socket only. With
+ * grpc-js's client in its place, a publish of two maps takes 7 to 17 % longer with one caller, 18 to 22 % with 8 and 14 to 25 % with 32
+ * (p50 of 5,000 publishes each, both node plugins at once, calls in turns; grpc-js 1.14.7, Node 26): its load balancing, retries and
+ * filters are not needed here. Connects at the first call, and again at the first call after a lost connection.
  *
  * `server`: its name in errors; `socket`: an absolute path.
  */
