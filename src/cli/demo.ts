@@ -102,7 +102,7 @@ export async function demoInNamespace(root: string, directory: string): Promise<
   await node.provisioner.deleteVolume(counts);
   await node.stop();
   await execa('umount', [node.storeDirectory, node.pins]);
-  const left = [...(await readdir(join(directory, 'run'))), ...(await mountedVolumes())];
+  const left = [...(await readdir(join(directory, 'run'))), ...(await mountedVolumes(directory))];
   const mounts = (await countMounts()) - mountsBefore;
   print(
     `\nStopped. Left behind: ${left.length === 0 && mounts === 0 ? 'nothing' : `${left.join(' ')}, ${mounts} mounts`}.`,
@@ -129,8 +129,9 @@ async function countMounts(): Promise<number> {
   return (await mountTable()).length;
 }
 
-async function mountedVolumes(): Promise<readonly string[]> {
-  return (await mountTable()).filter((line) => line.includes('csi-bpffs'));
+/** Only below `directory`: the driver itself may be installed on this machine. */
+async function mountedVolumes(directory: string): Promise<readonly string[]> {
+  return (await mountTable()).filter((line) => line.includes('csi-bpffs') && line.includes(`${directory}/`));
 }
 
 function print(line: string): void {
