@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
+import { findIn } from './descriptor.ts';
 
 /** The request of a method, decoded: with all of its fields. */
 export type Request<M> = M extends { readonly requestDeserialize: (bytes: Buffer) => infer Req } ? Req : never;
@@ -30,17 +31,9 @@ export function inCode<M extends string>(method: M): InCode<M> {
   return `${method.charAt(0).toLowerCase()}${method.slice(1)}` as InCode<M>;
 }
 
-/** The part of a .proto file's descriptor that is needed to find a service. */
-interface Descriptor {
-  readonly nested?: Readonly<Record<string, Descriptor>>;
-  readonly methods?: Readonly<Record<string, unknown>>;
-}
-
 /** Describes the service `name`. `descriptor`: the generated one of its .proto file. */
 export function describeService<D extends object>(descriptor: object, name: string): Service<D> {
-  const found = name
-    .split('.')
-    .reduce<Descriptor | undefined>((within, part) => within?.nested?.[part], descriptor as Descriptor);
+  const found = findIn(descriptor, name);
   if (found?.methods === undefined) throw new TypeError(`no .proto file has a service ${name}`);
   let definition: Promise<D> | undefined;
   return {

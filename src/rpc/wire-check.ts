@@ -1,22 +1,8 @@
 import protobuf from 'protobufjs';
+import { type FieldDescriptor, findIn } from './descriptor.ts';
 
 /** Throws if bytes are not a valid message of one type. */
 export type WireCheck = (bytes: Buffer) => void;
-
-/** The part of a .proto file's descriptor that is needed to check messages. Types have full names: ".csi.v1.Volume". */
-interface Descriptor {
-  readonly nested?: Readonly<Record<string, Descriptor>>;
-  /** Only of messages. */
-  readonly fields?: Readonly<Record<string, FieldDescriptor>>;
-}
-
-interface FieldDescriptor {
-  readonly id: number;
-  readonly type: string;
-  /** Only of maps. */
-  readonly keyType?: string;
-  readonly rule?: string;
-}
 
 /** How a field is encoded. */
 interface Field {
@@ -47,10 +33,7 @@ export function createWireChecks(descriptor: object): (type: string) => WireChec
   const known = new Map<string, Fields>();
 
   function fieldsOf(type: string): Fields | undefined {
-    const found = type
-      .split('.')
-      .slice(1)
-      .reduce<Descriptor | undefined>((within, part) => within?.nested?.[part], descriptor as Descriptor);
+    const found = findIn(descriptor, type.slice(1));
     if (found?.fields === undefined) return undefined;
     let fields = known.get(type);
     if (fields === undefined) {
