@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { joinSockets } from './join-sockets.ts';
 
 /** A relay to a port on loopback that can be cut: open connections break, and new ones are refused. */
 export interface Cable {
@@ -21,18 +22,8 @@ export async function layCable(to: number): Promise<Cable> {
     connections += 1;
     if (state === 'cut') return void near.destroy();
     const far = connect(to, '127.0.0.1');
-    for (const [from, into] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      ends.add(from);
-      from.on('error', () => into.destroy());
-      from.on('close', () => {
-        ends.delete(from);
-        into.destroy();
-      });
-      if (state === 'whole') from.pipe(into);
-    }
+    joinSockets(near, far, ends);
+    if (state === 'whole') near.pipe(far).pipe(near);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { joinSockets } from './join-sockets.ts';
 
 /** A proxy to other servers. */
 export interface Proxy {
@@ -43,14 +44,7 @@ async function start(server: Server, serve: (tunnel: Tunnel) => void): Promise<P
   serve((near, port, host, answer) => {
     connections += 1;
     const far = connect(port, host);
-    for (const [from, into] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      ends.add(from);
-      from.on('error', () => into.destroy());
-      from.on('close', () => into.destroy());
-    }
+    joinSockets(near, far, ends);
     near.write(answer);
     near.pipe(far).pipe(near);
   });
