@@ -1,7 +1,12 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { createProcessMetrics, DURATION_BUCKETS, type ProcessMetrics, setOrRemove } from '../process/metrics.ts';
-import type { GetBudgetResponse, GetNodeResponse, PublishVolumeResponse, Share } from '../rpc/pinner.ts';
-import { PublishVolumeResponse_Outcome as Outcomes } from '../rpc/pinner.ts';
+import {
+  type GetBudgetResponse,
+  type GetNodeResponse,
+  PublishVolumeResponse_Outcome as Outcomes,
+  type PublishVolumeResponse,
+  type Share,
+} from '../rpc/pinner.ts';
 import type { CsiDriverProblems } from './csi-driver.ts';
 import { EVENT_REASONS } from './pod-events.ts';
 import { REFUSAL_REASONS } from './volume-plan.ts';
