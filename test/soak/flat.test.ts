@@ -16,5 +16,10 @@ test('a slope is that of the line through the points', () => {
 
 test('what only fills at first does not grow, and what leaks does', () => {
   assert.equal(growth([1, 5, 9, 10, 10, 10, 10, 10, 10]), 1);
-  assert.equal(growth([10, 20, 30, 40, 50, 60, 70, 80, 90]), 80 / 50);
+  assert.equal(growth([10, 20, 30, 40, 50, 60, 70, 80, 90]), 70 / 40);
+});
+
+test('freed memory that the allocator still holds is no growth', () => {
+  assert.equal(growth([10, 12, 14, 10, 12, 14, 16, 10, 18]), 1);
+  assert.equal(growth([10, 12, 14, 12, 14, 16, 14, 16, 18]), 14 / 12);
 });

@@ -21,10 +21,11 @@ export function median(values: readonly number[]): number {
 }
 
 /**
- * The ratio of the last third of some values to the third before it: 1 if nothing grows. The first third, in which caches fill,
- * does not count.
+ * The ratio of the smallest value of the last third to that of the third before it: 1 if nothing grows. The first third, in which
+ * caches fill, does not count. Only the smallest value tells a leak: what is in use after the allocator has returned free memory.
+ * How much freed memory it holds in between is chance.
  */
 export function growth(values: readonly number[]): number {
   const third = Math.floor(values.length / 3);
-  return median(values.slice(-third)) / median(values.slice(-2 * third, -third));
+  return Math.min(...values.slice(-third)) / Math.min(...values.slice(-2 * third, -third));
 }

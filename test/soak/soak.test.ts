@@ -22,7 +22,7 @@ const CALLS_A_ROUND = 600;
 const MIN_ROUNDS = 9;
 /** After this share of the time processes are killed, and their memory no longer says anything. */
 const CALM = 0.75;
-/** A process leaks if it grows by more than this factor between two thirds of the calm rounds. */
+/** A process leaks if what it holds at least grows by more than this factor between two thirds of the calm rounds. */
 const MAX_GROWTH = 1.1;
 const MAX_PINNER_KIBIBYTES = 8 * 1024;
 
