@@ -29,8 +29,24 @@ export class ApiError extends CallError {
 /** The reason of an error when nothing was received for too long. */
 export const SILENCE = 'Silence';
 
+/** Whose credentials are used, for error texts. */
+export interface Caller {
+  /** "the driver" */
+  readonly name: string;
+  /** "the driver's own credentials" */
+  readonly credentials: string;
+  /** What has to change when RBAC denies: "its ClusterRole lacks", before the rule. */
+  readonly lacking: string;
+}
+
+export const THE_DRIVER: Caller = {
+  name: 'the driver',
+  credentials: "the driver's own credentials",
+  lacking: 'its ClusterRole lacks',
+};
+
 /** For an unsuccessful response. `body`: a Status object, or anything else. */
-export function fromAnswer(status: number, body: unknown, request: ApiRequest): ApiError {
+export function fromAnswer(status: number, body: unknown, request: ApiRequest, caller = THE_DRIVER): ApiError {
   const { reason, message, name } = parseStatus(body);
   const what = nameOf(request);
   const error = (code: Code, text: string) => new ApiError(code, text, status, reason);
@@ -39,9 +55,9 @@ export function fromAnswer(status: number, body: unknown, request: ApiRequest): 
     case 422:
       return error(Code.INTERNAL, `the API server refuses ${what}: ${message}`);
     case 401:
-      return error(Code.UNAVAILABLE, `the API server does not accept the driver's own credentials: ${message}`);
+      return error(Code.UNAVAILABLE, `the API server does not accept ${caller.credentials}: ${message}`);
     case 403:
-      return error(Code.UNAVAILABLE, forbidden(request, message));
+      return error(Code.UNAVAILABLE, forbidden(request, message, caller));
     case 404:
       // The object is certainly absent only if the Status names it. Another name is that of a prerequisite, such as the namespace; no name
       // means that the whole kind is absent.
@@ -70,9 +86,9 @@ export function fromFailure(cause: unknown, server: string, reason = ''): ApiErr
 }
 
 /** For an ERROR event of a watch. */
-export function fromWatchError(status: unknown, request: ApiRequest): ApiError {
+export function fromWatchError(status: unknown, request: ApiRequest, caller = THE_DRIVER): ApiError {
   const code = isRecord(status) && typeof status.code === 'number' ? status.code : 500;
-  return fromAnswer(code, status, request);
+  return fromAnswer(code, status, request, caller);
 }
 
 /** Whether the object certainly does not exist. */
@@ -89,15 +105,15 @@ function absentKind({ resource }: ApiRequest): string {
 }
 
 /** A rule helps only against RBAC: admission answers 403 too, and so does a namespace that is being deleted. */
-function forbidden(request: ApiRequest, message: string): string {
+function forbidden(request: ApiRequest, message: string, { name, lacking }: Caller): string {
   const { verb, resource, key } = request;
   if (!message.includes(`cannot ${verb} resource`)) {
-    return `the API server does not let the driver ${verb} ${nameOf(request)}: ${message}`;
+    return `the API server does not let ${name} ${verb} ${nameOf(request)}: ${message}`;
   }
   const ruled = resource.subresource === undefined ? resource.plural : `${resource.plural}/${resource.subresource}`;
   const rule = `{apiGroups: ["${resource.group}"], resources: ["${ruled}"], verbs: ["${verb}"]}`;
   const where = key.namespace === undefined ? '' : ` in namespace ${key.namespace}`;
-  return `the driver may not ${verb} ${fullName(resource)}${where}: its ClusterRole lacks ${rule} (${message})`;
+  return `${name} may not ${verb} ${fullName(resource)}${where}: ${lacking} ${rule} (${message})`;
 }
 
 /** For an error text: "create subjectaccessreviews.authorization.k8s.io". */

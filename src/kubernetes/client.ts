@@ -2,7 +2,16 @@ import type { IncomingMessage } from 'node:http';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { CallError, whileWaiting } from '../errors.ts';
 import { createLimiter } from '../process/limiter.ts';
-import { type ApiRequest, describe, fromAnswer, fromFailure, fromWatchError, isRecord, SILENCE } from './api-error.ts';
+import {
+  type ApiRequest,
+  type Caller,
+  describe,
+  fromAnswer,
+  fromFailure,
+  fromWatchError,
+  isRecord,
+  SILENCE,
+} from './api-error.ts';
 import { type KubernetesObject, type ObjectKey, type Resource, resourcePath } from './resource.ts';
 import { createTransport, MAX_CONCURRENT_REQUESTS, type TransportRequest } from './transport.ts';
 
@@ -86,8 +95,8 @@ const TIMEOUT_MS = 10_000;
 /** Tens of thousands of objects: no API server sends more. */
 const MAX_ANSWER_BYTES = 128 << 20;
 
-/** For the API server of the current context. Connects at the first request. */
-export function createKubernetesClient(config: KubeConfig): KubernetesClient {
+/** For the API server of the current context. Connects at the first request. `caller`: whose credentials `config` has, for error texts. */
+export function createKubernetesClient(config: KubeConfig, caller?: Caller): KubernetesClient {
   const transport = createTransport(config);
   const { server } = transport;
   const turns = createLimiter(MAX_CONCURRENT_REQUESTS);
@@ -111,7 +120,7 @@ export function createKubernetesClient(config: KubeConfig): KubernetesClient {
         for (const other of waiting) other.refresh();
         const body = parse(await readAll(response));
         const status = response.statusCode ?? 0;
-        if (status < 200 || status > 299) throw fromAnswer(status, body, apiRequest);
+        if (status < 200 || status > 299) throw fromAnswer(status, body, apiRequest, caller);
         if (!isRecord(body)) throw fromFailure('what it says is no JSON object', server);
         return body as T;
       });
@@ -151,12 +160,12 @@ export function createKubernetesClient(config: KubeConfig): KubernetesClient {
       try {
         response = await transport.send({ method: 'GET', path, endless: true }, AbortSignal.any([signal, idle.signal]));
         const status = response.statusCode ?? 0;
-        if (status !== 200) throw fromAnswer(status, parse(await readAll(response)), apiRequest);
+        if (status !== 200) throw fromAnswer(status, parse(await readAll(response)), apiRequest, caller);
         opened?.();
         for await (const line of lines(response, () => timer.refresh())) {
           const event = parse(line);
           if (!isRecord(event)) throw fromFailure('what it says is no event', server);
-          if (event.type === 'ERROR') throw fromWatchError(event.object, apiRequest);
+          if (event.type === 'ERROR') throw fromWatchError(event.object, apiRequest, caller);
           if (!isRecord(event.object) || !isRecord(event.object.metadata)) {
             throw fromFailure('an event is of no object', server);
           }

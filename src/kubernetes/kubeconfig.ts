@@ -29,7 +29,18 @@ const KNOWN = new Set(
  * https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
  */
 export function loadKubeconfig(file: string): KubeConfig {
-  const raw = parse(file);
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new BadConfiguration([`cannot read ${file}: ${(error as Error).message}`]);
+  }
+  return parseKubeconfig(text, file);
+}
+
+/** `file`: where `text` comes from, for relative paths and errors. Throws as loadKubeconfig does. */
+export function parseKubeconfig(text: string, file: string): KubeConfig {
+  const raw = parse(text, file);
   const bad = (problem: string) => new BadConfiguration([`${file}: ${problem}`]);
   const config = new KubeConfig();
   try {
@@ -70,13 +81,7 @@ export function loadKubeconfig(file: string): KubeConfig {
   return config;
 }
 
-function parse(file: string): z.infer<typeof kubeconfigSchema> {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new BadConfiguration([`cannot read ${file}: ${(error as Error).message}`]);
-  }
+function parse(text: string, file: string): z.infer<typeof kubeconfigSchema> {
   const [manifest] = parseManifests(text, file, kubeconfigSchema);
   if (manifest === undefined) throw new BadConfiguration([`${file}: it is empty`]);
   return manifest.value;
