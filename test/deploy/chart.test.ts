@@ -45,10 +45,12 @@ test('with everything off there is the node’s part alone', async () => {
     'CSIDriver csi.bpffs.dev',
     'ClusterRole csi-driver-bpffs-catalog',
     'ClusterRole csi-driver-bpffs-catalog-reader',
+    'ClusterRole csi-driver-bpffs-inspector',
     'ClusterRole csi-driver-bpffs-node',
     'ClusterRole csi-driver-bpffs-view',
     'ClusterRoleBinding csi-driver-bpffs-node',
     'DaemonSet csi-driver-bpffs-node',
+    'Role csi-driver-bpffs-inspector',
     'ServiceAccount csi-driver-bpffs-node',
   ]);
 });

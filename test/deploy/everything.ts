@@ -36,6 +36,7 @@ export const EVERYTHING = {
     },
   ],
   catalogReaders: ['developers'],
+  inspectors: ['admins'],
   serviceAccountTokenInSecrets: true,
   networkPolicy: { apiServerPorts: [443, 6443] },
   podMonitor: { enabled: true, labels: { release: 'prometheus' } },
