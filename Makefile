@@ -8,12 +8,15 @@ RELEASE := native/target/$(TRIPLE)/release
 ISOLATED := unshare --mount --propagation private --pid --fork --kill-child --mount-proc
 
 PROTO  := $(wildcard proto/*.proto)
-SRC    := $(shell find src -name '*.ts' -not -path 'src/rpc/generated/*')
+SRC    := $(shell find src -name '*.ts' -not -path '*/generated/*')
 # Milliseconds after which a hanging test file fails.
 TIMEOUT := 120000
 FUZZ_SECONDS := 60
 # Debian packages to build the test clients with.
 DEBIAN := gcc libc6-dev iproute2 libbpf-dev libelf-dev zlib1g-dev libzstd-dev
+
+# What the page of `kubectl bpffs graph` runs in the browser.
+GRAPH := src/kubectl/graph/generated/page.json
 
 NATIVE := $(shell find native/src native/examples -name '*.rs') native/Cargo.toml native/Cargo.lock native/build.rs
 
@@ -38,16 +41,17 @@ doctor: build ## Check what this node can do
 test: lint test-unit test-kernel test-conformance test-integration ## Run all tests but the long ones
 
 .PHONY: lint
-lint: $(NODE) src/rpc/generated/csi.json
+lint: $(NODE) src/rpc/generated/csi.json $(GRAPH)
 	$(call say,Checking style and types)
 	npx --no-install biome check --error-on-warnings .
 	npx --no-install tsc --noEmit -p .
+	npx --no-install tsc --noEmit -p src/kubectl/graph/browser
 	cd native && cargo fmt --check && cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cd native && cargo clippy --locked --all-targets -- -D warnings
 	cd test && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./...
 
 .PHONY: test-unit
-test-unit: $(NODE) dist/csi-driver-bpffs.cjs
+test-unit: $(NODE) dist/csi-driver-bpffs.cjs $(GRAPH)
 	$(call say,Testing TypeScript and the node plugin)
 	$(NODE) --test --test-timeout=$(TIMEOUT) 'src/**/*.test.ts' 'test/node-plugin/**/*.test.ts' 'test/controller/**/*.test.ts'
 
@@ -130,6 +134,12 @@ test-kernels: ## Test the pinner against older and newer kernels, in virtual mac
 	cd native && cargo test --locked --release --test kernel \
 		--config 'target.$(TRIPLE).runner = ["$(CURDIR)/test/kernels/run.sh"]' -- --test-threads=2
 
+.PHONY: test-graph
+test-graph: $(GRAPH) ## Test the page of kubectl bpffs graph in Chromium
+	@$(MAKE) --no-print-directory debian-packages DEBIAN='chromium fonts-dejavu-core'
+	$(call say,Testing in a browser)
+	$(NODE) --test --test-timeout=$(TIMEOUT) 'test/graph/**/*.test.ts'
+
 .PHONY: fuzz
 fuzz: test/tools/bin/cargo-fuzz ## Fuzz what the pinner parses, FUZZ_SECONDS (60) for each
 	$(call say,Fuzzing what the pinner parses)
@@ -158,7 +168,7 @@ format: $(NODE) ## Format everything
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf dist node_modules src/rpc/generated native/target test/clients/aya/target test/bench/bin test/clients/*/bin
+	rm -rf dist node_modules src/rpc/generated src/kubectl/graph/generated native/target test/clients/aya/target test/bench/bin test/clients/*/bin
 
 test/tools/bin/cargo-fuzz: VERSION := 0.13.2
 test/tools/bin/cargo-deny: VERSION := 0.20.2
@@ -186,6 +196,11 @@ $(NODE): package.json package-lock.json
 src/rpc/generated/csi.json: $(NODE) $(PROTO) scripts/generate.ts src/rpc/proto-options.ts
 	$(call say,Generating descriptors and types from proto/)
 	rm -rf $(@D) && $(NODE) scripts/generate.ts
+	@touch $@
+
+$(GRAPH): $(NODE) $(wildcard src/kubectl/graph/browser/*) src/kubectl/graph/graph.ts scripts/graph-page.ts
+	$(call say,Bundling the page of kubectl bpffs graph)
+	$(NODE) scripts/graph-page.ts
 	@touch $@
 
 dist/csi-driver-bpffs.cjs: src/rpc/generated/csi.json $(SRC) scripts/build.ts scripts/client-node.ts scripts/warm.ts bin/csi-driver-bpffs
