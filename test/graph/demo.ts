@@ -219,3 +219,25 @@ export function large(maps = 3): GraphInput {
     ),
   };
 }
+
+/** A name that tries everything. */
+export const HOSTILE = `</title></script><script>document.title='owned'</script><img src=x onerror="document.title='owned'">\u2028\u2029<!--\u202e`;
+
+/** A cluster in which everything has a hostile name. */
+export const hostile: GraphInput = {
+  cluster: HOSTILE,
+  time: TIME,
+  bpfMaps: [{ name: HOSTILE, source: HOSTILE, maxAccess: HOSTILE }],
+  nodes: [
+    {
+      ...answer(
+        0,
+        [volume(0, 'x/x', 'x', 'flows', { pod: { namespace: HOSTILE, name: HOSTILE, serviceAccount: HOSTILE } })].map(
+          (of) => ({ ...of, files: of.files.map((file) => ({ ...file, bpfMap: HOSTILE })) }),
+        ),
+      ),
+      node: HOSTILE,
+      error: HOSTILE,
+    },
+  ],
+};

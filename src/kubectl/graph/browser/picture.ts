@@ -52,8 +52,9 @@ const top = (places: Layout['places'], box: Box) => places.get(box)?.y ?? 0;
 
 function boxButton(box: Box, place: Place | undefined): HTMLButtonElement {
   const { name, detail, column, group, refused, replaced, pods } = box;
-  const marks = [refused && `${counted(refused, 'refusal')}`, replaced && `${counted(replaced, 'replaced map')}`];
-  const spoken = [`${COLUMNS[column]} ${name}`, detail, column < 3 && counted(pods, 'pod'), ...marks, group && 'opens'];
+  const marks = [refused > 0 && counted(refused, 'refusal'), replaced > 0 && counted(replaced, 'replaced map')];
+  const title = column === 3 && group ? name : `${COLUMNS[column]} ${name}`;
+  const spoken = [title, detail, column < 3 && counted(pods, 'pod'), ...marks, group && 'click to open'];
   const kind = refused > 0 && refused === box.paths.length ? 'box only-refused' : 'box';
   const button = html(
     'button',
