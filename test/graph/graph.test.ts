@@ -228,3 +228,8 @@ test('hostile names are shown as text', async () => {
   assert.equal(await page.locator('img').count(), 0);
   assert.equal(await page.locator('script').count(), 2);
 });
+
+test('an empty cluster is no error', async () => {
+  await open({ ...demo, bpfMaps: [], nodes: [] });
+  await page.getByText('There is no BpfMap').waitFor();
+});

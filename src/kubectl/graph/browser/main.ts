@@ -41,7 +41,8 @@ function draw() {
   const view = viewOf(graph, choice);
   const width = stage.clientWidth;
   shown = drawn(view, layoutOf(view, width), width);
-  stage.replaceChildren(view.paths.length > 0 ? shown.element : html('p', {}, 'Nothing matches.'));
+  const nothing = graph.paths.length > 0 ? 'Nothing matches.' : 'There is no BpfMap, and no pod has a map.';
+  stage.replaceChildren(view.paths.length > 0 ? shown.element : html('p', {}, nothing));
   found('totals').replaceChildren(...totalsOf(graph, view.paths));
   found('table').replaceChildren(...tableOf(graph, view.paths));
   setPicture(shown);
