@@ -3,6 +3,7 @@ import { createTokenVerifier } from '../access/token-verifier.ts';
 import { unauthenticated } from '../errors.ts';
 import { createKubernetesClient } from '../kubernetes/client.ts';
 import { type ClusterConfig, connect } from '../kubernetes/connect.ts';
+import { createEventRecorder } from '../kubernetes/event-recorder.ts';
 import { MAX_STALENESS_SECONDS } from '../kubernetes/reflector.ts';
 import type { Logger } from '../logger.ts';
 import { createBpfman } from '../maps/bpfman.ts';
@@ -10,6 +11,7 @@ import { followClusterCatalog } from '../maps/cluster-catalog.ts';
 import { followVolumeObjects } from '../volumes/volume-objects-followed.ts';
 import { followCsiDriver } from './csi-driver.ts';
 import type { NodeMetrics } from './metrics.ts';
+import { createNodeEvents } from './node-events.ts';
 import { createPodEvents } from './pod-events.ts';
 import type { OpenPolicy, Policy } from './policy.ts';
 import { createSourceResolver, type SourceResolverParts } from './source-resolver.ts';
@@ -58,11 +60,13 @@ export function openClusterPolicy(
     lookedUp: (age) => metrics.answerLookedUp('token', age),
   });
   const access = createClusterAccess({ client, lookedUp: (age) => metrics.answerLookedUp('access', age) });
-  const events = createPodEvents({
+  const recorder = createEventRecorder({
     client,
     driverName,
-    nodeName: nodeId,
-    failed: (error) => log.warn({ error: error.message }, 'an event could not be told'),
+    instance: nodeId,
+    failed(error, isNew) {
+      if (isNew) log.warn({ error: error.message }, 'events cannot be told');
+    },
   });
   const followed = [catalog, volumes, csiDriver];
 
@@ -85,7 +89,8 @@ export function openClusterPolicy(
   };
   return {
     policy,
-    events,
+    events: createPodEvents(recorder),
+    nodeEvents: createNodeEvents(recorder, nodeId),
     synced: Promise.allSettled(followed.map((one) => one.synced())).then(() => undefined),
     requireReady() {
       csiDriver.requireTrusted();
@@ -99,7 +104,7 @@ export function openClusterPolicy(
       metrics.watchSeen('csidrivers', csiDriver.staleness());
     },
     async close() {
-      await events.close(EVENTS_TIMEOUT_MS);
+      await recorder.close(EVENTS_TIMEOUT_MS);
       for (const one of [...followed, bpfman]) one.close();
       client.close();
     },

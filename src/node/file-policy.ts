@@ -35,6 +35,7 @@ export function openFilePolicy(
   return {
     policy,
     events: { record() {} },
+    nodeEvents: { record() {} },
     synced: Promise.resolve(),
     requireReady() {},
     updateMetrics: () => metrics.catalogSeen(catalog.current().size, 0),

@@ -19,6 +19,7 @@ import { version } from '../version.ts';
 import type { NodeConfig } from './config.ts';
 import { createNodeMetrics, type NodeMetrics } from './metrics.ts';
 import { createNodeService } from './node-service.ts';
+import { tellOutages } from './pinner-outage.ts';
 import type { OpenPolicy } from './policy.ts';
 import { createPublished } from './published.ts';
 import { type Registration, startRegistration } from './registration.ts';
@@ -64,9 +65,11 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
     lock: createLock(),
     metrics,
   });
+  const getNode = tellOutages(pinner, opened.nodeEvents);
+  // The pinner first, each time: what else is wrong must not hide its outage.
   const readiness: Readiness = async (limits) => {
+    await getNode(limits);
     opened.requireReady();
-    await pinner.getNode(limits);
   };
   const identity = createIdentityService(config.driverName, readiness);
   const servers: Pick<RpcServer, 'requireReachable'>[] = [];
@@ -102,8 +105,8 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
   };
   // Not part of CSI's Probe: the kubelet probes no driver before it has registered it.
   const registeredAndReady: Readiness = async (limits) => {
-    requireRegistered();
     await readiness(limits);
+    requireRegistered();
   };
   const http =
     config.http &&

@@ -3,6 +3,7 @@ import type { PodTokens } from '../access/pod-tokens.ts';
 import type { BpfMap, Catalog } from '../maps/catalog.ts';
 import type { Source } from '../rpc/pinner.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
+import type { NodeEvents } from './node-events.ts';
 import type { PodEvents } from './pod-events.ts';
 
 /** Which maps exist and who may have them, according to files on this machine or a cluster's API server. */
@@ -29,7 +30,8 @@ export interface Policy {
 /** A policy and what belongs to it, for the lifetime of the process. */
 export interface OpenPolicy {
   readonly policy: Policy;
-  readonly events: Pick<PodEvents, 'record'>;
+  readonly events: PodEvents;
+  readonly nodeEvents: NodeEvents;
   /** Resolves when all watched objects are known. */
   readonly synced: Promise<void>;
   /** Throws, saying why, while nothing can be decided. */

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { PodIdentity } from '../../src/access/access.ts';
 import type { KubernetesClient } from '../../src/kubernetes/client.ts';
-import { createPodEvents, type PodEvents, type PodEventsOptions } from '../../src/node/pod-events.ts';
+import {
+  createEventRecorder,
+  type EventRecorder,
+  type EventRecorderOptions,
+} from '../../src/kubernetes/event-recorder.ts';
+import { createNodeEvents } from '../../src/node/node-events.ts';
+import { createPodEvents, type PodEvents } from '../../src/node/pod-events.ts';
+import { eventually } from '../cluster/eventually.ts';
 import { type ApiServer, startApiServer } from './api-server.ts';
 import { makePod } from './pods.ts';
 
@@ -22,14 +29,19 @@ before(async () => {
 after(() => api?.stop());
 
 let count = 0;
-async function start(options: Partial<PodEventsOptions> = {}): Promise<PodEvents> {
+async function start(options: Partial<EventRecorderOptions> = {}): Promise<PodEvents & Pick<EventRecorder, 'close'>> {
   count += 1;
   failures.length = 0;
   pod = await makePod(api, 'prod', `agent-${count}`, 'agent');
-  return createPodEvents({
+  const recorder = startRecorder(options);
+  return { ...createPodEvents(recorder), close: recorder.close };
+}
+
+function startRecorder(options: Partial<EventRecorderOptions> = {}): EventRecorder {
+  return createEventRecorder({
     client,
     driverName: 'csi.bpffs.dev',
-    nodeName: 'node-1',
+    instance: 'node-1',
     failed: (error) => failures.push(error.message),
     ...options,
   });
@@ -108,6 +120,104 @@ test('a long note is cut, wherever that is', async () => {
   const notes = (await seen()).map(({ note }) => note);
   assert.equal(notes.length, 4);
   for (const note of notes) assert(Buffer.byteLength(note) <= 1024 && /🐝… and \d+ more characters$/u.test(note), note);
+});
+
+const regarding = (kind: string, name: string, uid: string) => ({ apiVersion: 'v1', kind, name, uid });
+
+test('an event on a Node stands in kubectl describe, though its uid is only a name', async () => {
+  await api.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: 'node-1' } });
+  const recorder = startRecorder();
+  const events = createNodeEvents(recorder, 'node-1');
+  events.record('BpfPinnerDown', 'it has not answered for 30 s');
+  events.record('BpfPinnerUp', 'it answers again');
+  await recorder.close(5000);
+  const text = await api.kubectl(['describe', 'node', 'node-1']);
+  assert.match(text, /Warning\s+BpfPinnerDown\s+\S+\s+csi\.bpffs\.dev\s+it has not answered for 30 s/);
+  assert.match(text, /Normal\s+BpfPinnerUp\s.*it answers again/);
+});
+
+test('a state that two processes tell, again and again, is one event, which is made anew when it is gone', async () => {
+  failures.length = 0;
+  const state = {
+    ...({ type: 'Warning', reason: 'Odd', action: 'Read', isState: true } as const),
+    regarding: regarding('Namespace', 'default', 'default-uid'),
+  };
+  const odd = async () => {
+    const { items } = await api.admin.list(EVENTS, { namespace: 'default', fieldSelector: 'reason=Odd' });
+    return items as unknown as readonly Seen[];
+  };
+  const requests: string[] = [];
+  let again = 0;
+  const counted = {
+    create: (...args) => {
+      requests.push('create');
+      return client.create(...args);
+    },
+    patch: () => assert.fail('a state is not counted'),
+  } satisfies Pick<KubernetesClient, 'create' | 'patch'>;
+  const replicas = ['one', 'two'].map((instance) => startRecorder({ client: counted, instance }));
+  const tell = async (note: string) => {
+    for (const recorder of replicas) recorder.record({ ...state, note });
+    await Promise.all(replicas.map((recorder) => recorder.close(5000)));
+  };
+  for (let n = 0; n < 5; n += 1) await tell('it is odd');
+  assert.deepEqual(
+    (await odd()).map(({ note, series }) => [note, series]),
+    [['it is odd', undefined]],
+  );
+  assert.equal(requests.length, 2);
+  await tell('it is odd otherwise');
+  assert.equal((await odd()).length, 2);
+  await api.kubectl(['delete', 'events', '--namespace=default', '--field-selector=reason=Odd']);
+  // Recorded all the time, and yet made anew once `sameWithinMs` has passed.
+  const forgetful = startRecorder({ sameWithinMs: 2000 });
+  await eventually('it is there again, twice', 20, async () => {
+    forgetful.record({ ...state, note: 'it is odd' });
+    await forgetful.close(5000);
+    if ((await odd()).length === 0) return false;
+    await api.kubectl(['delete', 'events', '--namespace=default', '--field-selector=reason=Odd']);
+    again += 1;
+    return again === 2;
+  });
+  assert.deepEqual(failures, []);
+});
+
+test('of many failures for the same reason the first is new', async () => {
+  const nobody = await api.clientFor('nobody', []);
+  const news: boolean[] = [];
+  const forbidden = startRecorder({ client: nobody, failed: (_, isNew) => news.push(isNew) });
+  const tell = async (recorder: EventRecorder) => {
+    for (const note of ['a', 'b', 'c']) {
+      recorder.record({
+        regarding: regarding('Namespace', 'prod', 'x'),
+        type: 'Normal',
+        reason: 'R',
+        action: 'A',
+        note,
+      });
+    }
+    await recorder.close(5000);
+  };
+  await tell(forbidden);
+  await tell(forbidden);
+  assert.deepEqual(news, [true, false, false, false, false, false]);
+  news.length = 0;
+  let able = false;
+  const create: KubernetesClient['create'] = (...args) => (able ? client : nobody).create(...args);
+  const recorder = startRecorder({ client: { create, patch: client.patch }, failed: (_, isNew) => news.push(isNew) });
+  await tell(recorder);
+  able = true;
+  await tell(recorder);
+  able = false;
+  recorder.record({
+    regarding: regarding('Namespace', 'prod', 'x'),
+    type: 'Normal',
+    reason: 'R',
+    action: 'A',
+    note: 'd',
+  });
+  await recorder.close(5000);
+  assert.deepEqual(news, [true, false, false, true]);
 });
 
 test('what cannot be told is lost, and no more than so many wait', async () => {
