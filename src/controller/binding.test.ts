@@ -27,6 +27,7 @@ const pv = (phase: string, claim?: Claim, name = 'pvc-1'): PersistentVolume => (
   name,
   volumeId: 'pvc-1-0a1b2c3d',
   claim,
+  claimUid: claim && 'u',
   phase,
 });
 
@@ -75,9 +76,12 @@ test('only PersistentVolumes of this driver are parsed', () => {
     name: 'pvc-1',
     volumeId: 'h',
     claim: LOADER,
+    claimUid: 'u',
     phase: 'Bound',
   });
-  assert.deepEqual(parse({ csi }), { name: 'pvc-1', volumeId: 'h', claim: undefined, phase: 'Pending' });
+  const none = { claim: undefined, claimUid: undefined };
+  assert.deepEqual(parse({ csi }), { name: 'pvc-1', volumeId: 'h', ...none, phase: 'Pending' });
+  assert.equal(parse({ csi, claimRef: LOADER })?.claimUid, undefined, 'it is not bound yet');
   assert.equal(parse({ csi: { ...csi, driver: 'csi.example.com' } }), undefined);
   assert.equal(parse({ hostPath: { path: '/' } }), undefined);
 });

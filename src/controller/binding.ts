@@ -9,13 +9,15 @@ export interface PersistentVolume {
   readonly volumeId: string;
   /** The claim that it is, was or will be bound to. */
   readonly claim: Claim | undefined;
+  /** Undefined before it is bound. */
+  readonly claimUid: string | undefined;
   readonly phase: string;
 }
 
 const schema = z.object({
   spec: z.object({
     csi: z.object({ driver: z.string(), volumeHandle: z.string() }),
-    claimRef: z.nullish(z.object({ namespace: z.string(), name: z.string() })),
+    claimRef: z.nullish(z.object({ namespace: z.string(), name: z.string(), uid: z.nullish(z.string()) })),
   }),
   status: z.nullish(z.object({ phase: z.nullish(z.string()) })),
 });
@@ -30,6 +32,7 @@ export function parsePersistentVolume(object: KubernetesObject, driverName: stri
     name: object.metadata.name,
     volumeId: spec.csi.volumeHandle,
     claim: claim && { namespace: claim.namespace, name: claim.name },
+    claimUid: claim?.uid || undefined,
     phase: status?.phase ?? 'Pending',
   };
 }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createIdentityService } from '../identity/identity-service.ts';
 import type { Logger } from '../logger.ts';
 import { serveHttp } from '../process/http.ts';
-import { PROBE_TIMEOUT_MS, type Readiness } from '../process/readiness.ts';
+import { PROBE_TIMEOUT_MS } from '../process/readiness.ts';
 import { runService, type Service } from '../process/service.ts';
 import { adapt } from '../rpc/adapter.ts';
 import { ControllerService, IdentityService } from '../rpc/csi.ts';
@@ -10,10 +10,11 @@ import { createLock } from '../rpc/lock.ts';
 import { listen } from '../rpc/server.ts';
 import { prepare } from '../rpc/service.ts';
 import { version } from '../version.ts';
-import type { VolumeListing, VolumeStore } from '../volumes/volume-store.ts';
+import type { VolumeListing } from '../volumes/volume-store.ts';
 import type { ControllerConfig } from './config.ts';
 import { createControllerService } from './controller-service.ts';
 import { type ControllerMetrics, createControllerMetrics } from './metrics.ts';
+import type { OpenStore } from './open-store.ts';
 
 /** Runs a controller until SIGTERM or SIGINT. Throws BadConfiguration if it cannot start. */
 export function runController(config: ControllerConfig): Promise<void> {
@@ -71,17 +72,6 @@ export async function startController(config: ControllerConfig, log: Logger): Pr
   return { httpAddress: http?.address, stop: () => started.disposeAsync() };
 }
 
-/** An open store of volumes. */
-interface OpenStore extends Pick<VolumeStore, 'list'> {
-  readonly volumes: VolumeStore;
-  readonly readiness: Readiness;
-  /** Resolves when `list` is complete. */
-  synced(): Promise<void>;
-  /** Updates gauges. */
-  observe(): void;
-  close(): void;
-}
-
 /** Loads only the module that the configured store needs. */
 async function openStore(
   { store, driverName }: ControllerConfig,
@@ -93,25 +83,6 @@ async function openStore(
     const volumes = openVolumeDirectory(store.directory);
     return { volumes, list: volumes.list, readiness: volumes.list, async synced() {}, observe() {}, close() {} };
   }
-  const { connect } = await import('../kubernetes/connect.ts');
-  const { createKubernetesClient } = await import('../kubernetes/client.ts');
-  const { createVolumeObjects } = await import('../volumes/volume-objects.ts');
-  const { keepVolumes } = await import('./volume-keeper.ts');
-  const client = createKubernetesClient(connect(store));
-  const volumes = createVolumeObjects(client);
-  const keeper = keepVolumes({ client, driverName, store: volumes, log });
-  return {
-    volumes,
-    // Probes and scrapes use only the cache: they may come at any rate, to every replica.
-    list: keeper.list,
-    readiness: keeper.list,
-    synced: keeper.synced,
-    observe() {
-      for (const [resource, seconds] of Object.entries(keeper.staleness())) metrics.watchSeen(resource, seconds);
-    },
-    close() {
-      keeper.close();
-      client.close();
-    },
-  };
+  const { openClusterStore } = await import('./cluster-store.ts');
+  return openClusterStore(store, driverName, log, metrics);
 }

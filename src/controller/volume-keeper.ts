@@ -9,6 +9,9 @@ import { getObject, PERSISTENT_VOLUMES, setBinding } from '../volumes/volume-obj
 import { followVolumeObjects } from '../volumes/volume-objects-followed.ts';
 import type { VolumeListing, VolumeStore } from '../volumes/volume-store.ts';
 import { bindingOf, type PersistentVolume, parsePersistentVolume } from './binding.ts';
+import { problemsOf } from './damaged-volumes.ts';
+import { logOutage } from './log-outage.ts';
+import type { Problem } from './problem-events.ts';
 
 const CLAIMS = { group: '', version: 'v1', plural: 'persistentvolumeclaims' };
 
@@ -27,6 +30,8 @@ export interface KeeperOptions {
   readonly driverName: string;
   readonly store: VolumeStore;
   readonly log: Pick<Logger, 'info' | 'warn'>;
+  /** A volume or a PersistentVolume was created, changed or deleted. */
+  changed?(): void;
   readonly graceMs?: number;
   readonly intervalMs?: number;
   readonly timing?: Partial<ReflectorTiming>;
@@ -38,6 +43,8 @@ export interface VolumeKeeper {
   list(): Promise<VolumeListing>;
   /** Resolves at the first sync, or when closed before. */
   synced(): Promise<void>;
+  /** Of volumes that cannot be read; none before all claims are known. */
+  problems(): readonly Problem[];
   /** Seconds since the last contact with the API server, by resource. */
   staleness(): Readonly<Record<string, number>>;
   close(): void;
@@ -57,11 +64,11 @@ export function keepVolumes(options: KeeperOptions): VolumeKeeper {
     client,
     ...(options.timing && { timing: options.timing }),
     pageSize: PAGE,
-    changed: () => waking.abort(),
-    failing(error: Error | undefined) {
-      if (error === undefined) log.info({ resource }, 'the API server is heard again');
-      else log.warn({ resource, error: error.message }, 'the API server is not heard');
+    changed() {
+      waking.abort();
+      options.changed?.();
     },
+    failing: logOutage(log, resource),
   });
   const volumes = followVolumeObjects(follow('bpfvolumes'));
   const persistentVolumes = startReflector({
@@ -73,11 +80,12 @@ export function keepVolumes(options: KeeperOptions): VolumeKeeper {
   let orphans: ReadonlyMap<string, number> = new Map();
   let logged: ReadonlyMap<string, string> = new Map();
 
+  const present = () => [...persistentVolumes.current().values()].filter((one) => one !== undefined);
+
   async function look(): Promise<void> {
     persistentVolumes.requireFresh(MAX_STALENESS_SECONDS);
     const { volumes: all } = await volumes.list();
-    const present = [...persistentVolumes.current().values()].filter((one) => one !== undefined);
-    const byVolume = Map.groupBy(present, ({ volumeId }) => volumeId);
+    const byVolume = Map.groupBy(present(), ({ volumeId }) => volumeId);
     const orphansNow = new Map<string, number>();
     const failed = new Map<string, string>();
     for (const volume of all) {
@@ -133,6 +141,7 @@ export function keepVolumes(options: KeeperOptions): VolumeKeeper {
   return {
     list: volumes.list,
     synced: () => volumes.synced().catch(() => undefined),
+    problems: () => (persistentVolumes.isSynced ? problemsOf(volumes.damaged(), present()) : []),
     staleness: () => ({ bpfvolumes: volumes.staleness(), persistentvolumes: persistentVolumes.staleness() }),
     close() {
       closing.abort();

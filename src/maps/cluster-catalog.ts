@@ -25,7 +25,7 @@ export interface ClusterCatalogOptions extends Pick<ReflectorOptions<never>, 'cl
   rejected?(problem: string): void;
 }
 
-const BPF_MAPS = { group: 'bpffs.dev', version: 'v1alpha1', plural: 'bpfmaps' };
+export const BPF_MAPS = { group: 'bpffs.dev', version: 'v1alpha1', plural: 'bpfmaps' };
 
 /** Watches all BpfMaps. */
 export function followClusterCatalog(options: ClusterCatalogOptions): ClusterCatalog {

@@ -5,12 +5,26 @@ import { findVolumeObject } from './volume-objects.ts';
 import { BPF_VOLUMES, readVolume } from './volume-objects-parse.ts';
 import { type ReadVolume, toListing, type VolumeReader } from './volume-store.ts';
 
+/** An invalid BpfVolume. */
+export interface DamagedObject {
+  readonly name: string;
+  readonly uid: string;
+  /** A sentence that names the object and says what is wrong. */
+  readonly damage: string;
+}
+
 /** The volumes of one node, or all, watched. */
 export interface FollowedVolumes extends VolumeReader {
+  /** Those in the cache, however old it is. */
+  damaged(): readonly DamagedObject[];
   /** Seconds since the last contact with the API server; Infinity: never. */
   staleness(): number;
   synced(): Promise<void>;
   close(): void;
+}
+
+interface Followed extends ReadVolume {
+  readonly uid: string;
 }
 
 export interface FollowedVolumesOptions extends Pick<ReflectorOptions<never>, 'failing' | 'timing' | 'pageSize'> {
@@ -30,16 +44,21 @@ export interface FollowedVolumesOptions extends Pick<ReflectorOptions<never>, 'f
  */
 export function followVolumeObjects(options: FollowedVolumesOptions): FollowedVolumes {
   const { client, nodeName, maxStalenessSeconds = MAX_STALENESS_SECONDS } = options;
-  const reflector = startReflector<ReadVolume>({
+  const reflector = startReflector<Followed>({
     ...options,
     resource: BPF_VOLUMES,
     ...(nodeName !== undefined && { fieldSelector: `spec.nodeName=${nodeName}` }),
-    parse: readVolume,
+    parse: (object) => ({ ...readVolume(object), uid: object.metadata.uid }),
   });
   return {
     staleness: reflector.staleness,
     synced: reflector.synced,
     close: reflector.close,
+
+    damaged: () =>
+      [...reflector.current()].flatMap(([name, { uid, damage }]) =>
+        damage === undefined ? [] : { name, uid, damage },
+      ),
 
     async get(id) {
       const known = reflector.current().get(nameInVolumeId(id) ?? '');
