@@ -1,10 +1,13 @@
 import type { EventRecorder, ObjectReference } from '../kubernetes/event-recorder.ts';
 
+/** What is wrong with an object, and the type of its event. */
+const TYPES = { InvalidBpfMap: 'Warning', VolumeDamaged: 'Warning' } as const;
+
 /** Why an object cannot be used. */
 export interface Problem {
   /** The object that an administrator looks at. */
   readonly regarding: ObjectReference;
-  readonly reason: 'InvalidBpfMap' | 'VolumeDamaged';
+  readonly reason: keyof typeof TYPES;
   /** A sentence that names the object and says what is wrong. */
   readonly note: string;
 }
@@ -39,7 +42,7 @@ export function tellProblems(
   const tell = () => {
     pause = undefined;
     for (const problem of find().slice(0, MAX_TOLD)) {
-      record({ ...problem, type: 'Warning', action: 'Read', isState: true });
+      record({ ...problem, type: TYPES[problem.reason], action: 'Read', isState: true });
     }
   };
   const interval = setInterval(tell, intervalMs).unref();

@@ -10,6 +10,8 @@ import {
 import { createNodeEvents } from '../../src/node/node-events.ts';
 import { createPodEvents, type PodEvents } from '../../src/node/pod-events.ts';
 import { eventually } from '../cluster/eventually.ts';
+import { startFakePinner } from '../node-plugin/fake-pinner.ts';
+import { startHarness } from '../node-plugin/harness.ts';
 import { type ApiServer, startApiServer } from './api-server.ts';
 import { makePod } from './pods.ts';
 
@@ -134,6 +136,29 @@ test('an event on a Node stands in kubectl describe, though its uid is only a na
   const text = await api.kubectl(['describe', 'node', 'node-1']);
   assert.match(text, /Warning\s+BpfPinnerDown\s+\S+\s+csi\.bpffs\.dev\s+it has not answered for 30 s/);
   assert.match(text, /Normal\s+BpfPinnerUp\s.*it answers again/);
+});
+
+test('a node plugin tells of its pinner, whatever else is wrong with it', async (t) => {
+  const nodeId = 'node-2';
+  await api.apply({ apiVersion: 'v1', kind: 'Node', metadata: { name: nodeId } });
+  const policy = { kind: 'cluster' as const, kubeconfig: api.kubeconfig };
+  // There is no CSIDriver, so that it never becomes ready.
+  await using harness = await startHarness({ policy, nodeId }, false);
+  let aheadMs = 0;
+  const now = performance.now.bind(performance);
+  t.mock.method(performance, 'now', () => now() + aheadMs);
+  /** As the kubelet does. */
+  const probe = async () => assert.equal((await fetch(`${harness.http}/readyz`)).status, 503);
+  const described = (what: string, pattern: RegExp) =>
+    eventually(what, 10, async () => pattern.test(await api.kubectl(['describe', 'node', nodeId])));
+  await probe();
+  aheadMs = 31_000;
+  await probe();
+  await described('its outage', /Warning\s+BpfPinnerDown\s.*for 30 s: pinner at .* does not answer: .*ENOENT/);
+  const pinner = await startFakePinner(harness.pinnerSocket);
+  await probe();
+  await described('its return', /Normal\s+BpfPinnerUp\s.*answers again/);
+  await pinner.stop();
 });
 
 test('a state that two processes tell, again and again, is one event, which is made anew when it is gone', async () => {

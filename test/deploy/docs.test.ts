@@ -78,6 +78,26 @@ test('the driver says what troubleshooting.md says that it says', async () => {
   assert.deepEqual(unsaid, []);
 });
 
+test('troubleshooting.md explains every event of the driver, and no others', async () => {
+  const reasons = new Set<string>();
+  for await (const file of glob('src/*/*-events.ts', { cwd: ROOT })) {
+    const text = await readFile(join(ROOT, file), 'utf8');
+    for (const [, reason = ''] of text.matchAll(/\b([A-Z]\w+): '(?:Normal|Warning)'/g)) reasons.add(reason);
+  }
+  const explained = documents.get('docs/troubleshooting.md') ?? '';
+  const rows = explained.match(/^\| (?:event )?`[A-Z][a-z]+[A-Z]\w+`.*? \|/gm) ?? [];
+  const named = rows.flatMap((row) => Array.from(row.matchAll(/`([A-Z]\w+)`/g), ([, reason]) => reason));
+  assert(reasons.size > 5);
+  assert.deepEqual(
+    [...reasons].filter((reason) => !explained.includes(`\`${reason}\``)),
+    [],
+  );
+  assert.deepEqual(
+    named.filter((reason = '') => !reasons.has(reason)),
+    [],
+  );
+});
+
 /** Placeholders, and what varies. */
 const FILLED_IN =
   /[…(]|"[^"]*"|\b(?:bpfmaps\.bpffs\.dev|pinner\.sock|(?:read|write) map|map|claim|ClusterBpfApplication|kubectl create role|ReadOnly)\b/;

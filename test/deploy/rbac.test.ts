@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { podTokens } from '../../src/access/pod-tokens.ts';
 import { startController } from '../../src/controller/controller.ts';
+import { followUnusableMaps } from '../../src/controller/unusable-maps.ts';
 import { keepVolumes } from '../../src/controller/volume-keeper.ts';
 import { createKubernetesClient } from '../../src/kubernetes/client.ts';
+import { createEventRecorder } from '../../src/kubernetes/event-recorder.ts';
 import { loadKubeconfig } from '../../src/kubernetes/kubeconfig.ts';
 import { createLogger } from '../../src/logger.ts';
 import type { BpfMap } from '../../src/maps/catalog.ts';
@@ -77,6 +79,8 @@ test('the node plugin may do what it does, and nothing else', async () => {
   events.record(pod, 'MapReplaced', 'once');
   await eventually('it is told', 5, async () => (await listEvents()) !== '');
   events.record(pod, 'MapReplaced', 'once');
+  opened.nodeEvents.record('BpfPinnerDown', 'once');
+  await eventually('it is told', 5, async () => /BpfPinnerDown/.test(await api.kubectl(['get', 'events'])));
 
   // Even for resources that do not exist, like bpfman's here, an account without the right gets "forbidden".
   for (const [namespace, name] of [
@@ -172,6 +176,15 @@ test('the controller may do with its volumes what it does, and nothing else', as
   const log = createLogger('error');
   const keeper = keepVolumes({ client, driverName: AUDIENCE, store, log, graceMs: 0, intervalMs: 100 });
   closing.push(keeper.close);
+  const maps = followUnusableMaps({ client, log, changed() {} });
+  closing.push(maps.close);
+  const recorder = createEventRecorder({ client, driverName: AUDIENCE, instance: 'controller-1' });
+  for (const namespace of [undefined, 'prod']) {
+    const regarding = { apiVersion: 'v1', kind: 'Any', ...(namespace && { namespace }), name: 'any', uid: 'any' };
+    const event = { type: 'Warning', reason: 'Any', action: 'Any', note: `in ${namespace}`, isState: true } as const;
+    recorder.record({ ...event, regarding });
+  }
+  await recorder.close(5000);
   const spec: VolumeSpec = {
     volumeName: 'pvc-1',
     content: { type: 'workspace' },
@@ -190,14 +203,17 @@ test('the controller may do with its volumes what it does, and nothing else', as
   await store.delete(id);
   assert.equal(await store.get(id), undefined);
   assert.deepEqual(await refused(account), []);
-  const ours = allowed(account).filter((right) => right.includes(' bpffs.dev/'));
+  const ours = allowed(account).filter((right) => / (bpffs\.dev|events\.k8s\.io)\//.test(right));
   const others = [
     'get /persistentvolumeclaims',
     'get /persistentvolumes',
     'list /persistentvolumes',
     'watch /persistentvolumes',
   ];
-  assert.deepEqual([...(await asked(account))].sort(), [...others, ...ours].sort());
+  await eventually('all is asked for', 10, async () => {
+    assert.deepEqual([...(await asked(account))].sort(), [...others, ...ours].sort());
+    return true;
+  });
 });
 
 test('probes and scrapes of the controller ask the API server for nothing', async () => {
@@ -221,14 +237,14 @@ test('probes and scrapes of the controller ask the API server for nothing', asyn
     return [response.status, await response.text()] as const;
   };
   await eventually('it is ready', 10, async () => (await get('/readyz'))[0] === 200);
-  await eventually('its two watches have begun', 10, async () => (await watches()) === watchesBefore + 2);
+  await eventually('its three watches have begun', 10, async () => (await watches()) === watchesBefore + 3);
   const before = (await audited(account)).length;
   for (let again = 0; again < 50; again++) {
     assert.deepEqual(await get('/readyz'), [200, 'ok\n']);
     const [, metrics] = await get('/metrics');
     for (const line of [/^bpffs_volume_store_up 1$/m, /^bpffs_persistent_volumes_released 0$/m])
       assert.match(metrics, line);
-    for (const resource of ['bpfvolumes', 'persistentvolumes'])
+    for (const resource of ['bpfvolumes', 'persistentvolumes', 'bpfmaps'])
       assert.match(metrics, new RegExp(`^bpffs_watch_staleness_seconds\\{resource="${resource}"\\} \\d`, 'm'));
   }
   assert.equal((await audited(account)).length, before);
