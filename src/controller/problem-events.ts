@@ -19,7 +19,10 @@ export interface ProblemEvents {
   close(): void;
 }
 
-/** Problems that are told: a release that accepts no object of the one before must not burden the API server as well. */
+/**
+ * Problems that are told, fewer than the recorder remembers: a release that accepts no object of the one before must not burden the API
+ * server as well.
+ */
 const MAX_TOLD = 200;
 /** The API server deletes events after an hour by default. */
 const INTERVAL_MS = 30 * 60_000;
@@ -27,7 +30,7 @@ const INTERVAL_MS = 30 * 60_000;
 const PAUSE_MS = 200;
 
 /**
- * Tells what `find` returns, after each change and every half hour: an event is there for as long as its problem.
+ * Tells what `find` returns, after each change and every half hour, so that an event does not disappear much before its problem.
  *
  * Each replica of the controller does this. There is no leader among them: the lease is external-provisioner's, which tells the controller
  * beside it nothing. Since such an event is a state, whose name follows from its content, the replicas make one Event for a problem; what the
