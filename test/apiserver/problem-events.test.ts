@@ -153,6 +153,14 @@ test('a damaged volume that no claim is bound to is told on itself', async () =>
   await untilTold('PersistentVolumeClaim', 'Warning VolumeDamaged prod/agent');
 });
 
+test('the commands of troubleshooting.md and runbooks.md find them', async () => {
+  const get = (...args: readonly string[]) => api.kubectl(['get', 'events', ...args]);
+  const all = await get('-A', '--field-selector', 'reportingComponent=csi.bpffs.dev');
+  for (const reason of ['InvalidBpfMap', 'VolumeDamaged']) assert.match(all, new RegExp(reason));
+  assert.match(await get('-A', '--field-selector', 'reason=VolumeDamaged'), /^prod .*persistentvolumeclaim\/agent/m);
+  assert.match(await get('--namespace', 'default', '--field-selector', 'reason=InvalidBpfMap'), /bpfmap\/odd /);
+});
+
 test('nothing was refused', () => {
   assert.equal(log.length, 1, log.join('\n'));
 });
