@@ -6,16 +6,16 @@ use prost::Message;
 use tonic::Status;
 
 use crate::api;
-use crate::api::publish_volume_response::Outcome as Published;
 use crate::error::{Error, Result};
 use crate::kubelet::Target;
 use crate::limits::ANSWER;
-use crate::map_type;
+use crate::probe::Feature;
 use crate::request::Source;
-use crate::source::{IfAbsent, Map};
+use crate::source::{IfAbsent, Map, pin_root_problem};
 use crate::store::Store;
 use crate::sys::bpf;
-use crate::volume::{self, Change, ChangeKind, Found, Layout, Mounted, Outcome, Publisher, Refusal};
+use crate::volume::{self, Change, ChangeKind, Found, Given, Layout, Mounted, Outcome, Published, Publisher, Refusal};
+use crate::{log, map_type};
 
 /// A workspace may have any number of maps; a response may not.
 const FILES_MAX: usize = 1024;
@@ -41,16 +41,26 @@ impl Room {
 
 /// The response to a publish.
 #[must_use]
-pub fn published(outcome: Outcome, refusals: Vec<Refusal>) -> api::PublishVolumeResponse {
+pub fn published(Published { outcome, given, refusals }: Published) -> api::PublishVolumeResponse {
+    use api::publish_volume_response::Outcome as Told;
     let (outcome, changes) = match outcome {
-        Outcome::Created => (Published::Created, Vec::new()),
-        Outcome::Unchanged => (Published::Unchanged, Vec::new()),
-        Outcome::Replaced(changes) => (Published::Replaced, changes),
+        Outcome::Created => (Told::Created, Vec::new()),
+        Outcome::Unchanged => (Told::Unchanged, Vec::new()),
+        Outcome::Replaced(changes) => (Told::Replaced, changes),
     };
     let mut room = Room(ANSWER);
     let told: Vec<_> = changes.iter().map(change).take_while(|change| room.takes(change)).collect();
     let refusals = refusals.into_iter().map(refusal).take_while(|refusal| room.takes(refusal)).collect();
-    api::PublishVolumeResponse { outcome: outcome.into(), changes: told, refusals }
+    let maps = given.into_iter().map(mounted).take_while(|map| room.takes(map)).collect();
+    api::PublishVolumeResponse { outcome: outcome.into(), changes: told, refusals, maps }
+}
+
+fn mounted(Given { map, id, writable }: Given) -> api::PublishedMap {
+    api::PublishedMap { name: map, map_id: id, access: access(writable).into() }
+}
+
+fn access(writable: bool) -> api::Access {
+    if writable { api::Access::ReadWrite } else { api::Access::ReadOnly }
 }
 
 fn refusal(Refusal { map, error }: Refusal) -> api::MapRefusal {
@@ -93,9 +103,9 @@ pub fn volume(publisher: &Publisher, id: &str, target: &Target) -> Result<api::D
     let (mut files, mut left_out, mut room) = (Vec::new(), 0, Room(ANSWER));
     mounted.walk(&mut |path, file| {
         if files.len() < FILES_MAX && left_out == 0 {
-            let access = if file.writable { api::Access::ReadWrite } else { api::Access::ReadOnly };
             let path = path.to_string_lossy().into_owned();
-            let file = api::VolumeFile { path, access: access.into(), map: Some(description(&file.map)?) };
+            let access = access(file.writable).into();
+            let file = api::VolumeFile { path, access, map: Some(description(&file.map)?) };
             if room.takes(&file) {
                 files.push(file);
                 return Ok(());
@@ -164,6 +174,30 @@ pub fn budget(store: &Store) -> Result<api::GetBudgetResponse> {
         created_memory_bytes: share(used.memory, limits.memory),
         workspaces: share(used.workspaces, limits.workspaces),
     })
+}
+
+/// What this kernel can do, and where the pinner works.
+#[must_use]
+pub fn node(publisher: &Publisher, features: &[Feature]) -> api::GetNodeResponse {
+    let features = features.iter().map(|feature| api::KernelFeature {
+        name: feature.name.to_owned(),
+        available: feature.outcome.is_ok(),
+        description: feature.description(),
+        required: feature.required,
+    });
+    let pin_roots = publisher.sources.pin_roots.iter().map(|root| {
+        let problem = pin_root_problem(root);
+        let path = root.to_string_lossy().into_owned();
+        api::PinRoot { path, bpf_filesystem: problem.is_none(), problem: problem.unwrap_or_default() }
+    });
+    api::GetNodeResponse {
+        kernel_release: rustix::system::uname().release().to_string_lossy().into_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        features: features.collect(),
+        dropped_log_lines: log::dropped(),
+        pin_roots: pin_roots.collect(),
+        kubelet_dir: publisher.kubelet.directory().to_string_lossy().into_owned(),
+    }
 }
 
 fn description(map: &Map) -> Result<api::MapDescription> {

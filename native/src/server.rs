@@ -12,9 +12,9 @@ use crate::error::{Error, Result};
 use crate::kubelet::Kubelet;
 use crate::probe::Feature;
 use crate::request::{Source, Volume, Workspace, kept_volume_id, map_name, target_path, volume_id};
-use crate::volume::Publisher;
+use crate::volume::{Published, Publisher};
 use crate::watchdog::Watchdog;
-use crate::{answer, api, log};
+use crate::{answer, api};
 
 /// The service.
 #[derive(Debug)]
@@ -95,8 +95,7 @@ impl Pinner for Service {
             Ok((service.targets.claim(volume.target.path())?, volume))
         };
         self.call(line, parse, |publisher, (_claim, volume), line| {
-            let (outcome, refusals) = publisher.publish(&volume, &|| line.is_given_up())?;
-            let answer = answer::published(outcome, refusals);
+            let answer = answer::published(publisher.publish(&volume, &|| line.is_given_up())?);
             line.did(answer.outcome().as_str_name());
             Ok(answer)
         })
@@ -117,7 +116,7 @@ impl Pinner for Service {
         };
         self.call(line, parse, |publisher, (_claim, workspace), line| {
             let outcome = publisher.publish_workspace(&workspace, &|| line.is_given_up())?;
-            let answer = answer::published(outcome, Vec::new());
+            let answer = answer::published(Published { outcome, given: Vec::new(), refusals: Vec::new() });
             line.did(answer.outcome().as_str_name());
             Ok(answer)
         })
@@ -226,17 +225,8 @@ impl Pinner for Service {
         mut request: Request<api::GetNodeRequest>,
     ) -> std::result::Result<Response<api::GetNodeResponse>, Status> {
         Line::of(&mut request, "GetNode").quiet().end(None);
-        let features = self.features.iter().map(|feature| api::KernelFeature {
-            name: feature.name.to_owned(),
-            available: feature.outcome.is_ok(),
-            description: feature.description(),
-            required: feature.required,
-        });
-        Ok(Response::new(api::GetNodeResponse {
-            kernel_release: rustix::system::uname().release().to_string_lossy().into_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            features: features.collect(),
-            dropped_log_lines: log::dropped(),
-        }))
+        // Here and not on a blocking thread, so that it is answered while all of those are busy. To look at a few
+        // directories blocks nothing, as long as they are on filesystems of this machine.
+        Ok(Response::new(answer::node(&self.publisher, &self.features)))
     }
 }

@@ -45,6 +45,26 @@ fn a_volume_is_described(node: &Node) {
     }
 }
 
+fn a_publish_tells_what_it_mounted(node: &Node) {
+    let (flows, flows_source) = node.map("flows", 1);
+    let (limits, limits_source) = node.map("limits", 2);
+    let told = |wanted: &Wanted| -> Vec<(String, u32, Access)> {
+        let maps = node.publish_whole(wanted).unwrap().maps;
+        maps.into_iter().map(|map| (map.name.clone(), map.map_id, map.access())).collect()
+    };
+    let flows = |access| ("flows".to_owned(), map::id(flows.as_fd()), access);
+    let limits = ("limits".to_owned(), map::id(limits.as_fd()), Access::ReadWrite);
+    let target = node.pod("pod", "maps");
+    let asked =
+        || Wanted::new("volume", &target).read("flows", flows_source.clone()).write("limits", limits_source.clone());
+    assert_eq!(told(&asked()), [flows(Access::ReadOnly), limits]);
+    assert_eq!(told(&asked().renew()), []);
+    // Without a source it stays as it is mounted, which is told too.
+    let narrowed = Wanted::new("volume", &target).map("flows", Access::ReadWrite, None).renew();
+    assert_eq!(told(&narrowed), [flows(Access::ReadOnly)]);
+    node.unpublish("volume", &target).unwrap();
+}
+
 fn generations_are_counted(node: &Node) {
     let (_flows, flows) = node.map("flows", 1);
     let wanted = Wanted::new("volume", &node.pod("pod", "maps")).read("flows", flows);
@@ -117,6 +137,7 @@ fn what_is_not_there(node: &Node) {
 
 both_ways!(
     a_volume_is_described,
+    a_publish_tells_what_it_mounted,
     generations_are_counted,
     a_workspace_is_described,
     an_answer_has_a_bound,

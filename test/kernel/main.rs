@@ -24,6 +24,7 @@ mod log;
 mod map_of_maps;
 mod marks;
 mod outside;
+mod pin_roots;
 mod process;
 mod publish;
 mod read_only;

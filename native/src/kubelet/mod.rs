@@ -99,6 +99,12 @@ impl Kubelet {
         Some(Target { path: self.directory.join(relative), volume })
     }
 
+    /// As the kubelet spells it.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Opens the volume's directory without following symbolic links and without entering a mount below `pods`; `None`
     /// if it does not exist.
     ///

@@ -3,6 +3,7 @@
 mod created;
 mod index;
 mod loaded;
+mod pin_root;
 mod pinned;
 mod workspace;
 
@@ -10,6 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 pub use self::index::Index;
+pub use self::pin_root::problem as pin_root_problem;
 use crate::error::{Error, Result};
 use crate::map_type;
 use crate::request::Source;

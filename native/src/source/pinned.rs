@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use super::pin_root::mount_one;
 use super::{Map, map};
 use crate::error::{Error, Result};
 use crate::sys::bpf::{self, ObjectKind};
@@ -30,10 +31,8 @@ pub fn open(path: &Path, pin_roots: &[PathBuf]) -> Result<Map> {
         if is_on_bpffs(root, relative) {
             return format!("nothing is pinned at {shown} yet: start the program that pins it there");
         }
-        let root = root.display();
-        format!(
-            "nothing can be pinned at {shown}: no bpf filesystem is mounted at {root}; mount one (mount -t bpf bpf {root})"
-        )
+        let remedy = mount_one(root);
+        format!("nothing can be pinned at {shown}: no bpf filesystem is mounted at {}; {remedy}", root.display())
     };
     map_at(open_beneath(root, relative), &shown.to_string(), absent)
 }

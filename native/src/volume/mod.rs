@@ -37,7 +37,7 @@ pub use generation::count as generations;
 pub use identify::Layout;
 pub use list::{Listed, list};
 pub use observe::{Found, Mounted, observe};
-pub use publish_maps::{Outcome, Refusal};
+pub use publish_maps::{Given, Outcome, Published, Refusal};
 pub use publisher::Publisher;
 pub use walk::{Cut, PinnedMap};
 

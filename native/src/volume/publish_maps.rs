@@ -27,6 +27,28 @@ pub enum Outcome {
     Replaced(Vec<Change>),
 }
 
+/// What publishing a volume of maps did.
+#[derive(Debug)]
+pub struct Published {
+    /// What happened to the volume.
+    pub outcome: Outcome,
+    /// What was mounted; empty if the volume is unchanged.
+    pub given: Vec<Given>,
+    /// The maps whose sources could not be used on renewal.
+    pub refusals: Vec<Refusal>,
+}
+
+/// A map that was mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The map's name.
+    pub map: String,
+    /// The kernel's id of it.
+    pub id: u32,
+    /// Whether the pod may write to it.
+    pub writable: bool,
+}
+
 /// Why a map was not looked up again on renewal: it stayed as it was, or stayed out.
 #[derive(Debug)]
 pub struct Refusal {
@@ -37,14 +59,13 @@ pub struct Refusal {
 }
 
 impl Publisher {
-    /// Publishes a volume, unless it is mounted as requested. Also returns the maps whose sources could not be used on
-    /// renewal.
+    /// Publishes a volume, unless it is mounted as requested.
     ///
     /// `is_cancelled` is called before each costly step, and finally before the volume is attached.
     ///
     /// # Errors
     /// As the API's `PublishVolume`.
-    pub fn publish(&self, volume: &Volume, is_cancelled: &dyn Fn() -> bool) -> Result<(Outcome, Vec<Refusal>)> {
+    pub fn publish(&self, volume: &Volume, is_cancelled: &dyn Fn() -> bool) -> Result<Published> {
         let proceed = || if is_cancelled() { Err(Error::Cancelled) } else { Ok(()) };
         let (place, lifecycle) = self.open_place(&volume.target, &volume.id)?;
         lifecycle.map_or(Ok(()), |lifecycle| check_kept(volume, lifecycle))?;
@@ -60,13 +81,18 @@ impl Publisher {
             None => None,
         };
         if changes.as_ref().is_some_and(Vec::is_empty) {
-            return Ok((Outcome::Unchanged, refusals));
+            return Ok(Published { outcome: Outcome::Unchanged, given: Vec::new(), refusals });
         }
         proceed()?;
         let tree = self.build(volume, &maps, mounted.as_ref())?;
         let terms = Terms { volume_id: &volume.id, single_target: volume.single_target, gives: Gives::of(&maps) };
         self.attach(&tree, &place, mounted.as_ref(), &terms, proceed)?;
-        Ok((changes.map_or(Outcome::Created, Outcome::Replaced), refusals))
+        let given = maps.iter().map(|Resolved { file, map, writable, .. }| Given {
+            map: file.name.clone(),
+            id: map.info.id,
+            writable: *writable,
+        });
+        Ok(Published { outcome: changes.map_or(Outcome::Created, Outcome::Replaced), given: given.collect(), refusals })
     }
 
     /// How the maps differ from the mounted ones, after those are removed that the pod must not have beside its other
