@@ -12,8 +12,10 @@ export interface PodIdentity {
   readonly podUid: string;
 }
 
-/** `remedy`: what would grant the access, in a few words. */
-export type Decision = { readonly allowed: true } | { readonly allowed: false; readonly remedy: string };
+/** `rule`: what grants the access, for the log; may be empty. `remedy`: what would grant it, in a few words. */
+export type Decision =
+  | { readonly allowed: true; readonly rule: string }
+  | { readonly allowed: false; readonly remedy: string };
 
 /** Who may have which map. */
 export interface Access {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Code, unavailable } from '../errors.ts';
 import type { BpfMap } from '../maps/catalog.ts';
 import type { Decision, PodIdentity } from './access.ts';
-import { authorize, denial, type Verdict, type WantedMap } from './authorize.ts';
+import { authorize, denial, isDenied, type Verdict, type WantedMap } from './authorize.ts';
 
 const pod = { namespace: 'prod', serviceAccount: 'collector', podName: 'p', podUid: 'u' };
 
@@ -20,8 +20,8 @@ function wantedMaps(name: (index: number) => string): readonly WantedMap[] {
 }
 
 function sorted(verdicts: readonly Verdict[]) {
-  const granted = verdicts.filter((verdict) => verdict === 'granted').length;
-  return { granted, denied: verdicts.flatMap((verdict) => (typeof verdict === 'object' ? verdict : [])) };
+  const granted = verdicts.filter((verdict) => verdict !== undefined && !isDenied(verdict)).length;
+  return { granted, denied: verdicts.filter(isDenied) };
 }
 
 test('one message for all denials, short enough for a header', async () => {
@@ -56,7 +56,9 @@ const waiting = new AbortController().signal;
 const wanted = wantedMaps((index) => `m-${index}`);
 
 test('all maps are checked, eight at a time', async () => {
-  const { seen, access } = counting((name) => (name === 'm-3' ? { allowed: false, remedy: 'ask' } : { allowed: true }));
+  const { seen, access } = counting((name) =>
+    name === 'm-3' ? { allowed: false, remedy: 'ask' } : { allowed: true, rule: 'a role' },
+  );
   const { granted, denied } = sorted(await authorize(wanted, pod, access, waiting));
   assert.equal(granted, 255);
   assert.deepEqual(

@@ -23,8 +23,18 @@ export function exceedsMaxAccess({ maxAccess }: BpfMap, verb: Verb): boolean {
 /** A map that the pod may not have as requested. */
 export interface DeniedMap extends WantedMap, Objection {}
 
+/** A map that the pod may have as requested. */
+export interface GrantedMap extends WantedMap {
+  /** What grants it; see Decision. */
+  readonly rule: string;
+}
+
 /** Undefined: not checked, because enough other maps were denied. */
-export type Verdict = 'granted' | DeniedMap | undefined;
+export type Verdict = GrantedMap | DeniedMap | undefined;
+
+export function isDenied(verdict: Verdict): verdict is DeniedMap {
+  return verdict !== undefined && 'why' in verdict;
+}
 
 /** A status travels in an HTTP/2 header and ends in an event of at most 1,024 bytes, so only the first denials are listed. */
 const MAX_LISTED = 4;
@@ -49,9 +59,9 @@ export async function authorize(
   let isOver = false;
   const ask = async () => {
     for (const [index, one] of unchecked) {
-      const objection = await objectionTo(one, pod, access, signal);
-      verdicts[index] = objection === undefined ? 'granted' : { ...one, ...objection };
-      if (objection !== undefined) denials += 1;
+      const verdict = await judge(one, pod, access, signal);
+      verdicts[index] = verdict;
+      if (isDenied(verdict)) denials += 1;
       if (!isOver && denials > MAX_LISTED && (await isEnough())) isOver = true;
       if (isOver) return;
     }
@@ -64,17 +74,19 @@ export async function authorize(
   return verdicts;
 }
 
-async function objectionTo(
-  { map, verb }: WantedMap,
+async function judge(
+  wanted: WantedMap,
   pod: PodIdentity,
   access: Access,
   signal: AbortSignal,
-): Promise<Objection | undefined> {
+): Promise<GrantedMap | DeniedMap> {
+  const { map, verb } = wanted;
   if (exceedsMaxAccess(map, verb)) {
-    return { reason: 'maxAccess', why: `nobody may: its spec.maxAccess is ${map.maxAccess}` };
+    return { ...wanted, reason: 'maxAccess', why: `nobody may: its spec.maxAccess is ${map.maxAccess}` };
   }
   const decision = await access.check(pod, map.name, verb, signal);
-  return decision.allowed ? undefined : { reason: 'grant', why: `no grant: ${decision.remedy}` };
+  if (decision.allowed) return { ...wanted, rule: decision.rule };
+  return { ...wanted, reason: 'grant', why: `no grant: ${decision.remedy}` };
 }
 
 /** PERMISSION_DENIED, naming the pod's user and, for the first maps, the verb and the reason. `isAll`: every map was checked. */

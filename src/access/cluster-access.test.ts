@@ -32,14 +32,22 @@ for (const [what, status] of verdicts) {
       );
       return true;
     });
-    assert.deepEqual(await access.check(pod, 'flows', 'read', signal), { allowed: true });
+    assert.deepEqual(await access.check(pod, 'flows', 'read', signal), { allowed: true, rule: '' });
     assert.equal(asked(), 2);
   });
 }
 
 test('one authorizer that allows is enough', async () => {
   const { access } = answering({ allowed: true, evaluationError: away });
-  assert.deepEqual(await access.check(pod, 'flows', 'read', signal), { allowed: true });
+  assert.deepEqual(await access.check(pod, 'flows', 'read', signal), { allowed: true, rule: '' });
+});
+
+test('an answer says by which rule it allows, cut where it is long', async () => {
+  const rule = 'RBAC: allowed by RoleBinding "prod/r" of Role "r" to ServiceAccount "prod/collector"';
+  const { access } = answering({ allowed: true, reason: rule }, { allowed: true, reason: 'r'.repeat(10_000) });
+  assert.deepEqual(await access.check(pod, 'flows', 'read', signal), { allowed: true, rule });
+  const long = await access.check(pod, 'limits', 'read', signal);
+  assert(long.allowed && Buffer.byteLength(long.rule) <= 200 && long.rule.startsWith('rrr'));
 });
 
 test('a denial with a reason is cached', async () => {

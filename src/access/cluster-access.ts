@@ -3,6 +3,7 @@ import { unavailable } from '../errors.ts';
 import { type Answer, createAnswerCache } from '../kubernetes/answer-cache.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
 import { understood } from '../kubernetes/understood.ts';
+import { cut } from '../text.ts';
 import { type Access, type Decision, type PodIdentity, userName, type Verb } from './access.ts';
 
 export interface ClusterAccessOptions {
@@ -31,6 +32,7 @@ const MAX_ANSWERS = 4096;
 const ALLOW_MS = 30_000;
 /** Shorter, because whoever was denied has probably asked for the grant. */
 const DENY_MS = 10_000;
+const MAX_REASON_BYTES = 200;
 
 /**
  * Access by RBAC, or the cluster's other authorizers: a SubjectAccessReview in the pod's namespace. Answers are cached. Without a valid
@@ -57,7 +59,9 @@ export function createClusterAccess(options: ClusterAccessOptions): Access {
       },
     });
     const { allowed, reason, evaluationError } = understood(reviewSchema, review, 'SubjectAccessReview').status;
-    if (allowed === true) return { value: { allowed: true }, goodForMs: allowMs };
+    if (allowed === true) {
+      return { value: { allowed: true, rule: cut(reason ?? '', MAX_REASON_BYTES) }, goodForMs: allowMs };
+    }
     // A failed authorizer is no denial. The API server itself then answers requests with 500, and not with 403:
     // https://github.com/kubernetes/kubernetes/blob/v1.36.0/staging/src/k8s.io/apiserver/pkg/endpoints/filters/authorization.go
     if (evaluationError) {
@@ -66,7 +70,7 @@ export function createClusterAccess(options: ClusterAccessOptions): Access {
       );
     }
     // A plain denial has no reason; a binding to a missing role gives one.
-    const fault = reason ? ` (${reason.slice(0, 200)})` : '';
+    const fault = reason ? ` (${reason.slice(0, MAX_REASON_BYTES)})` : '';
     return {
       value: { allowed: false, remedy: `${grantCommand(pod, name, verb)}${fault}` },
       goodForMs: denyMs,

@@ -17,7 +17,7 @@ function may(
   yaml: string,
   { ns = 'prod', sa = 'collector', map = 'flows', verb = 'read' as 'read' | 'write' } = {},
 ): boolean {
-  return parseGrants(yaml, 'g.yaml').allows(ns, sa, map, verb);
+  return parseGrants(yaml, 'g.yaml').allowedBy(ns, sa, map, verb) !== undefined;
 }
 
 describe('as a SubjectAccessReview would', () => {
@@ -67,6 +67,11 @@ describe('as a SubjectAccessReview would', () => {
     ['a group of another namespace', role() + everywhere('{ kind: Group, name: "system:serviceaccounts:dev" }')],
   ];
   for (const [what, yaml, who] of no) test(`denies ${what}`, () => assert.equal(may(yaml, who), false));
+});
+
+test('names the binding that grants, and its place', () => {
+  const grants = parseGrants(`${role()}${inProd(collector)}`, 'g.yaml');
+  assert.equal(grants.allowedBy('prod', 'collector', 'flows', 'read'), 'RoleBinding prod/b at g.yaml:8:13');
 });
 
 test('reports every problem with its line and column', () => {

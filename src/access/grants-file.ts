@@ -35,14 +35,15 @@ export function parseGrants(text: string, file: string): Grants {
 export function createFileAccess(file: string, grants: () => Grants): Access {
   return {
     async check({ namespace, serviceAccount }, mapName, verb) {
-      if (grants().allows(namespace, serviceAccount, mapName, verb)) return { allowed: true };
+      const rule = grants().allowedBy(namespace, serviceAccount, mapName, verb);
+      if (rule !== undefined) return { allowed: true, rule };
       return { allowed: false, remedy: `allow verb "${verb}" on bpfmaps.bpffs.dev/${mapName} in ${file}` };
     },
   };
 }
 
 function bind(
-  { value, problem }: Manifest<Binding>,
+  { value, at, problem }: Manifest<Binding>,
   roles: ReadonlyMap<string, readonly Rule[]>,
   grants: Grants,
 ): string[] {
@@ -52,14 +53,15 @@ function bind(
   const rules = roles.get(key);
   if (rules === undefined) return [problem(['roleRef', 'name'], `${key} is not in this file`)];
   const problems: string[] = [];
+  const binding = `${keyOf(value.kind, value.metadata.name, namespace)} at ${at(['metadata', 'name'])}`;
   for (const [index, subject] of subjects.entries()) {
     if (subject.kind !== 'ServiceAccount') {
-      grants.add(subjectKey[subject.kind === 'User' ? 'user' : 'group'](subject.name), namespace, rules);
+      grants.add(subjectKey[subject.kind === 'User' ? 'user' : 'group'](subject.name), namespace, rules, binding);
       continue;
     }
     const home = subject.namespace ?? namespace;
     if (home === undefined) problems.push(problem(['subjects', index, 'namespace'], 'required'));
-    else grants.add(subjectKey.user(`system:serviceaccount:${home}:${subject.name}`), namespace, rules);
+    else grants.add(subjectKey.user(`system:serviceaccount:${home}:${subject.name}`), namespace, rules, binding);
   }
   return problems;
 }

@@ -1,7 +1,7 @@
 import type { Verb } from './access.ts';
 
-/** What a role allows on BpfMaps: all names, or those listed. */
-export type Permissions = { readonly [V in Verb]: { all: boolean; readonly names: Set<string> } };
+/** What allows each verb on BpfMaps: on all names, and on those listed. */
+type Permissions = { readonly [V in Verb]: { all: string | undefined; readonly names: Map<string, string> } };
 
 /** A rule of a Role or ClusterRole. */
 export interface Rule {
@@ -13,10 +13,10 @@ export interface Rule {
 
 /** Grants, indexed so that a check looks at eight small sets, however many objects there are. */
 export interface Grants {
-  /** Adds rules for a subject (see subjectKey); without a namespace: in all namespaces. */
-  add(subject: string, namespace: string | undefined, rules: readonly Rule[]): void;
-  /** Whether a SubjectAccessReview of the service account for `verb` on the BpfMap in its namespace would allow it. */
-  allows(namespace: string, serviceAccount: string, mapName: string, verb: Verb): boolean;
+  /** Adds rules for a subject (see subjectKey); without a namespace: in all namespaces. `binding`: what gives them, not empty. */
+  add(subject: string, namespace: string | undefined, rules: readonly Rule[], binding: string): void;
+  /** Which binding allows the service account `verb` on the BpfMap in its namespace, as a SubjectAccessReview would; undefined: none. */
+  allowedBy(namespace: string, serviceAccount: string, mapName: string, verb: Verb): string | undefined;
 }
 
 /** The keys of subjects for Grants.add. */
@@ -30,7 +30,7 @@ export function createGrants(): Grants {
   const everywhere = new Map<string, Permissions>();
   const byNamespace = new Map<string, Map<string, Permissions>>();
   return {
-    add(subject, namespace, rules) {
+    add(subject, namespace, rules, binding) {
       let grants = everywhere;
       if (namespace !== undefined) {
         grants = byNamespace.get(namespace) ?? new Map();
@@ -38,32 +38,36 @@ export function createGrants(): Grants {
       }
       const permissions = grants.get(subject) ?? none();
       grants.set(subject, permissions);
-      for (const rule of rules) apply(rule, permissions);
+      for (const rule of rules) apply(rule, permissions, binding);
     },
-    allows(namespace, serviceAccount, mapName, verb) {
+    allowedBy(namespace, serviceAccount, mapName, verb) {
       const local = byNamespace.get(namespace);
-      const has = (subject: string) =>
-        permits(everywhere.get(subject), mapName, verb) || permits(local?.get(subject), mapName, verb);
+      const by = (subject: string) =>
+        permittedBy(everywhere.get(subject), mapName, verb) ?? permittedBy(local?.get(subject), mapName, verb);
       return (
-        has(subjectKey.user(`system:serviceaccount:${namespace}:${serviceAccount}`)) ||
-        has(subjectKey.group(`system:serviceaccounts:${namespace}`)) ||
-        has(subjectKey.group('system:serviceaccounts')) ||
-        has(subjectKey.group('system:authenticated'))
+        by(subjectKey.user(`system:serviceaccount:${namespace}:${serviceAccount}`)) ??
+        by(subjectKey.group(`system:serviceaccounts:${namespace}`)) ??
+        by(subjectKey.group('system:serviceaccounts')) ??
+        by(subjectKey.group('system:authenticated'))
       );
     },
   };
 }
 
 function none(): Permissions {
-  return { read: { all: false, names: new Set() }, write: { all: false, names: new Set() } };
+  return { read: { all: undefined, names: new Map() }, write: { all: undefined, names: new Map() } };
 }
 
-function apply({ apiGroups, resources, verbs, resourceNames = [] }: Rule, permissions: Permissions): void {
+function apply(
+  { apiGroups, resources, verbs, resourceNames = [] }: Rule,
+  permissions: Permissions,
+  binding: string,
+): void {
   if (!matches(apiGroups, 'bpffs.dev') || !matches(resources, 'bpfmaps')) return;
   for (const verb of ['read', 'write'] as const) {
     if (!matches(verbs, verb)) continue;
-    if (resourceNames.length === 0) permissions[verb].all = true;
-    for (const name of resourceNames) permissions[verb].names.add(name);
+    if (resourceNames.length === 0) permissions[verb].all = binding;
+    for (const name of resourceNames) permissions[verb].names.set(name, binding);
   }
 }
 
@@ -71,6 +75,6 @@ function matches(words: readonly string[] | undefined, word: string): boolean {
   return words !== undefined && (words.includes('*') || words.includes(word));
 }
 
-function permits(permissions: Permissions | undefined, mapName: string, verb: Verb): boolean {
-  return permissions !== undefined && (permissions[verb].all || permissions[verb].names.has(mapName));
+function permittedBy(permissions: Permissions | undefined, mapName: string, verb: Verb): string | undefined {
+  return permissions?.[verb].all ?? permissions?.[verb].names.get(mapName);
 }

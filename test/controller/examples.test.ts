@@ -140,7 +140,10 @@ for (const file of readdirSync(DIRECTORY)) {
           named('ServiceAccount', serviceAccount, namespace);
           for (const { name, verb } of maps) {
             const map = catalog.get(name) ?? assert.fail(`there is no BpfMap ${name}`);
-            assert(grants.allows(namespace, serviceAccount, name, verb), `${serviceAccount} may not ${verb} ${name}`);
+            assert(
+              grants.allowedBy(namespace, serviceAccount, name, verb),
+              `${serviceAccount} may not ${verb} ${name}`,
+            );
             if (verb === 'write') assert.equal(map.maxAccess, 'ReadWrite');
           }
         };

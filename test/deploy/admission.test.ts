@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { json } from 'node:stream/consumers';
 import { after, before, suite, test } from 'node:test';
-import { authorize, denial } from '../../src/access/authorize.ts';
+import { authorize, denial, isDenied } from '../../src/access/authorize.ts';
 import { createClusterAccess } from '../../src/access/cluster-access.ts';
 import { loadKubeconfig } from '../../src/kubernetes/kubeconfig.ts';
 import { createTransport, type Transport, type TransportRequest } from '../../src/kubernetes/transport.ts';
@@ -203,7 +203,7 @@ suite('grants', () => {
       const { refusal } = await admit(pod({ serviceAccount: 'nobody', attributes: { maps } }));
       const access = createClusterAccess({ client: api.admin });
       const [verdict] = await authorize([{ map, verb }], who, access, AbortSignal.timeout(10_000));
-      assert(typeof verdict === 'object');
+      assert(isDenied(verdict));
       const { message } = denial(who, [verdict]);
       assert.match(
         message,
