@@ -28,6 +28,7 @@ try {
     'bin/csi-driver-bpffs',
     [
       ...['node', '--node-id', 'build', '--catalog', catalog, '--grants', grants, '--http-address', 'off'],
+      ...['--inspection-address', 'off'],
       ...['--endpoint', join(directory, 'csi.sock'), '--pinner-endpoint', join(directory, 'pinner.sock')],
     ],
     { stderr: 'inherit' },

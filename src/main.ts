@@ -18,7 +18,7 @@ const program = new Command('csi-driver-bpffs')
   .addCommand(
     nodeCommand(async (config) => {
       const { runNodePlugin } = await import('./node/node-plugin.ts');
-      await runNodePlugin(config);
+      await runNodePlugin(config, root);
     }),
   )
   .addCommand(

@@ -1,8 +1,11 @@
 import { join } from 'node:path';
-import type { Check, DoctorConfig } from './doctor/check.ts';
-import { processCheck, seccompCheck, sysctlChecks } from './doctor/host.ts';
-import { featureChecks } from './doctor/kernel.ts';
-import { mountChecks } from './doctor/mounts.ts';
+import { hostChecks } from '../inspection/host-checks.ts';
+import { pinRootCheck } from '../inspection/pin-root-check.ts';
+import type { CheckReport as Check } from '../inspection/reports.ts';
+import type { DoctorConfig } from './doctor/config.ts';
+import { processCheck, seccompCheck } from './doctor/host.ts';
+import { askForNode, featureChecks } from './doctor/kernel.ts';
+import { kubeletDirCheck, pinsCheck } from './doctor/mounts.ts';
 import { socketChecks } from './doctor/sockets.ts';
 
 /**
@@ -11,11 +14,14 @@ import { socketChecks } from './doctor/sockets.ts';
  * `root`: the installation directory, with the pinner that probes the kernel if no running one answers.
  */
 export async function doctor(root: string, config: DoctorConfig): Promise<boolean> {
+  const node = await askForNode(config.pinnerEndpoint);
+  const pinRoots = node?.pinRoots ?? [];
   const checks = [
-    ...(await featureChecks(config.pinnerEndpoint, join(root, 'dist', 'bpffs-pinner'))),
-    ...(await mountChecks(config.kubeletDir, config.pinRoot)),
+    ...(await featureChecks(node, join(root, 'dist', 'bpffs-pinner'))),
+    ...(pinRoots.length > 0 ? pinRoots.map(pinRootCheck) : [await pinsCheck(config.pinRoot)]),
+    await kubeletDirCheck(config.kubeletDir),
     await processCheck(),
-    ...(await sysctlChecks()),
+    ...(await hostChecks()),
     await seccompCheck(),
     ...(await socketChecks(config)),
   ];

@@ -111,6 +111,7 @@ export async function startLocalNode(options: LocalNodeOptions): Promise<LocalNo
     runUnprivileged(logs.nodePlugin.fd, [
       ...['node', '--node-id', NODE_NAME, '--endpoint', `unix://${csiSocket}`],
       ...['--pinner-endpoint', `unix://${pinnerSocket}`, '--catalog', catalogFile, '--grants', grantsFile],
+      ...['--inspection-address', 'off'],
     ]);
   const startController = () =>
     runUnprivileged(logs.controller.fd, [

@@ -1,16 +1,17 @@
 import { Command, Option } from 'commander';
-import type { DoctorConfig } from '../cli/doctor/check.ts';
+import type { DoctorConfig } from '../cli/doctor/config.ts';
 import type { ReleaseMapConfig } from '../cli/release-map.ts';
 import type { ControllerConfig } from '../controller/config.ts';
 import { BadConfiguration } from '../errors.ts';
 import type { NodeConfig, PolicyConfig } from '../node/config.ts';
-import type { HttpAddress } from '../process/http.ts';
+import type { HttpAddress } from '../process/http-server.ts';
 import { type ClusterFlags, cluster, kubeconfig, parseCluster } from './cluster-flags.ts';
 import {
   absolutePath,
   endpoint,
   flag,
   integer,
+  loopbackAddress,
   nodeName,
   optional,
   required,
@@ -30,7 +31,10 @@ interface FileFlags {
   readonly volumes?: string | undefined;
 }
 
-type NodeFlags = Omit<NodeConfig, 'http' | 'drainTimeoutMs' | 'policy'> & ServiceFlags & ClusterFlags & FileFlags;
+type NodeFlags = Omit<NodeConfig, 'http' | 'inspection' | 'drainTimeoutMs' | 'policy'> &
+  ServiceFlags &
+  ClusterFlags &
+  FileFlags & { readonly inspectionAddress: HttpAddress | undefined };
 type ControllerFlags = Omit<ControllerConfig, 'http' | 'drainTimeoutMs' | 'store'> &
   ServiceFlags &
   ClusterFlags &
@@ -100,13 +104,32 @@ export function nodeCommand(run: (config: NodeConfig) => Promise<void>): Command
         integer(0, 65536),
         '512',
       ),
+    )
+    .addOption(
+      flag(
+        '--inspection-address <host:port>',
+        'for kubectl bpffs: what is on this node; a loopback address, or "off"',
+        'BPFFS_INSPECTION_ADDRESS',
+        loopbackAddress,
+        '127.0.0.1:9807',
+      ),
+    )
+    .addOption(
+      optional(
+        '--seccomp-profile <file>',
+        'the installed seccomp profile for pods that use maps, to check whether it is the right one (default: not checked)',
+        'BPFFS_SECCOMP_PROFILE',
+        absolutePath,
+      ),
     );
   for (const option of serviceFlags('127.0.0.1:9808')) command.addOption(option);
   return command.action((flags: NodeFlags) => {
-    const { cluster, kubeconfig, catalog, grants, volumes, ...others } = flags;
-    const { registrationSocket, kubeletEndpoint = flags.endpoint } = flags;
+    const { cluster, kubeconfig, catalog, grants, volumes, inspectionAddress: inspection, ...others } = flags;
+    const { registrationSocket, kubeletEndpoint = flags.endpoint, seccompProfile } = flags;
     const policy = parsePolicy({ cluster, kubeconfig }, { catalog, grants, volumes });
-    return run(Object.freeze({ ...toConfig(others), policy, registrationSocket, kubeletEndpoint }));
+    return run(
+      Object.freeze({ ...toConfig(others), policy, inspection, registrationSocket, kubeletEndpoint, seccompProfile }),
+    );
   });
 }
 

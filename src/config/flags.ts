@@ -1,7 +1,8 @@
+import { BlockList, isIP } from 'node:net';
 import { isAbsolute, normalize } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
 import { type LogLevel, logLevels } from '../logger.ts';
-import type { HttpAddress } from '../process/http.ts';
+import type { HttpAddress } from '../process/http-server.ts';
 
 /** A flag with a default. `parse` throws InvalidArgumentError for an invalid value. */
 export function flag<T>(
@@ -96,6 +97,25 @@ function driverName(value: string): string {
     throw new InvalidArgumentError('It must be a domain name of at most 63 characters.');
   }
   return value;
+}
+
+/** An address for what nobody outside of the process's network namespace may reach. */
+export function loopbackAddress(value: string): HttpAddress | undefined {
+  const address = httpAddress(value);
+  if (address === undefined || isLoopback(address.host)) return address;
+  throw new InvalidArgumentError(
+    'It must be a loopback address, of 127.0.0.0/8 or [::1], or off: whoever reaches it sees which pods use which maps.',
+  );
+}
+
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet('127.0.0.0', 8);
+LOOPBACK.addAddress('::1', 'ipv6');
+
+/** A name, such as localhost, can lead anywhere. */
+function isLoopback(host: string): boolean {
+  const version = isIP(host);
+  return version !== 0 && LOOPBACK.check(host, version === 4 ? 'ipv4' : 'ipv6');
 }
 
 function httpAddress(value: string): HttpAddress | undefined {

@@ -62,6 +62,8 @@ const volumeSchema = z.object({
   generations: count,
   files: z.array(fileSchema),
   refusals: z.array(refusalSchema),
+  /** How many more refusals there are; missing: none. */
+  refusalsLeftOut: z.optional(count),
   /** How many more files there are. */
   filesLeftOut: count,
 });

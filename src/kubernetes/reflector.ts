@@ -4,16 +4,22 @@ import { ApiError, SILENCE } from './api-error.ts';
 import type { KubernetesClient } from './client.ts';
 import { fullName, type KubernetesObject, keyOf, type Resource } from './resource.ts';
 
+/** How a copy of the API server's objects is. */
+export interface Freshness {
+  /** Seconds since the last contact with the API server; Infinity: never. A healthy watch has contact about every minute. */
+  staleness(): number;
+  /** The last error of an outage that is not over; undefined: there is none. */
+  failure(): CallError | undefined;
+}
+
 /** A cache of all objects of a kind that keeps itself up to date, whatever happens to the API server. */
-export interface Reflector<T> {
+export interface Reflector<T> extends Freshness {
   /** Resolves after the first complete list; rejects if closed before. */
   synced(): Promise<void>;
   /** Whether there was a complete list. */
   readonly isSynced: boolean;
   /** By "name" or "namespace/name". Empty before the first complete list. */
   current(): ReadonlyMap<string, T>;
-  /** Seconds since the last contact with the API server; Infinity: never. A healthy watch has contact about every minute. */
-  staleness(): number;
   /** Throws UNAVAILABLE, saying why, before the first complete list and while `staleness` is more than `maxSeconds`. */
   requireFresh(maxSeconds: number): void;
   close(): void;
@@ -187,6 +193,7 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
     },
     current: () => values,
     staleness,
+    failure: () => failure,
     requireFresh(maxSeconds) {
       if (isSynced && staleness() <= maxSeconds) return;
       const since = isSynced ? `for ${Math.round(staleness())} s` : 'yet';

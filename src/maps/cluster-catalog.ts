@@ -1,4 +1,9 @@
-import { MAX_STALENESS_SECONDS, type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
+import {
+  type Freshness,
+  MAX_STALENESS_SECONDS,
+  type ReflectorOptions,
+  startReflector,
+} from '../kubernetes/reflector.ts';
 import type { BpfMap, Catalog } from './catalog.ts';
 import { parseBpfMap } from './cluster-bpf-map.ts';
 
@@ -6,12 +11,10 @@ import { parseBpfMap } from './cluster-bpf-map.ts';
  * The BpfMap objects of a cluster. `find` and `names` throw UNAVAILABLE before the first sync and while the cache is too old. `names` omits
  * unusable objects.
  */
-export interface ClusterCatalog extends Catalog {
+export interface ClusterCatalog extends Catalog, Freshness {
   /** Throws UNAVAILABLE, saying why, whenever `find` does. */
   ready(): void;
   synced(): Promise<void>;
-  /** Seconds since the last contact with the API server; Infinity: never. */
-  staleness(): number;
   size(): number;
   /** How many objects cannot be used. */
   invalid(): number;
@@ -52,6 +55,7 @@ export function followClusterCatalog(options: ClusterCatalogOptions): ClusterCat
     ready,
     synced: reflector.synced,
     staleness: reflector.staleness,
+    failure: reflector.failure,
     size: () => reflector.current().size,
     invalid: () => reflector.current().size - usable().length,
     close: reflector.close,

@@ -4,7 +4,7 @@ import { unauthenticated } from '../errors.ts';
 import { createKubernetesClient } from '../kubernetes/client.ts';
 import { type ClusterConfig, connect } from '../kubernetes/connect.ts';
 import { createEventRecorder } from '../kubernetes/event-recorder.ts';
-import { MAX_STALENESS_SECONDS } from '../kubernetes/reflector.ts';
+import { type Freshness, MAX_STALENESS_SECONDS } from '../kubernetes/reflector.ts';
 import type { Logger } from '../logger.ts';
 import { createBpfman } from '../maps/bpfman.ts';
 import { followClusterCatalog } from '../maps/cluster-catalog.ts';
@@ -13,7 +13,7 @@ import { followCsiDriver } from './csi-driver.ts';
 import type { NodeMetrics } from './metrics.ts';
 import { createNodeEvents } from './node-events.ts';
 import { createPodEvents } from './pod-events.ts';
-import type { OpenPolicy, Policy } from './policy.ts';
+import type { OpenPolicy, Policy, PolicyState } from './policy.ts';
 import { createSourceResolver, type SourceResolverParts } from './source-resolver.ts';
 
 /** How long queued events may still be sent when the process ends. */
@@ -87,6 +87,12 @@ export function openClusterPolicy(
       return pod;
     },
   };
+  const watch = (resource: string, { staleness, failure }: Freshness) => ({ resource, staleness, failure });
+  const state = (): PolicyState => ({
+    catalog: { maps: catalog.size(), invalid: catalog.invalid() },
+    watches: [watch('bpfmaps', catalog), watch('bpfvolumes', volumes), watch('csidrivers', csiDriver)],
+    csiDriver: csiDriver.staleness() === Number.POSITIVE_INFINITY ? undefined : csiDriver.problems(),
+  });
   return {
     policy,
     events: createPodEvents(recorder),
@@ -96,12 +102,12 @@ export function openClusterPolicy(
       csiDriver.requireTrusted();
       catalog.ready();
     },
+    state,
     updateMetrics() {
-      metrics.catalogSeen(catalog.size(), catalog.invalid());
+      const { catalog, watches } = state();
+      metrics.catalogSeen(catalog);
       metrics.csiDriverSeen(csiDriver.problems());
-      metrics.watchSeen('bpfmaps', catalog.staleness());
-      metrics.watchSeen('bpfvolumes', volumes.staleness());
-      metrics.watchSeen('csidrivers', csiDriver.staleness());
+      for (const { resource, staleness } of watches) metrics.watchSeen(resource, staleness());
     },
     async close() {
       await recorder.close(EVENTS_TIMEOUT_MS);

@@ -1,4 +1,5 @@
 import type { ClusterConfig } from '../kubernetes/connect.ts';
+import type { HttpAddress } from '../process/http-server.ts';
 import type { ServiceConfig } from '../process/service.ts';
 
 /** The configuration of `csi-driver-bpffs node`. */
@@ -12,6 +13,10 @@ export interface NodeConfig extends ServiceConfig {
   readonly policy: PolicyConfig;
   readonly maxCalls: number;
   readonly maxQueuedCalls: number;
+  /** Where the node is inspected: a loopback address. Undefined: nowhere. */
+  readonly inspection: HttpAddress | undefined;
+  /** The installed seccomp profile for pods that use maps; undefined: none was installed here. */
+  readonly seccompProfile: string | undefined;
 }
 
 /** Where it is defined which maps exist and who may have them. */

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini';
 import { failedPrecondition } from '../errors.ts';
 import { objectProblem } from '../kubernetes/object-problem.ts';
-import { type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
+import { type Freshness, type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
 import type { KubernetesObject } from '../kubernetes/resource.ts';
 
 const CSI_DRIVERS = { group: 'storage.k8s.io', version: 'v1', plural: 'csidrivers' };
@@ -31,7 +31,7 @@ export interface CsiDriverProblems {
 }
 
 /** The driver's CSIDriver object, watched. */
-export interface CsiDriver {
+export interface CsiDriver extends Freshness {
   /**
    * Throws FAILED_PRECONDITION, saying what to change, while there are stopping problems, and UNAVAILABLE before the object was first read.
    * A later outage of the API server changes nothing.
@@ -40,8 +40,6 @@ export interface CsiDriver {
   /** None before the object was first read. */
   problems(): CsiDriverProblems;
   synced(): Promise<void>;
-  /** Seconds since the last contact with the API server; Infinity: never. */
-  staleness(): number;
   close(): void;
 }
 
@@ -87,6 +85,7 @@ export function followCsiDriver(options: CsiDriverOptions): CsiDriver {
     problems,
     synced: reflector.synced,
     staleness: reflector.staleness,
+    failure: reflector.failure,
     close: reflector.close,
   };
 }

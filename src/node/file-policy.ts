@@ -5,7 +5,7 @@ import { parseCatalog } from '../maps/catalog-file.ts';
 import { readVolumeDirectory } from '../volumes/volume-directory.ts';
 import type { FilePolicyConfig } from './config.ts';
 import type { NodeMetrics } from './metrics.ts';
-import type { OpenPolicy, Policy } from './policy.ts';
+import type { OpenPolicy, Policy, PolicyState } from './policy.ts';
 import { createSourceResolver, type SourceResolverParts } from './source-resolver.ts';
 
 /** The policy of files, which are read again when they change. Throws BadConfiguration when one of them cannot be used at start. */
@@ -32,13 +32,19 @@ export function openFilePolicy(
     provesIdentity: false,
     identify: async (pod) => pod,
   };
+  const state = (): PolicyState => ({
+    catalog: { maps: catalog.current().size, invalid: 0 },
+    watches: [],
+    csiDriver: undefined,
+  });
   return {
     policy,
     events: { record() {} },
     nodeEvents: { record() {} },
     synced: Promise.resolve(),
     requireReady() {},
-    updateMetrics: () => metrics.catalogSeen(catalog.current().size, 0),
+    state,
+    updateMetrics: () => metrics.catalogSeen(state().catalog),
     close: async () => opened.dispose(),
   };
 }

@@ -1,5 +1,5 @@
 import type { PodIdentity, Verb } from '../access/access.ts';
-import { authorize, type DeniedMap, type WantedMap } from '../access/authorize.ts';
+import { authorize, type DeniedMap, isDenied, type WantedMap } from '../access/authorize.ts';
 import { CallError } from '../errors.ts';
 import type { BpfMap } from '../maps/catalog.ts';
 import type { MapRequest } from '../request/map-list.ts';
@@ -15,6 +15,8 @@ export interface MapLook {
   readonly denied: DeniedMap | undefined;
   /** The access that the pod gets, at most what it asked for: read, perhaps, if write is denied. Undefined: none. */
   readonly verb: Verb | undefined;
+  /** What grants `verb`; see Decision. */
+  readonly rule: string | undefined;
   /** The source, or why there is none; undefined without a `verb`. */
   readonly source: Source | CallError | undefined;
 }
@@ -34,20 +36,20 @@ export async function lookAtMaps(
   const wanted = found.flatMap(({ request: { verb }, map }) => (map === undefined ? [] : { map, verb }));
   const verdicts = await authorize(wanted, pod, access, signal, isEnough);
   const toRead = verdicts.flatMap((verdict): readonly WantedMap[] =>
-    typeof verdict === 'object' && verdict.verb === 'write' ? [{ map: verdict.map, verb: 'read' }] : [],
+    isDenied(verdict) && verdict.verb === 'write' ? [{ map: verdict.map, verb: 'read' }] : [],
   );
   const readVerdicts = toRead.length === 0 ? [] : await authorize(toRead, pod, access, signal);
   const [answers, readAnswers] = [verdicts.values(), readVerdicts.values()];
   const looks: MapLook[] = [];
   for (const { request, map } of found) {
     const verdict = map === undefined ? undefined : answers.next().value;
-    const denied = typeof verdict === 'object' ? verdict : undefined;
-    const isReadable = denied?.verb === 'write' && readAnswers.next().value === 'granted';
-    const verb = verdict === 'granted' ? request.verb : isReadable ? 'read' : undefined;
-    if (map === undefined || verb === undefined) {
-      looks.push({ request, map, denied, verb: undefined, source: undefined });
+    const denied = isDenied(verdict) ? verdict : undefined;
+    const given = denied?.verb === 'write' ? readAnswers.next().value : verdict;
+    if (map === undefined || given === undefined || isDenied(given)) {
+      looks.push({ request, map, denied, verb: undefined, rule: undefined, source: undefined });
       continue;
     }
+    const { verb, rule } = given;
     let source: Source | CallError;
     try {
       const resolved = resolveSource(map);
@@ -55,7 +57,7 @@ export async function lookAtMaps(
     } catch (error) {
       source = CallError.from(error);
     }
-    looks.push({ request, map, denied, verb, source });
+    looks.push({ request, map, denied, verb, rule, source });
   }
   return looks;
 }

@@ -9,6 +9,7 @@ import {
 } from '../rpc/pinner.ts';
 import type { CsiDriverProblems } from './csi-driver.ts';
 import { EVENT_REASONS } from './pod-events.ts';
+import type { PolicyState } from './policy.ts';
 import { REFUSAL_REASONS } from './volume-plan.ts';
 
 /** What the node plugin counts. Methods are named for what happened. */
@@ -20,8 +21,7 @@ export interface NodeMetrics extends ProcessMetrics {
   refused(reason: string, pod: 'new' | 'running'): void;
   /** Files of an existing volume changed. */
   volumeChanged(reason: string, files: number): void;
-  /** `maps`: all BpfMaps; `invalid`: those that cannot be used. */
-  catalogSeen(maps: number, invalid: number): void;
+  catalogSeen(catalog: PolicyState['catalog']): void;
   /** `ageSeconds` of the cached answer; undefined: the API server had to be asked. */
   answerLookedUp(review: Review, ageSeconds: number | undefined): void;
   /** `success`: the file's newest content is in use. */
@@ -154,9 +154,9 @@ export function createNodeMetrics(): NodeMetrics {
     denied: (verb, reason) => denials.inc({ verb, reason }),
     refused: (reason, pod) => refusals.inc({ reason, pod }),
     volumeChanged: (reason, files) => changes.inc({ reason }, files),
-    catalogSeen(maps, unusable) {
-      catalog.set(maps);
-      invalid.set(unusable);
+    catalogSeen(seen) {
+      catalog.set(seen.maps);
+      invalid.set(seen.invalid);
     },
     answerLookedUp(review, ageSeconds) {
       lookups.inc({ review, result: ageSeconds === undefined ? 'miss' : 'hit' });

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { unavailable } from '../errors.ts';
 import { createIdentityService } from '../identity/identity-service.ts';
+import { serveInspection } from '../inspection/serve-inspection.ts';
 import type { Logger } from '../logger.ts';
 import { limitPinner } from '../pinner/limited-pinner.ts';
 import { createPinner } from '../pinner/pinner.ts';
@@ -16,7 +17,10 @@ import { RegistrationService } from '../rpc/registration.ts';
 import { listen, type RpcServer } from '../rpc/server.ts';
 import { prepare } from '../rpc/service.ts';
 import { version } from '../version.ts';
+import { createAudit } from './audit.ts';
 import type { NodeConfig } from './config.ts';
+import { createDenials } from './denials.ts';
+import { createInspection, INSPECTION_CALLS } from './inspection/inspection.ts';
 import { createNodeMetrics, type NodeMetrics } from './metrics.ts';
 import { createNodeService } from './node-service.ts';
 import { tellOutages } from './pinner-outage.ts';
@@ -35,17 +39,24 @@ const KEPT_TIMEOUT_MS = 5000;
 /** How long the kubelet's registration waits for the API server's first answers. */
 const SYNC_TIMEOUT_MS = 2000;
 
-/** Runs a node plugin until SIGTERM or SIGINT. Throws BadConfiguration if it cannot start. */
-export function runNodePlugin(config: NodeConfig): Promise<void> {
-  return runService(config, startNodePlugin);
+/** A running node plugin. */
+export interface NodePlugin extends Service {
+  /** As bound; undefined: nowhere. */
+  readonly inspectionAddress: string | undefined;
+}
+
+/** Runs a node plugin until SIGTERM or SIGINT. Throws BadConfiguration if it cannot start. `root`: the installation directory. */
+export function runNodePlugin(config: NodeConfig, root: string): Promise<void> {
+  return runService(config, (checked, log) => startNodePlugin(checked, root, log));
 }
 
 /**
  * Starts a node plugin: opens the policy, then the sockets, the kubelet's registration last. Throws BadConfiguration and leaves nothing
  * open if one of these fails; the pinner may be down. On stop it deregisters from the kubelet first.
  */
-export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<Service> {
+export async function startNodePlugin(config: NodeConfig, root: string, log: Logger): Promise<NodePlugin> {
   await using stack = new AsyncDisposableStack();
+  const started = new Date();
   const metrics = createNodeMetrics();
   const pinner = stack.adopt(createPinner(config.pinnerEndpoint), (client) => client.close());
   const kept = async () => (await pinner.listKeptVolumes({ deadline: Date.now() + KEPT_TIMEOUT_MS })).volumeIds;
@@ -55,11 +66,15 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
     const releasing = startReleasing({ volumes: policy.volumes, pinner, log }, RELEASE_INTERVAL_MS);
     stack.defer(() => releasing.stop());
   }
+  const published = createPublished();
+  const denials = createDenials();
   const node = createNodeService({
     nodeId: config.nodeId,
     policy,
     events,
-    published: createPublished(),
+    published,
+    denials,
+    audit: createAudit({ nodeId: config.nodeId, log }),
     pinner: limitPinner(pinner, config.maxCalls),
     calls: createLimiter(config.maxCalls + config.maxQueuedCalls, 0),
     lock: createLock(),
@@ -113,6 +128,20 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
     stack.adopt(await serveHttp(config.http, { health, readiness: registeredAndReady, metrics, observe }), (server) =>
       server.close(),
     );
+  const inspection = createInspection({
+    nodeId: config.nodeId,
+    started,
+    opened,
+    policy,
+    published,
+    denials,
+    pinner: limitPinner(pinner, INSPECTION_CALLS),
+    requireRegistered: config.registrationSocket === undefined ? undefined : requireRegistered,
+    seccompProfile: config.seccompProfile,
+    root,
+  });
+  const inspected =
+    config.inspection && stack.adopt(await serveInspection(config.inspection, inspection), (server) => server.close());
   if (config.registrationSocket !== undefined) {
     // Spares the first pods an UNAVAILABLE.
     await Promise.race([opened.synced, sleep(SYNC_TIMEOUT_MS, undefined, { ref: false })]);
@@ -129,13 +158,18 @@ export async function startNodePlugin(config: NodeConfig, log: Logger): Promise<
       pinnerEndpoint,
       registrationSocket,
       httpAddress: http?.address,
+      inspectionAddress: inspected?.address,
       policy: config.policy,
     },
     'serving',
   );
   void prepare(RegistrationService, IdentityService, NodeService, PinnerService);
-  const started = stack.move();
-  return { httpAddress: http?.address, stop: () => started.disposeAsync() };
+  const serving = stack.move();
+  return {
+    httpAddress: http?.address,
+    inspectionAddress: inspected?.address,
+    stop: () => serving.disposeAsync(),
+  };
 }
 
 /** Loads only the module that the configured policy needs. */

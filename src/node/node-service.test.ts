@@ -7,6 +7,7 @@ import { createLimiter } from '../process/limiter.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { VolumeCapability_AccessMode_Mode as Mode, type NodePublishVolumeRequest } from '../rpc/csi.ts';
 import { createLock } from '../rpc/lock.ts';
+import { createDenials } from './denials.ts';
 import { createNodeMetrics } from './metrics.ts';
 import { createNodeService } from './node-service.ts';
 import type { Policy } from './policy.ts';
@@ -49,7 +50,7 @@ function startService(isAway: boolean) {
       return isAway ? await never<typeof pod>(signal) : pod;
     },
     catalog: { find: () => undefined, names: () => [] },
-    access: { check: async () => ({ allowed: true }) },
+    access: { check: async () => ({ allowed: true, rule: 'a role' }) },
     volumes: undefined,
   };
   const gone = new CallError(Code.NOT_FOUND, 'no volume');
@@ -67,6 +68,8 @@ function startService(isAway: boolean) {
     policy: policy as Policy,
     events: { record() {} },
     published: createPublished(),
+    denials: createDenials(),
+    audit: { published() {}, refused() {} },
     pinner: limitPinner(pinner as Pinner, MAX_CALLS),
     calls: createLimiter(4 * MAX_CALLS, 0),
     lock: createLock(),

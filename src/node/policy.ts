@@ -1,8 +1,10 @@
 import type { Access, PodIdentity } from '../access/access.ts';
 import type { PodTokens } from '../access/pod-tokens.ts';
+import type { Freshness } from '../kubernetes/reflector.ts';
 import type { BpfMap, Catalog } from '../maps/catalog.ts';
 import type { Source } from '../rpc/pinner.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
+import type { CsiDriverProblems } from './csi-driver.ts';
 import type { NodeEvents } from './node-events.ts';
 import type { PodEvents } from './pod-events.ts';
 
@@ -36,8 +38,19 @@ export interface OpenPolicy {
   readonly synced: Promise<void>;
   /** Throws, saying why, while nothing can be decided. */
   requireReady(): void;
+  state(): PolicyState;
   updateMetrics(): void;
   close(): Promise<void>;
+}
+
+/** What is known at one moment, and how well. */
+export interface PolicyState {
+  /** How many BpfMaps there are, and how many of them cannot be used. */
+  readonly catalog: { readonly maps: number; readonly invalid: number };
+  /** Empty without a cluster. */
+  readonly watches: readonly ({ readonly resource: string } & Freshness)[];
+  /** Undefined without a cluster, and before the CSIDriver object was first read. */
+  readonly csiDriver: CsiDriverProblems | undefined;
 }
 
 /**

@@ -1,11 +1,14 @@
 import type { PodTokens } from '../access/pod-tokens.ts';
+import { CallError } from '../errors.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { lookAtMaps } from './map-look.ts';
-import type { PublishOutcome, PublishParts } from './publish-parts.ts';
+import type { PublishOutcome } from './publish-outcome.ts';
+import type { PublishParts } from './publish-parts.ts';
 import type { MapsRequest } from './publish-request.ts';
+import { toRefusedMaps } from './refused-map.ts';
 import { requestText } from './request-text.ts';
 import type { Target } from './target.ts';
-import { fromPinner, planVolume, type Refusal } from './volume-plan.ts';
+import { fromPinner, planVolume, type Refusal, refusalIn } from './volume-plan.ts';
 
 /** Refusals that a log line names; the others are counted. */
 const MAX_NOTED = 8;
@@ -23,7 +26,7 @@ export async function publishMaps(
   parts: PublishParts,
   call: Call,
 ): Promise<PublishOutcome> {
-  const { policy, pinner, metrics } = parts;
+  const { policy, metrics, denials, audit } = parts;
   const pod = await policy.identify(request.pod, tokens, call.signal);
   const isNew = async () => !(await target.isRunning());
   const looks = await lookAtMaps(request.maps, pod, policy, call.signal, isNew);
@@ -32,7 +35,7 @@ export async function publishMaps(
   const fault = plan.refusals.find(({ reason }) => reason === 'fault');
   const first = fault ?? plan.refusals[0];
   if (first !== undefined && (await isNew())) {
-    for (const { reason } of plan.refusals) metrics.refused(reason, 'new');
+    refuse(plan.refusals);
     throw first.error;
   }
   for (const { reason } of plan.refusals) metrics.refused(reason, 'running');
@@ -47,14 +50,35 @@ export async function publishMaps(
     request: requestText(request),
     renew: true,
   };
-  const { outcome, changes, refusals } = await pinner.publishVolume({ ...volume, maps: [...plan.files] }, call);
-  const unfound = refusals.map(fromPinner);
+  const answer = await parts.pinner.publishVolume({ ...volume, maps: [...plan.files] }, call).catch((error) => {
+    const refusal = refusalIn(CallError.from(error), request.maps);
+    if (refusal !== undefined) refuse([refusal]);
+    throw error;
+  });
+  const unfound = answer.refusals.map(fromPinner);
   for (const { reason } of unfound) metrics.refused(reason, 'running');
-  note([...plan.refusals, ...unfound], call);
-  const maps = new Map(
-    looks.flatMap(({ map, verb }) => (map === undefined || verb === undefined ? [] : [[map.name, map]])),
-  );
-  return { outcome, maps, changes, failure: fault?.error };
+  const refusals = [...plan.refusals, ...unfound];
+  note(refusals, call);
+  const refused = toRefusedMaps(refusals, request.maps, pod);
+  denials.record(pod, refused);
+  const given = looks.flatMap(({ map, rule }) => (map === undefined || rule === undefined ? [] : { map, rule }));
+  return {
+    outcome: answer.outcome,
+    changes: answer.changes,
+    given: answer.maps,
+    maps: new Map(given.map(({ map }) => [map.name, map])),
+    rules: new Map(given.map(({ map, rule }) => [map.name, rule])),
+    refused,
+    failure: fault?.error,
+  };
+
+  /** For a new pod. */
+  function refuse(refusals: readonly Refusal[]): void {
+    for (const { reason } of refusals) metrics.refused(reason, 'new');
+    const refused = toRefusedMaps(refusals, request.maps, pod);
+    denials.record(pod, refused);
+    audit.refused(request, refused);
+  }
 }
 
 /** Logs refusals with the call, which succeeds in spite of them. */

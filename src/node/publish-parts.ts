@@ -1,9 +1,9 @@
-import type { CallError } from '../errors.ts';
 import type { Pinner } from '../pinner/pinner.ts';
-import type { FileChange, PublishVolumeResponse } from '../rpc/pinner.ts';
+import type { Audit } from './audit.ts';
+import type { Denials } from './denials.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { OpenPolicy } from './policy.ts';
-import type { BpfMaps, Published } from './published.ts';
+import type { Published } from './published.ts';
 
 /** What publishing depends on. */
 export interface PublishParts extends Pick<OpenPolicy, 'policy' | 'events'> {
@@ -11,14 +11,6 @@ export interface PublishParts extends Pick<OpenPolicy, 'policy' | 'events'> {
   readonly published: Published;
   readonly pinner: Pinner;
   readonly metrics: NodeMetrics;
-}
-
-/** The result of publishing a volume. */
-export interface PublishOutcome extends Pick<PublishVolumeResponse, 'outcome'> {
-  /** The BpfMaps that its files come from. */
-  readonly maps: BpfMaps;
-  /** How its files differ from those of the volume that existed before. */
-  readonly changes: readonly FileChange[];
-  /** The error to return after everything possible was done. */
-  readonly failure?: CallError | undefined;
+  readonly denials: Pick<Denials, 'record'>;
+  readonly audit: Audit;
 }

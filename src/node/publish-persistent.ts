@@ -2,10 +2,11 @@ import type { PodTokens } from '../access/pod-tokens.ts';
 import { failedPrecondition, notFound, permissionDenied } from '../errors.ts';
 import { toCreatedMap } from '../maps/created-map.ts';
 import type { Call } from '../rpc/adapter.ts';
-import { Access as MapAccess, type VolumeMap } from '../rpc/pinner.ts';
+import { Access as MapAccess, type PublishVolumeResponse, type VolumeMap } from '../rpc/pinner.ts';
 import { quote } from '../text.ts';
 import type { NewMap, VolumeSpec } from '../volumes/volume.ts';
-import type { PublishOutcome, PublishParts } from './publish-parts.ts';
+import type { PublishOutcome } from './publish-outcome.ts';
+import type { PublishParts } from './publish-parts.ts';
 import type { PersistentRequest } from './publish-request.ts';
 import { requestText } from './request-text.ts';
 
@@ -31,10 +32,15 @@ export async function publishPersistent(
       renew: false,
       request: requestText(request),
     };
-    return { maps: new Map(), ...(await parts.pinner.publishVolume(volume, call)) };
+    return toOutcome(await parts.pinner.publishVolume(volume, call));
   }
   const workspace = { volumeId, targetPath, ...(gid !== undefined && { gid }), readOnly, singleTarget };
-  return { maps: new Map(), ...(await parts.pinner.publishWorkspace(workspace, call)) };
+  return toOutcome(await parts.pinner.publishWorkspace(workspace, call));
+}
+
+/** Nothing in it comes from the catalog. */
+function toOutcome({ outcome, changes, maps: given }: PublishVolumeResponse): PublishOutcome {
+  return { outcome, changes, given, maps: new Map(), rules: new Map(), refused: [] };
 }
 
 /** The files of a shared volume. */

@@ -8,6 +8,7 @@ import type { Call } from '../rpc/adapter.ts';
 import { VolumeCapability_AccessMode_Mode as Mode, type NodePublishVolumeRequest } from '../rpc/csi.ts';
 import { PublishVolumeResponse_Outcome as Outcome, type VolumeMap } from '../rpc/pinner.ts';
 import type { Volume, VolumeSpec } from '../volumes/volume.ts';
+import { createDenials } from './denials.ts';
 import { createNodeMetrics } from './metrics.ts';
 import type { Policy, ResolveSource } from './policy.ts';
 import { publish } from './publish.ts';
@@ -70,7 +71,7 @@ function startNode(state: NodeState) {
     catalog: { find: (name) => maps.get(name), names: () => ['flows'] },
     access: {
       check: async (_, name): Promise<Decision> =>
-        granted.includes(name) ? { allowed: true } : { allowed: false, remedy: 'ask' },
+        granted.includes(name) ? { allowed: true, rule: 'a role' } : { allowed: false, remedy: 'ask' },
     },
     resolveSource:
       resolveSource ?? createSourceResolver({ nodeId, volumes: undefined, kept: async () => [], bpfman: undefined }),
@@ -91,13 +92,15 @@ function startNode(state: NodeState) {
     },
     async publishVolume({ maps }) {
       published.push(maps);
-      return { outcome: Outcome.REPLACED, changes: [], refusals: [] };
+      return { outcome: Outcome.REPLACED, changes: [], refusals: [], maps: [] };
     },
   };
   const parts = {
     nodeId,
     policy,
     pinner,
+    denials: createDenials(),
+    audit: { published() {}, refused() {} },
     metrics: createNodeMetrics(),
     published: createPublished(),
   } as PublishParts;

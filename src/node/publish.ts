@@ -29,15 +29,16 @@ export async function publish(
     parts.policy.requireTrusted();
     const wanted = parsePublishRequest(volume, request);
     const tokens = podTokens(request);
-    const { outcome, maps, changes, failure } =
+    const outcome =
       wanted.type === 'maps'
         ? await publishMaps(wanted, tokens, target, parts, call)
         : await publishPersistent(wanted, tokens, parts, call);
     const before = parts.published.originsAt(wanted.targetPath);
-    parts.published.add(wanted, maps);
-    recordChanges(wanted, toVolumeChanges(wanted, changes, before, maps), parts);
-    if (failure !== undefined) throw failure;
-    parts.metrics.published(outcome, (performance.now() - started) / 1000);
+    parts.published.add(wanted, outcome);
+    recordChanges(wanted, toVolumeChanges(wanted, outcome.changes, before, outcome.maps), parts);
+    parts.audit.published(wanted, outcome);
+    if (outcome.failure !== undefined) throw outcome.failure;
+    parts.metrics.published(outcome.outcome, (performance.now() - started) / 1000);
   } catch (error) {
     throw await target.asAnswer(error);
   }

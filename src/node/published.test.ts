@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { PublishVolumeResponse_Outcome as Outcomes } from '../rpc/pinner.ts';
 import type { PublishRequest } from './publish-request.ts';
 import { createPublished } from './published.ts';
 
 const request = (targetPath: string) => ({ type: 'workspace', volumeId: 'v', targetPath }) as PublishRequest;
+const created = { outcome: Outcomes.CREATED, maps: new Map(), refused: [] };
 const volume = 'pods/0d6c/volumes/kubernetes.io~csi/maps/mount';
 
 test("a target is found through a symbolic link to the kubelet's directory", () => {
   const published = createPublished();
   const there = request(`/var/lib/kubelet/${volume}`);
-  published.add(there, new Map());
-  assert.equal(published.at(`/mnt/data/kubelet/${volume}`), there);
+  published.add(there, created);
+  assert.equal(published.at(`/mnt/data/kubelet/${volume}`)?.request, there);
   assert.equal(published.at(`/mnt/data/kubelet/${volume.replace('maps', 'more')}`), undefined);
   published.remove(`/mnt/data/kubelet/${volume}`);
   assert.equal(published.at(`/var/lib/kubelet/${volume}`), undefined);
@@ -18,7 +20,7 @@ test("a target is found through a symbolic link to the kubelet's directory", () 
 
 test("a target outside of a kubelet's directory is found by its exact path", () => {
   const published = createPublished();
-  published.add(request('/tmp/csi/mount'), new Map());
-  assert.equal(published.at('/tmp/csi/mount')?.targetPath, '/tmp/csi/mount');
+  published.add(request('/tmp/csi/mount'), created);
+  assert.equal(published.at('/tmp/csi/mount')?.request.targetPath, '/tmp/csi/mount');
   assert.equal(published.at('/var/csi/mount'), undefined);
 });

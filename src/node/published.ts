@@ -1,8 +1,7 @@
-import type { BpfMap } from '../maps/catalog.ts';
+import { PublishVolumeResponse_Outcome as Outcomes } from '../rpc/pinner.ts';
+import type { BpfMaps, PublishOutcome } from './publish-outcome.ts';
 import type { PublishRequest } from './publish-request.ts';
-
-/** BpfMaps by name, as they were at one moment. */
-export type BpfMaps = ReadonlyMap<string, BpfMap>;
+import type { RefusedMap } from './refused-map.ts';
 
 /** Which BpfMaps the files of a volume come from. */
 export interface Origins {
@@ -18,28 +17,53 @@ export interface Origins {
  * requests (requiresRepublish).
  */
 export interface Published {
-  /** `maps`: the BpfMaps that the volume should have now; empty for a volume that does not come from the catalog. */
-  add(request: PublishRequest, maps: BpfMaps): void;
+  add(request: PublishRequest, outcome: AddedOutcome): void;
   remove(targetPath: string): void;
-  at(targetPath: string): PublishRequest | undefined;
+  at(targetPath: string): PublishedVolume | undefined;
   originsAt(targetPath: string): Origins;
 }
+
+/** What is kept of how a volume was published. */
+type AddedOutcome = Pick<PublishOutcome, 'outcome' | 'maps' | 'refused'>;
+
+/** A volume that was published since the start of the node plugin. */
+export interface PublishedVolume {
+  readonly request: PublishRequest;
+  readonly origins: Origins;
+  /** When the pod got it; undefined: before the start. */
+  readonly since: Date | undefined;
+  /** What the pod did not get as it asked for at the last publish: the first MAX_REFUSED. */
+  readonly refused: readonly RefusedMap[];
+  /** How many more. */
+  readonly refusedLeftOut: number;
+}
+
+/** A running pod may lose each of its 256 maps; the memory of all volumes of a node has to fit the process. */
+const MAX_REFUSED = 16;
 
 const NONE: Origins = { last: new Map(), ever: new Map() };
 
 /** Empty at first. */
 export function createPublished(): Published {
-  const known = new Map<string, { readonly request: PublishRequest; readonly origins: Origins }>();
+  const known = new Map<string, PublishedVolume>();
   const at = (targetPath: string) => known.get(inKubeletDirectory(targetPath));
   const originsAt = (targetPath: string) => at(targetPath)?.origins ?? NONE;
   return {
-    add(request, last) {
-      const { targetPath } = request;
+    add(request, { outcome, maps: last, refused }) {
+      const { targetPath, volumeId } = request;
+      const before = at(targetPath);
       const ever = new Map([...originsAt(targetPath).ever, ...last]);
-      known.set(inKubeletDirectory(targetPath), { request, origins: { last, ever } });
+      const sinceBefore = before?.request.volumeId === volumeId ? before.since : undefined;
+      known.set(inKubeletDirectory(targetPath), {
+        request,
+        origins: { last, ever },
+        since: outcome === Outcomes.CREATED ? new Date() : sinceBefore,
+        refused: refused.slice(0, MAX_REFUSED),
+        refusedLeftOut: Math.max(0, refused.length - MAX_REFUSED),
+      });
     },
     remove: (targetPath) => void known.delete(inKubeletDirectory(targetPath)),
-    at: (targetPath) => at(targetPath)?.request,
+    at,
     originsAt,
   };
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BpfMap } from '../maps/catalog.ts';
 import { type FileChange, FileChange_Kind as Kind } from '../rpc/pinner.ts';
-import type { BpfMaps } from './published.ts';
+import type { BpfMaps } from './publish-outcome.ts';
 import { toVolumeChanges } from './volume-changes.ts';
 
 const targetPath = '/var/lib/kubelet/pods/1/volumes/kubernetes.io~csi/maps/mount';

@@ -2,8 +2,10 @@ import { isDeepStrictEqual } from 'node:util';
 import { type FileChange, FileChange_Kind as Kind } from '../rpc/pinner.ts';
 import { quote } from '../text.ts';
 import type { EventReason } from './pod-events.ts';
+import type { BpfMaps } from './publish-outcome.ts';
 import type { PublishRequest } from './publish-request.ts';
-import type { BpfMaps, Origins } from './published.ts';
+import type { Origins } from './published.ts';
+import { volumeName } from './volume-reference.ts';
 
 /** A change of a running pod's volume, for an event. */
 export interface VolumeChange {
@@ -100,11 +102,6 @@ function ofMaps({ last, ever }: Origins, now: BpfMaps): (change: FileChange) => 
 
 function byFileName(maps: BpfMaps): BpfMaps {
   return new Map([...maps.values()].map((map) => [map.fileName, map]));
-}
-
-/** The volume's name in the pod spec, or the PersistentVolume's: the kubelet publishes at …/<name>/mount. */
-function volumeName(targetPath: string): string {
-  return targetPath.split('/').at(-2) ?? targetPath;
 }
 
 function list(about: readonly string[]): string {

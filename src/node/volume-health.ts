@@ -1,10 +1,10 @@
 import { exceedsMaxAccess } from '../access/authorize.ts';
 import { CallError, Code, notFound } from '../errors.ts';
-import type { BpfMap } from '../maps/catalog.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { VolumeHealthErrorType as Status, type VolumeHealth } from '../rpc/csi.ts';
-import { type DescribeVolumeResponse, Access as MapAccess, type Source } from '../rpc/pinner.ts';
+import { type DescribeVolumeResponse, Access as MapAccess, type VolumeMap } from '../rpc/pinner.ts';
 import { quote, statusText } from '../text.ts';
+import { idOfMap, idOfSource } from './present-map.ts';
 import type { PublishParts } from './publish-parts.ts';
 import { toSharedMaps } from './publish-persistent.ts';
 import type { MapsRequest, PublishRequest } from './publish-request.ts';
@@ -38,7 +38,7 @@ export async function volumeHealth(
   const messages = new Map<Finding['reason'], Set<string>>();
   for (const target of targets) {
     const volume = await parts.pinner.describeVolume({ volumeId, targetPath: target }, call);
-    const request = parts.published.at(target);
+    const request = parts.published.at(target)?.request;
     const found = request?.volumeId === volumeId ? await inspect(request, volume, parts, call) : [];
     for (const { reason, message } of [...generations(volume), ...found]) {
       messages.set(reason, (messages.get(reason) ?? new Set()).add(message));
@@ -77,7 +77,7 @@ async function inspect(
   // A workspace may contain whatever its pods pin.
   if (content?.type !== 'shared') return [];
   const files = toSharedMaps(request.volumeId, content.newMaps, MapAccess.READ_ONLY);
-  const found = files.map((file) => inspectFile(file, volume, parts, call));
+  const found = files.map((file) => inspectFile(file, volume, () => idOfSource(file.source, parts.pinner, call)));
   return (await Promise.all(found)).flat();
 }
 
@@ -97,37 +97,23 @@ async function inspectMaps(
       findings.push({ reason: 'MapAccessRevoked', message: `${verb} of "${name}" is not granted any more` });
     }
     const isGone = findings.length > 0 && !volume.files.some(({ path }) => path === map.fileName);
-    return isGone ? findings : [...findings, ...(await inspectSource(map, volume, parts, call))];
+    return isGone ? findings : [...findings, ...(await inspectFile(map, volume, () => idOfMap(map, parts, call)))];
   });
   return (await Promise.all(found)).flat();
 }
 
-async function inspectSource(
-  map: BpfMap,
-  volume: DescribeVolumeResponse,
-  parts: PublishParts,
-  call: Call,
-): Promise<readonly Finding[]> {
-  try {
-    const source = await parts.policy.resolveSource(map);
-    return await inspectFile({ ...map, source }, volume, parts, call);
-  } catch (error) {
-    return [missingSource(map.name, error)];
-  }
-}
-
+/** `present`: looks up the id of the map that is at the file's source now. */
 async function inspectFile(
-  { name, fileName, source }: { readonly name: string; readonly fileName: string; readonly source: Source | null },
+  { name, fileName }: Pick<VolumeMap, 'name' | 'fileName'>,
   { files }: DescribeVolumeResponse,
-  { pinner }: PublishParts,
-  call: Call,
+  present: () => Promise<number | undefined>,
 ): Promise<readonly Finding[]> {
   const file = files.find(({ path }) => path === fileName);
   if (file === undefined) return [{ reason: 'PinMissing', message: `"${fileName}" is not in the volume` }];
   try {
-    const { map } = await pinner.describeMap({ source }, call);
-    if (map?.id === file.map?.id) return [];
-    const message = `"${name}" is map ${map?.id} at its source, and ${file.map?.id} in the volume`;
+    const id = await present();
+    if (id === file.map?.id) return [];
+    const message = `"${name}" is map ${id} at its source, and ${file.map?.id} in the volume`;
     return [{ reason: 'MapReplaced', message }];
   } catch (error) {
     return [missingSource(name, error)];

@@ -1,7 +1,8 @@
 import type { PodIdentity } from '../access/access.ts';
-import { denial } from '../access/authorize.ts';
+import { type DeniedMap, denial } from '../access/authorize.ts';
 import { CallError, Code, faultIn, invalidArgument, notFound } from '../errors.ts';
 import { didYouMean } from '../maps/nearest.ts';
+import type { MapRequest } from '../request/map-list.ts';
 import { Access, type MapRefusal, type VolumeMap } from '../rpc/pinner.ts';
 import type { MapLook } from './map-look.ts';
 
@@ -20,6 +21,8 @@ export interface Refusal {
   readonly reason: RefusalReason;
   /** The error for a new pod. All denied maps have the same. */
   readonly error: CallError;
+  /** Only of a denied map. */
+  readonly denied?: DeniedMap;
 }
 
 /** No such BpfMap; not granted; two maps want the same file; a source that does not exist yet; an unusable source; a bug in the driver. */
@@ -40,7 +43,7 @@ export function planVolume(looks: readonly MapLook[], pod: PodIdentity, names: (
   const denied = looks.flatMap(({ denied }) => denied ?? []);
   const isAll = looks.every(({ map, denied, verb }) => map === undefined || denied !== undefined || verb !== undefined);
   const denials = denied.map(
-    ({ map: { name } }): Refusal => ({ map: name, reason: 'denied', error: denial(pod, denied, isAll) }),
+    (one): Refusal => ({ map: one.map.name, reason: 'denied', error: denial(pod, denied, isAll), denied: one }),
   );
   const files: VolumeMap[] = [];
   const unsourced: Refusal[] = [];
@@ -70,6 +73,12 @@ export function planVolume(looks: readonly MapLook[], pod: PodIdentity, names: (
 export function fromPinner({ name, code, message }: MapRefusal): Refusal {
   const error = new CallError(code, message);
   return { map: name, reason: reasonOf(error), error };
+}
+
+/** The map because of which the pinner makes no volume for a new pod. Undefined: the error is not about one of `requested`. */
+export function refusalIn(error: CallError, requested: readonly MapRequest[]): Refusal | undefined {
+  const about = requested.find(({ name }) => error.message.startsWith(`map "${name}": `));
+  return about && { map: about.name, reason: reasonOf(error), error };
 }
 
 function reasonOf(error: CallError): RefusalReason {

@@ -8,6 +8,16 @@ export interface VolumeReference {
   readonly targetPath: string;
 }
 
+/** The volume's name in the pod spec, or the PersistentVolume's: the kubelet publishes at …/<name>/mount. */
+export function volumeName(targetPath: string): string {
+  return targetPath.split('/').at(-2) ?? targetPath;
+}
+
+/** The uid of the pod; empty if the path is not of the kubelet's form. */
+export function podUid(targetPath: string): string {
+  return /\/pods\/([^/]+)\/volumes\/[^/]+\/[^/]+\/mount$/.exec(targetPath)?.[1] ?? '';
+}
+
 /** CSI's limit for an id. */
 const MAX_ID_BYTES = 128;
 

@@ -1,5 +1,5 @@
 import { createLogger, type Logger, type LogLevel } from '../logger.ts';
-import type { HttpAddress } from './http.ts';
+import type { HttpAddress } from './http-server.ts';
 
 /** The configuration of a service. Socket paths are absolute. */
 export interface ServiceConfig {

@@ -13,10 +13,13 @@ export type { GetBudgetResponse } from './generated/bpffs/pinner/v1/GetBudgetRes
 export type { GetNodeResponse } from './generated/bpffs/pinner/v1/GetNodeResponse.ts';
 export type { GetVolumeStatsRequest } from './generated/bpffs/pinner/v1/GetVolumeStatsRequest.ts';
 export type { GetVolumeStatsResponse } from './generated/bpffs/pinner/v1/GetVolumeStatsResponse.ts';
+export type { KernelFeature } from './generated/bpffs/pinner/v1/KernelFeature.ts';
 export type { ListKeptVolumesResponse } from './generated/bpffs/pinner/v1/ListKeptVolumesResponse.ts';
 export type { ListVolumesResponse } from './generated/bpffs/pinner/v1/ListVolumesResponse.ts';
 export type { MapDescription } from './generated/bpffs/pinner/v1/MapDescription.ts';
 export type { MapRefusal } from './generated/bpffs/pinner/v1/MapRefusal.ts';
+export type { PinRoot } from './generated/bpffs/pinner/v1/PinRoot.ts';
+export type { PublishedMap } from './generated/bpffs/pinner/v1/PublishedMap.ts';
 export type { PublishVolumeRequest } from './generated/bpffs/pinner/v1/PublishVolumeRequest.ts';
 export {
   _bpffs_pinner_v1_PublishVolumeResponse_Outcome as PublishVolumeResponse_Outcome,
@@ -28,6 +31,7 @@ export type { ReleaseVolumeRequest } from './generated/bpffs/pinner/v1/ReleaseVo
 export type { Share } from './generated/bpffs/pinner/v1/Share.ts';
 export type { Source } from './generated/bpffs/pinner/v1/Source.ts';
 export type { UnpublishVolumeRequest } from './generated/bpffs/pinner/v1/UnpublishVolumeRequest.ts';
+export type { VolumeFile } from './generated/bpffs/pinner/v1/VolumeFile.ts';
 export type { VolumeMap } from './generated/bpffs/pinner/v1/VolumeMap.ts';
 
 import type { PinnerDefinition, PinnerHandlers } from './generated/bpffs/pinner/v1/Pinner.ts';

@@ -1,5 +1,10 @@
 import type { KubernetesClient } from '../kubernetes/client.ts';
-import { MAX_STALENESS_SECONDS, type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
+import {
+  type Freshness,
+  MAX_STALENESS_SECONDS,
+  type ReflectorOptions,
+  startReflector,
+} from '../kubernetes/reflector.ts';
 import { nameInVolumeId } from './volume-id.ts';
 import { findVolumeObject } from './volume-objects.ts';
 import { BPF_VOLUMES, readVolume } from './volume-objects-parse.ts';
@@ -14,11 +19,9 @@ export interface DamagedObject {
 }
 
 /** The volumes of one node, or all, watched. */
-export interface FollowedVolumes extends VolumeReader {
+export interface FollowedVolumes extends VolumeReader, Freshness {
   /** Those in the cache, however old it is. */
   damaged(): readonly DamagedObject[];
-  /** Seconds since the last contact with the API server; Infinity: never. */
-  staleness(): number;
   synced(): Promise<void>;
   close(): void;
 }
@@ -52,6 +55,7 @@ export function followVolumeObjects(options: FollowedVolumesOptions): FollowedVo
   });
   return {
     staleness: reflector.staleness,
+    failure: reflector.failure,
     synced: reflector.synced,
     close: reflector.close,
 

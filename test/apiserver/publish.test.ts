@@ -6,6 +6,7 @@ import type { PodIdentity } from '../../src/access/access.ts';
 import { CallError, Code, notFound } from '../../src/errors.ts';
 import { createLogger } from '../../src/logger.ts';
 import { openClusterPolicy } from '../../src/node/cluster-policy.ts';
+import { createDenials } from '../../src/node/denials.ts';
 import { createNodeMetrics } from '../../src/node/metrics.ts';
 import type { OpenPolicy } from '../../src/node/policy.ts';
 import { publish } from '../../src/node/publish.ts';
@@ -66,16 +67,24 @@ const pinner: Partial<Pinner> = {
   },
   async publishVolume({ volumeId }) {
     published.push(`shared ${volumeId}`);
-    return { outcome: Outcome.CREATED, changes: [], refusals: [] };
+    return { outcome: Outcome.CREATED, changes: [], refusals: [], maps: [] };
   },
   async publishWorkspace({ volumeId }) {
     published.push(`workspace ${volumeId}`);
-    return { outcome: Outcome.CREATED, changes: [], refusals: [] };
+    return { outcome: Outcome.CREATED, changes: [], refusals: [], maps: [] };
   },
 };
 
 const publishTo = (request: NodePublishVolumeRequest) => {
-  const parts = { nodeId: NODE, ...opened, published: createPublished(), pinner, metrics: createNodeMetrics() };
+  const parts = {
+    nodeId: NODE,
+    ...opened,
+    published: createPublished(),
+    denials: createDenials(),
+    audit: { published() {}, refused() {} },
+    pinner,
+    metrics: createNodeMetrics(),
+  };
   const call = { signal: AbortSignal.timeout(10_000), deadline: Number.POSITIVE_INFINITY, note() {} };
   return publish(request, request, parts as unknown as PublishParts, call);
 };

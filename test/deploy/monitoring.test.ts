@@ -6,7 +6,8 @@ import { execa } from 'execa';
 import { parse } from 'yaml';
 import { createControllerMetrics } from '../../src/controller/metrics.ts';
 import { createNodeMetrics, type NodeMetrics } from '../../src/node/metrics.ts';
-import { type HttpServer, serveHttp } from '../../src/process/http.ts';
+import { serveHttp } from '../../src/process/http.ts';
+import type { HttpServer } from '../../src/process/http-server.ts';
 import type { MetricsPage } from '../../src/process/metrics.ts';
 import type { CallMetrics } from '../../src/rpc/adapter.ts';
 import { PublishVolumeResponse_Outcome as Outcome } from '../../src/rpc/pinner.ts';
@@ -103,7 +104,7 @@ function work(metrics: NodeMetrics): void {
   metrics.refused('denied', 'new');
   metrics.volumeChanged('MapReplaced', 1);
   metrics.answerLookedUp('access', undefined);
-  metrics.catalogSeen(3, 0);
+  metrics.catalogSeen({ maps: 3, invalid: 0 });
   metrics.registrationSeen(true);
   metrics.csiDriverSeen({ stopping: [], other: [] });
   metrics.watchSeen('bpfmaps.bpffs.dev', 7);
@@ -111,7 +112,7 @@ function work(metrics: NodeMetrics): void {
   metrics.pinnerSeen({
     volumes: 4,
     budget: { createdMaps: share, createdMemoryBytes: share, workspaces: share },
-    node: { kernelRelease: '6.18.0', version: '1.0.0', features: [], droppedLogLines: 0 },
+    node: { kernelRelease: '6.18.0', version: '1.0.0', features: [], droppedLogLines: 0, pinRoots: [], kubeletDir: '' },
   });
 }
 

@@ -14,6 +14,7 @@ import { loadKubeconfig } from '../../src/kubernetes/kubeconfig.ts';
 import { createLogger } from '../../src/logger.ts';
 import type { BpfMap } from '../../src/maps/catalog.ts';
 import { openClusterPolicy } from '../../src/node/cluster-policy.ts';
+import { createDenials } from '../../src/node/denials.ts';
 import { createNodeMetrics } from '../../src/node/metrics.ts';
 import { publish } from '../../src/node/publish.ts';
 import { createPublished } from '../../src/node/published.ts';
@@ -130,8 +131,16 @@ test('a volume that is published again asks the API server for nothing that is c
   const opened = openClusterPolicy(config, names, createLogger('error'), metrics);
   closing.push(() => opened.close());
   await opened.synced;
-  const pinner = { publishVolume: async () => ({ outcome: Outcome.UNCHANGED, changes: [], refusals: [] }) };
-  const parts = { nodeId: NODE, ...opened, published: createPublished(), pinner: pinner as unknown as Pinner, metrics };
+  const pinner = { publishVolume: async () => ({ outcome: Outcome.UNCHANGED, changes: [], refusals: [], maps: [] }) };
+  const parts = {
+    nodeId: NODE,
+    ...opened,
+    published: createPublished(),
+    denials: createDenials(),
+    audit: { published() {}, refused() {} },
+    pinner: pinner as unknown as Pinner,
+    metrics,
+  };
   const request = publishRequest((r) => {
     r.volumeContext = {
       maps: 'flows',

@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 import { status as Code, Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
 import {
   type FileChange,
+  type GetNodeResponse,
   type MapDescription,
   PublishVolumeResponse_Outcome as Outcome,
   type PinnerHandlers,
@@ -29,6 +30,8 @@ export interface FakePinner {
   readonly mapIds: { readonly inVolume: Map<string, number>; readonly atSource: Map<string, number> };
   /** How many generations each volume reports. */
   generations: number;
+  /** The answer to GetNode. */
+  node: GetNodeResponse;
   /** The changes reported when a workspace is published again. */
   workspaceChanges: FileChange[];
   /** The methods of calls that were cancelled or exceeded their deadline. */
@@ -61,6 +64,14 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
     kept,
     mapIds,
     generations: 1,
+    node: {
+      kernelRelease: '6.12.0',
+      version: '0.1.0',
+      features: [],
+      droppedLogLines: 3,
+      pinRoots: [{ path: '/sys/fs/bpf', bpfFilesystem: true, problem: '' }],
+      kubeletDir: '/var/lib/kubelet',
+    },
     workspaceChanges: [],
     cancelled: [],
     lastDeadline: Number.NaN,
@@ -113,14 +124,16 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
       }
       volumes.set(targetPath, request);
       files.set(targetPath, now);
-      if (there === undefined) return { outcome: Outcome.CREATED, changes: [], refusals };
+      const maps = [...now.values()];
+      if (there === undefined) return { outcome: Outcome.CREATED, changes: [], refusals, maps };
       const changes = renew ? changesBetween(there, now) : [];
-      return { outcome: changes.length > 0 ? Outcome.REPLACED : Outcome.UNCHANGED, changes, refusals };
+      if (changes.length === 0) return { outcome: Outcome.UNCHANGED, changes, refusals, maps: [] };
+      return { outcome: Outcome.REPLACED, changes, refusals, maps };
     }),
     PublishWorkspace: handle('PublishWorkspace', (request) => {
       workspaces.set(request.targetPath, request);
       kept.add(request.volumeId);
-      return { outcome: Outcome.CREATED, changes: pinner.workspaceChanges, refusals: [] };
+      return { outcome: Outcome.CREATED, changes: pinner.workspaceChanges, refusals: [], maps: [] };
     }),
     UnpublishVolume: handle('UnpublishVolume', ({ volumeId, targetPath }) => {
       const there = volumes.get(targetPath);
@@ -177,7 +190,7 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
       createdMemoryBytes: { used: MAP_BYTES, limit: 2 ** 30 },
       workspaces: { used: workspaces.size, limit: 256 },
     })),
-    GetNode: handle('GetNode', () => ({ kernelRelease: '6.12.0', version: '0.1.0', features: [], droppedLogLines: 3 })),
+    GetNode: handle('GetNode', () => pinner.node),
   };
   server.addService(await PinnerService.definition(), implementation);
   await new Promise<void>((resolve, reject) => {

@@ -73,6 +73,8 @@ export interface Harness extends AsyncDisposable {
   readonly log: readonly LogLine[];
   /** http://HOST:PORT */
   readonly http: string;
+  /** http://HOST:PORT of the inspection. */
+  readonly inspection: string;
   readonly pinnerSocket: string;
 }
 
@@ -106,6 +108,8 @@ export async function startHarness(
     http: { host: '127.0.0.1', port: 0 },
     maxCalls: 32,
     maxQueuedCalls: 512,
+    inspection: { host: '127.0.0.1', port: 0 },
+    seccompProfile: undefined,
     drainTimeoutMs: 2000,
     logLevel: 'info',
     ...overrides,
@@ -116,6 +120,7 @@ export async function startHarness(
   const log: LogLine[] = [];
   const plugin = await startNodePlugin(
     config,
+    join(import.meta.dirname, '../..'),
     createLogger(config.logLevel, { write: (line) => void log.push(JSON.parse(line) as LogLine) }),
   );
   stack.defer(() => plugin.stop());
@@ -132,6 +137,7 @@ export async function startHarness(
     pinner,
     log,
     http: `http://${plugin.httpAddress}`,
+    inspection: `http://${plugin.inspectionAddress}`,
     pinnerSocket,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -19,7 +19,7 @@ test('one line per call, with method, code, duration, volume, target and pod', a
     stagingTargetPath: '',
   });
   await call(node, node.nodeUnpublishVolume, { volumeId: 'csi-1', targetPath: '' });
-  const lines = log.slice(before);
+  const lines = log.slice(before).filter(({ message }) => message === 'call');
   const { targetPath } = request;
   const pod = 'prod/collector-0';
   assert.deepEqual(

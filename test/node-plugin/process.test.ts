@@ -39,6 +39,7 @@ function start(args: readonly string[] = [], env: Record<string, string> = {}): 
       BPFFS_ENDPOINT: `unix://${socket}`,
       BPFFS_PINNER_ENDPOINT: `unix://${join(directory, 'pinner.sock')}`,
       BPFFS_HTTP_ADDRESS: 'off',
+      BPFFS_INSPECTION_ADDRESS: 'off',
       ...env,
     },
   });
@@ -75,6 +76,15 @@ describe('bad configuration ends with 64 and one line', () => {
     ['a TCP endpoint', ['--endpoint', 'tcp://0.0.0.0:1'], {}, /It must be a unix socket/],
     ['a long socket path', ['--endpoint', `/${'s'.repeat(107)}`], {}, /at most 107 bytes\.$/],
     ['a port too high', ['--http-address', ':65536'], {}, /It must be host:port, or off\.$/],
+    [
+      'an inspection that others reach',
+      ['--inspection-address', '0.0.0.0:9807'],
+      {},
+      /It must be a loopback address, of 127\.0\.0\.0\/8 or \[::1\], or off: whoever reaches it sees which pods use which maps\.$/,
+    ],
+    ['an inspection of all addresses', ['--inspection-address', ':9807'], {}, /It must be a loopback address/],
+    ['an inspection by a name', [], { BPFFS_INSPECTION_ADDRESS: 'localhost:9807' }, /It must be a loopback address/],
+    ['an inspection of all IPv6', ['--inspection-address', '[::]:9807'], {}, /It must be a loopback address/],
     ['no calls at all', ['--max-calls', '0'], {}, /It must be a whole number from 1 to 40\.$/],
     ['more calls than the pinner takes', ['--max-calls', '41'], {}, /It must be a whole number from 1 to 40\.$/],
     ['half a call', [], { BPFFS_MAX_CALLS: '1.5' }, /It must be a whole number from 1 to 40\.$/],
@@ -173,7 +183,7 @@ describe('SIGTERM', () => {
     const lines = stdout.trimEnd().split('\n');
     assert.deepEqual(
       lines.map((line) => (JSON.parse(line) as { message: string }).message),
-      ['serving', 'stopping', 'call', 'stopped'],
+      ['serving', 'stopping', 'audit', 'call', 'stopped'],
     );
     await pinner.stop();
   });

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import type { Verb } from '../../src/access/access.ts';
 import { CallError, Code, notFound, unavailable } from '../../src/errors.ts';
 import type { BpfMap } from '../../src/maps/catalog.ts';
+import { createDenials } from '../../src/node/denials.ts';
 import { createNodeMetrics } from '../../src/node/metrics.ts';
 import type { Policy } from '../../src/node/policy.ts';
 import { publish } from '../../src/node/publish.ts';
@@ -108,7 +109,9 @@ function startNode(world: () => World, hasWorkspace: boolean) {
     },
     access: {
       check: async (_, name, verb) =>
-        world().grants[name as Name].includes(verb) ? { allowed: true } : { allowed: false, remedy: 'ask' },
+        world().grants[name as Name].includes(verb)
+          ? { allowed: true, rule: 'a role' }
+          : { allowed: false, remedy: 'ask' },
     },
     resolveSource({ source }) {
       assert(source.kind === 'node');
@@ -134,6 +137,7 @@ function startNode(world: () => World, hasWorkspace: boolean) {
           outcome: Outcome.REPLACED,
           changes: before === undefined ? [] : changesBetween(before, files),
           refusals,
+          maps: [],
         };
       } catch (status) {
         const { code, details } = status as { code: Code; details: string };
@@ -148,6 +152,8 @@ function startNode(world: () => World, hasWorkspace: boolean) {
     pinner,
     metrics: createNodeMetrics(),
     published: createPublished(),
+    denials: createDenials(),
+    audit: { published() {}, refused() {} },
   } as PublishParts;
   const call: Call = { signal: new AbortController().signal, deadline: Number.POSITIVE_INFINITY, note() {} };
   return {

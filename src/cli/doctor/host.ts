@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { Check } from './check.ts';
+import type { CheckReport as Check } from '../../inspection/reports.ts';
 
 /** The pinner's capabilities, by number and name: include/uapi/linux/capability.h. */
 const CAPABILITIES: readonly (readonly [bigint, string])[] = [
@@ -19,35 +19,6 @@ export async function processCheck(): Promise<Check> {
   return { state: 'warn', what, found };
 }
 
-/** The sysctls that affect maps and mounts. */
-export async function sysctlChecks(): Promise<readonly Check[]> {
-  return [unprivilegedBpf(await sysctl('kernel/unprivileged_bpf_disabled')), mountMax(await sysctl('fs/mount-max'))];
-}
-
-/** https://docs.kernel.org/admin-guide/sysctl/kernel.html#unprivileged-bpf-disabled */
-function unprivilegedBpf(value: string | undefined): Check {
-  const what = 'kernel.unprivileged_bpf_disabled';
-  if (value === '0') {
-    const found = '0: any process may load programs, and read-only cannot be held against those; set it to 2';
-    return { state: 'warn', what, found };
-  }
-  return {
-    state: 'ok',
-    what,
-    found: `${value ?? 'not there'}: maps can be used through their pins, programs not loaded`,
-  };
-}
-
-/** https://docs.kernel.org/admin-guide/sysctl/fs.html#mount-max */
-function mountMax(value: string | undefined): Check {
-  const what = 'fs.mount-max';
-  // A volume takes one mount, one for each writable map, and two where the kernel has debug files; and the same again in its pod.
-  const MIN = 10_000;
-  const isEnough = value === undefined || Number(value) >= MIN;
-  const found = `${value ?? 'not there'} mounts in a namespace${isEnough ? '' : `; raise it to ${MIN} or more`}`;
-  return { state: isEnough ? 'ok' : 'warn', what, found };
-}
-
 /** Whether a seccomp filter applies to this process, as RuntimeDefault, which denies bpf(2), does to pods. */
 export async function seccompCheck(): Promise<Check> {
   const isFiltered = (await processStatus('Seccomp')) === '2';
@@ -61,11 +32,4 @@ export async function seccompCheck(): Promise<Check> {
 async function processStatus(field: string): Promise<string | undefined> {
   const line = (await readFile('/proc/self/status', 'utf8')).split('\n').find((text) => text.startsWith(`${field}:`));
   return line?.slice(field.length + 1).trim();
-}
-
-async function sysctl(path: string): Promise<string | undefined> {
-  return readFile(`/proc/sys/${path}`, 'utf8').then(
-    (text) => text.trim(),
-    () => undefined,
-  );
 }

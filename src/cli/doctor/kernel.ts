@@ -1,43 +1,28 @@
 import { execa } from 'execa';
+import { type Kernel, kernelChecks } from '../../inspection/kernel-checks.ts';
+import type { CheckReport as Check } from '../../inspection/reports.ts';
 import { createPinner } from '../../pinner/pinner.ts';
-import type { Check } from './check.ts';
-
-/** What the pinner reports of the kernel: the same in GetNodeResponse and in the output of `bpffs-pinner probe`. */
-interface Kernel {
-  readonly kernelRelease: string;
-  readonly features: readonly {
-    readonly name: string;
-    readonly available: boolean;
-    readonly required: boolean;
-    readonly description: string;
-  }[];
-}
+import type { GetNodeResponse } from '../../rpc/pinner.ts';
 
 const ANSWER_TIMEOUT_MS = 2000;
 
-/**
- * One check for the kernel's release and one for each feature, as probed by the pinner that serves `socket`, else by the program at
- * `binary`, which needs root.
- */
-export async function featureChecks(socket: string, binary: string): Promise<readonly Check[]> {
-  const kernel = await ask(socket).catch(() => probe(binary));
-  if (kernel instanceof Error) {
-    return [{ state: 'fail', what: 'kernel', found: `could not be probed: ${kernel.message}; run this as root` }];
-  }
-  const features = kernel.features.map(({ name, available, required, description }): Check => {
-    const missing = required ? 'fail' : 'warn';
-    return { state: available ? 'ok' : missing, what: `kernel: ${name}`, found: description };
-  });
-  return [{ state: 'ok', what: 'kernel', found: `Linux ${kernel.kernelRelease}` }, ...features];
-}
-
-async function ask(socket: string): Promise<Kernel> {
+/** What the pinner that serves `socket` says of this node; undefined: none answers this process. */
+export async function askForNode(socket: string): Promise<GetNodeResponse | undefined> {
   const pinner = createPinner(socket);
   try {
     return await pinner.getNode({ deadline: Date.now() + ANSWER_TIMEOUT_MS });
+  } catch {
+    return undefined;
   } finally {
     pinner.close();
   }
+}
+
+/** Checks the kernel as a running pinner has probed it, else as the program at `binary` does, which needs root. */
+export async function featureChecks(node: Kernel | undefined, binary: string): Promise<readonly Check[]> {
+  const kernel = node ?? (await probe(binary));
+  if (!(kernel instanceof Error)) return kernelChecks(kernel);
+  return [{ state: 'fail', what: 'kernel', found: `could not be probed: ${kernel.message}; run this as root` }];
 }
 
 async function probe(binary: string): Promise<Kernel | Error> {

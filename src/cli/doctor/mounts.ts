@@ -1,16 +1,12 @@
 import { readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Check } from './check.ts';
+import type { CheckReport as Check } from '../../inspection/reports.ts';
 
 /** f_type of a bpffs: BPF_FS_MAGIC in include/uapi/linux/magic.h. */
 const BPF_FS_MAGIC = 0xcafe4a11;
 
-/** Checks the directories that the driver works in. */
-export async function mountChecks(kubeletDir: string, pinRoot: string): Promise<readonly Check[]> {
-  return [await pinRootCheck(pinRoot), await kubeletDirCheck(kubeletDir)];
-}
-
-async function pinRootCheck(path: string): Promise<Check> {
+/** Whether maps can be pinned beneath a directory, as this process sees it. */
+export async function pinsCheck(path: string): Promise<Check> {
   const what = `pins at ${path}`;
   const type = await statfs(path).then(
     (found) => found.type,
@@ -22,7 +18,8 @@ async function pinRootCheck(path: string): Promise<Check> {
   return { state: 'warn', what, found: `is no bpf filesystem: maps of "pinned" sources cannot be there; ${remedy}` };
 }
 
-async function kubeletDirCheck(kubeletDir: string): Promise<Check> {
+/** Whether what is published beneath the kubelet's directory is seen by containers. */
+export async function kubeletDirCheck(kubeletDir: string): Promise<Check> {
   const what = `kubelet at ${kubeletDir}`;
   const path = join(kubeletDir, 'pods');
   const isDirectory = await stat(path).then(

@@ -1,9 +1,10 @@
 import { lstat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { CallError, Code } from '../../errors.ts';
+import type { CheckReport as Check } from '../../inspection/reports.ts';
 import { createPinner } from '../../pinner/pinner.ts';
 import { createKubelet } from '../kubelet.ts';
-import type { Check, DoctorConfig } from './check.ts';
+import type { DoctorConfig } from './config.ts';
 
 const ANSWER_TIMEOUT_MS = 2000;
 

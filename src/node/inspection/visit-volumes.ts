@@ -1,0 +1,49 @@
+import { CallError, Code } from '../../errors.ts';
+import type { ReportLimits } from '../../inspection/serve-inspection.ts';
+import type { Pinner } from '../../pinner/pinner.ts';
+import type { DescribeVolumeResponse } from '../../rpc/pinner.ts';
+import type { Published, PublishedVolume } from '../published.ts';
+
+/** A volume as the kernel has it, and what is known of it. */
+export interface VisitedVolume {
+  readonly volumeId: string;
+  readonly targetPath: string;
+  readonly found: DescribeVolumeResponse;
+  /** Undefined: nothing since the start of the node plugin, until the kubelet repeats its request. */
+  readonly known: PublishedVolume | undefined;
+}
+
+/** More than a node has pods. */
+const MAX_VOLUMES = 1000;
+
+/**
+ * Describes the volumes of the node, one after the other for each call that `pinner` allows at a time, and keeps none of them: with their
+ * files they may be more than fits the memory. Returns how many there are besides, or could not be described. Throws if there is no list.
+ */
+export async function visitVolumes(
+  {
+    pinner,
+    published,
+  }: { readonly pinner: Pick<Pinner, 'listVolumes' | 'describeVolume'>; readonly published: Published },
+  limits: ReportLimits,
+  visit: (volume: VisitedVolume) => void,
+): Promise<number> {
+  const { volumes } = await pinner.listVolumes(limits);
+  let leftOut = Math.max(0, volumes.length - MAX_VOLUMES);
+  const describe = async (listed: { readonly volumeId: string; readonly targetPath: string }) => {
+    const { targetPath } = listed;
+    const there = published.at(targetPath);
+    // Kernels before 5.17 do not show it.
+    const volumeId = listed.volumeId || (there?.request.volumeId ?? '');
+    try {
+      const found = await pinner.describeVolume({ volumeId, targetPath }, limits);
+      visit({ volumeId, targetPath, found, known: there?.request.volumeId === volumeId ? there : undefined });
+    } catch (error) {
+      limits.signal.throwIfAborted();
+      // It has gone meanwhile, as its pod has.
+      if (CallError.from(error).code !== Code.NOT_FOUND) leftOut += 1;
+    }
+  };
+  await Promise.all(volumes.slice(0, MAX_VOLUMES).map(describe));
+  return leftOut;
+}
