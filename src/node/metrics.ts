@@ -30,10 +30,20 @@ export interface NodeMetrics extends ProcessMetrics {
   pinnerSeen(
     seen: { readonly volumes: number; readonly budget: GetBudgetResponse; readonly node: GetNodeResponse } | undefined,
   ): void;
+  /** Replaces all series of the metric. */
+  mapMemorySeen(memory: readonly MapMemory[]): void;
   /** Never called without a cluster. */
   csiDriverSeen(problems: CsiDriverProblems): void;
   /** Whether the kubelet has registered the driver. Never called where registration is not served. */
   registrationSeen(isRegistered: boolean): void;
+}
+
+/** The kernel memory of a BpfMap's maps in the volumes of a namespace. A map in several volumes counts once. */
+export interface MapMemory {
+  readonly namespace: string;
+  /** The BpfMap; "other", in namespace "": all that are not listed. */
+  readonly map: string;
+  readonly bytes: number;
 }
 
 type Outcome = PublishVolumeResponse['outcome'];
@@ -71,6 +81,12 @@ export function createNodeMetrics(): NodeMetrics {
       setOrRemove(limit, share?.limit);
     };
   }
+  const mapMemory = new Gauge({
+    name: 'bpffs_map_memory_bytes',
+    help: 'Kernel memory of a BpfMap\'s maps in the volumes of a namespace, each map once; up to 5 minutes old. The largest, and in namespace "" all others.',
+    labelNames: ['namespace', 'map'],
+    registers,
+  });
   const pinnerUp = new Gauge({ name: 'bpffs_pinner_up', help: '1 if the pinner answers.', registers });
   const pinnerInfo = new Gauge({
     name: 'bpffs_pinner_info',
@@ -171,6 +187,10 @@ export function createNodeMetrics(): NodeMetrics {
       setOrRemove(droppedLines, seen?.node.droppedLogLines);
       for (const kind of ['createdMaps', 'createdMemoryBytes', 'workspaces'] as const)
         budgets[kind](seen?.budget[kind]);
+    },
+    mapMemorySeen(memory) {
+      mapMemory.reset();
+      for (const { namespace, map, bytes } of memory) mapMemory.set({ namespace, map }, bytes);
     },
     csiDriverSeen({ stopping, other }) {
       csiDriver.set({ stopping: 'yes' }, stopping.length);

@@ -21,6 +21,7 @@ import { createAudit } from './audit.ts';
 import type { NodeConfig } from './config.ts';
 import { createDenials } from './denials.ts';
 import { createInspection, INSPECTION_CALLS } from './inspection/inspection.ts';
+import { createMapMemory } from './inspection/map-memory.ts';
 import { createNodeMetrics, type NodeMetrics } from './metrics.ts';
 import { createNodeService } from './node-service.ts';
 import { tellOutages } from './pinner-outage.ts';
@@ -98,6 +99,8 @@ export async function startNodePlugin(config: NodeConfig, root: string, log: Log
 
   const services = [adapt(IdentityService, identity, log, metrics), adapt(NodeService, node, log, metrics)];
   adopt(await listen(config.endpoint, services, { log }));
+  const inspectedPinner = limitPinner(pinner, INSPECTION_CALLS);
+  const updateMapMemory = createMapMemory({ pinner: inspectedPinner, published }, metrics);
   const observe = async () => {
     opened.updateMetrics();
     try {
@@ -111,6 +114,7 @@ export async function startNodePlugin(config: NodeConfig, root: string, log: Log
     } catch {
       metrics.pinnerSeen(undefined);
     }
+    await updateMapMemory();
   };
   let registration: Registration | undefined;
   const requireRegistered = () => {
@@ -135,7 +139,7 @@ export async function startNodePlugin(config: NodeConfig, root: string, log: Log
     policy,
     published,
     denials,
-    pinner: limitPinner(pinner, INSPECTION_CALLS),
+    pinner: inspectedPinner,
     requireRegistered: config.registrationSocket === undefined ? undefined : requireRegistered,
     seccompProfile: config.seccompProfile,
     root,

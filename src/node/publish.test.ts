@@ -103,7 +103,7 @@ function startNode(state: NodeState) {
     audit: { published() {}, refused() {} },
     metrics: createNodeMetrics(),
     published: createPublished(),
-  } as PublishParts;
+  } as unknown as PublishParts;
   const notes: Record<string, unknown> = {};
   const call: Call = {
     signal: new AbortController().signal,

@@ -24,3 +24,21 @@ test("a target outside of a kubelet's directory is found by its exact path", () 
   assert.equal(published.at('/tmp/csi/mount')?.request.targetPath, '/tmp/csi/mount');
   assert.equal(published.at('/var/csi/mount'), undefined);
 });
+
+test('a volume is known since it was made, if that was after the start, and with its last refusals', () => {
+  const published = createPublished();
+  const volume = request('/tmp/csi/mount');
+  const refusal = { bpfMap: 'm', verb: 'read', reason: 'absent', cause: 'absent', message: 'ask' } as const;
+  const unchanged = { ...created, outcome: Outcomes.UNCHANGED, refused: Array.from({ length: 20 }, () => refusal) };
+  const at = () => published.at('/tmp/csi/mount');
+  published.add(volume, unchanged);
+  assert.deepEqual([at()?.since, at()?.refused.length, at()?.refusedLeftOut], [undefined, 16, 4]);
+  published.add(volume, created);
+  const since = at()?.since;
+  assert(since instanceof Date);
+  assert.deepEqual([at()?.refused, at()?.refusedLeftOut], [[], 0]);
+  published.add(volume, unchanged);
+  assert.equal(at()?.since, since);
+  published.add({ ...volume, volumeId: 'other' }, unchanged);
+  assert.equal(at()?.since, undefined);
+});

@@ -154,6 +154,10 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
       return { maps: there.size, memoryBytes: there.size * MAP_BYTES };
     }),
     DescribeVolume: handle('DescribeVolume', ({ volumeId, targetPath }) => {
+      const workspace = workspaces.get(targetPath);
+      if (workspace?.volumeId === volumeId) {
+        return { workspace: !workspace.readOnly, files: [], generations: pinner.generations, leftOut: 0 };
+      }
       const there = volumes.get(targetPath);
       if (there?.volumeId !== volumeId) throw { code: Code.NOT_FOUND, details: `no volume at ${targetPath}` };
       const shown = [...(files.get(targetPath) ?? [])].map(([path, { mapId, access }]) => ({

@@ -1,7 +1,7 @@
 import { CallError, Code } from '../../errors.ts';
 import type { ReportLimits } from '../../inspection/serve-inspection.ts';
 import type { Pinner } from '../../pinner/pinner.ts';
-import type { DescribeVolumeResponse } from '../../rpc/pinner.ts';
+import type { DescribeVolumeResponse, VolumeFile } from '../../rpc/pinner.ts';
 import type { Published, PublishedVolume } from '../published.ts';
 
 /** A volume as the kernel has it, and what is known of it. */
@@ -11,6 +11,8 @@ export interface VisitedVolume {
   readonly found: DescribeVolumeResponse;
   /** Undefined: nothing since the start of the node plugin, until the kubelet repeats its request. */
   readonly known: PublishedVolume | undefined;
+  /** The BpfMap that a file comes from; undefined: none, or one of several. */
+  bpfMapOf(file: VolumeFile): string | undefined;
 }
 
 /** More than a node has pods. */
@@ -37,7 +39,8 @@ export async function visitVolumes(
     const volumeId = listed.volumeId || (there?.request.volumeId ?? '');
     try {
       const found = await pinner.describeVolume({ volumeId, targetPath }, limits);
-      visit({ volumeId, targetPath, found, known: there?.request.volumeId === volumeId ? there : undefined });
+      const known = there?.request.volumeId === volumeId ? there : undefined;
+      visit({ volumeId, targetPath, found, known, bpfMapOf: bpfMapOf(known) });
     } catch (error) {
       limits.signal.throwIfAborted();
       // It has gone meanwhile, as its pod has.
@@ -46,4 +49,13 @@ export async function visitVolumes(
   };
   await Promise.all(volumes.slice(0, MAX_VOLUMES).map(describe));
   return leftOut;
+}
+
+function bpfMapOf(known: PublishedVolume | undefined): VisitedVolume['bpfMapOf'] {
+  if (known === undefined || known.origins.last.size === 0) return () => undefined;
+  const byFile = Map.groupBy(known.origins.last.values(), ({ fileName }) => fileName);
+  return ({ path }) => {
+    const [map, ...others] = byFile.get(path) ?? [];
+    return others.length === 0 ? map?.name : undefined;
+  };
 }

@@ -3,7 +3,6 @@ import type { ReportLimits } from '../../inspection/serve-inspection.ts';
 import { createLimiter } from '../../process/limiter.ts';
 import { Access as MapAccess, type VolumeFile } from '../../rpc/pinner.ts';
 import { idOfMap } from '../present-map.ts';
-import type { PublishedVolume } from '../published.ts';
 import { podUid, volumeName } from '../volume-reference.ts';
 import type { InspectionParts } from './inspection-parts.ts';
 import { type VisitedVolume, visitVolumes } from './visit-volumes.ts';
@@ -28,24 +27,13 @@ export async function volumesReport(parts: InspectionParts, limits: ReportLimits
     volumes.push({ ...volume, found: { ...found, files, leftOut: found.leftOut + found.files.length - files.length } });
   });
   volumes.sort((a, b) => (a.targetPath < b.targetPath ? -1 : 1));
-  const origins = new Map(volumes.map((volume) => [volume, bpfMapOf(volume.known)]));
-  const names = volumes.flatMap((volume) => volume.found.files.flatMap((file) => origins.get(volume)?.(file) ?? []));
+  const names = volumes.flatMap(({ found, bpfMapOf }) => found.files.flatMap((file) => bpfMapOf(file) ?? []));
   const present = await presentIds(new Set(names), parts, limits);
   return {
     node: parts.nodeId,
     time: new Date().toISOString(),
-    volumes: volumes.map((volume) => toReport(volume, origins.get(volume) ?? (() => undefined), present)),
+    volumes: volumes.map((volume) => toReport(volume, present)),
     volumesLeftOut,
-  };
-}
-
-/** By a file's name, the BpfMap that it comes from; undefined: none, or one of several. */
-function bpfMapOf(known: PublishedVolume | undefined): (file: VolumeFile) => string | undefined {
-  if (known === undefined || known.origins.last.size === 0) return () => undefined;
-  const byFile = Map.groupBy(known.origins.last.values(), ({ fileName }) => fileName);
-  return ({ path }) => {
-    const [map, ...others] = byFile.get(path) ?? [];
-    return others.length === 0 ? map?.name : undefined;
   };
 }
 
@@ -71,8 +59,7 @@ async function presentIds(
 }
 
 function toReport(
-  { volumeId, targetPath, found, known }: VisitedVolume,
-  bpfMapOf: (file: VolumeFile) => string | undefined,
+  { volumeId, targetPath, found, known, bpfMapOf }: VisitedVolume,
   present: ReadonlyMap<string, number>,
 ): VolumeReport {
   const { request, since, refused, refusedLeftOut } = known ?? {};
