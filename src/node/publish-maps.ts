@@ -50,9 +50,9 @@ export async function publishMaps(
     request: requestText(request),
     renew: true,
   };
-  const answer = await parts.pinner.publishVolume({ ...volume, maps: [...plan.files] }, call).catch((error) => {
+  const answer = await parts.pinner.publishVolume({ ...volume, maps: [...plan.files] }, call).catch(async (error) => {
     const refusal = refusalIn(CallError.from(error), request.maps);
-    if (refusal !== undefined) refuse([refusal]);
+    if (refusal !== undefined && (await isNew().catch(() => false))) refuse([refusal]);
     throw error;
   });
   const unfound = answer.refusals.map(fromPinner);

@@ -75,7 +75,7 @@ export function fromPinner({ name, code, message }: MapRefusal): Refusal {
   return { map: name, reason: reasonOf(error), error };
 }
 
-/** The map because of which the pinner makes no volume for a new pod. Undefined: the error is not about one of `requested`. */
+/** The map because of which the pinner publishes nothing. Undefined: the error is not about one of `requested`. */
 export function refusalIn(error: CallError, requested: readonly MapRequest[]): Refusal | undefined {
   const about = requested.find(({ name }) => error.message.startsWith(`map "${name}": `));
   return about && { map: about.name, reason: reasonOf(error), error };
