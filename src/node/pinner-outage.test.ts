@@ -11,7 +11,14 @@ function startPinner() {
     {
       async getNode() {
         if (!state.answers) throw unavailable('pinner at unix:///p.sock does not answer: connect ECONNREFUSED');
-        return { kernelRelease: '6.12.0', version: '1.0.0', features: [], droppedLogLines: 0 };
+        return {
+          kernelRelease: '6.12.0',
+          version: '1.0.0',
+          features: [],
+          droppedLogLines: 0,
+          pinRoots: [],
+          kubeletDir: '/var/lib/kubelet',
+        };
       },
     },
     { record: (reason, note) => void told.push(`${reason}: ${note}`) },
