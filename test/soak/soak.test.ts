@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { execa } from 'execa';
 import { end as endProcess, type LocalNode } from '../../src/cli/local-node.ts';
-import { type Inventory, settledInventory } from '../faults/inventory.ts';
+import { type Inventory, settledInventory, takeInventory } from '../faults/inventory.ts';
 import { mapProgram, withNode } from '../integration/node.ts';
 import { growth, median, type Sample, slope } from './flat.ts';
 import { attackAsPeer, attackAsPod } from './hostile.ts';
@@ -78,12 +78,14 @@ async function sample(node: LocalNode, calls: number): Promise<Sample> {
   };
 }
 
-/** The state after all pods have ended, once the kernel is done. Idle connections may take a while to close. */
-async function atRest(node: LocalNode, before: Inventory): Promise<void> {
+/**
+ * The state after all pods have ended. Idle connections may take a while to close. The number of maps is that of the whole machine, so
+ * only the end tells whether one of them is ours: it is returned.
+ */
+async function atRest(node: LocalNode, before: Inventory): Promise<number> {
   await node.ready();
-  const now = await settledInventory(node, before.maps);
-  const { pinnerDescriptors, nodePluginDescriptors, ...rest } = now;
-  const { pinnerDescriptors: pinnerBefore, nodePluginDescriptors: nodePluginBefore, ...restBefore } = before;
+  const { pinnerDescriptors, nodePluginDescriptors, maps, ...rest } = await takeInventory(node);
+  const { pinnerDescriptors: pinnerBefore, nodePluginDescriptors: nodePluginBefore, maps: _, ...restBefore } = before;
   assert.deepEqual(rest, restBefore);
   const read = await execa(mapProgram, ['read', join(node.pins, 'flows')]);
   assert.equal(read.stdout, '1=100', 'nobody wrote the map that all may only read');
@@ -92,6 +94,19 @@ async function atRest(node: LocalNode, before: Inventory): Promise<void> {
     ['node plugin', nodePluginDescriptors, nodePluginBefore],
   ] as const) {
     assert.ok(is <= was + 4, `the ${what} has ${is} descriptors, and had ${was}`);
+  }
+  return Number(maps);
+}
+
+/** After all rounds no map may be left that was not there before; `counts`: how many there were after each round. */
+async function noMapStays(node: LocalNode, before: Inventory, counts: readonly number[]): Promise<void> {
+  try {
+    await settledInventory(node, before.maps);
+  } catch (error) {
+    const changes = counts.flatMap((count, round) =>
+      count === counts[round - 1] ? [] : [`${count} after round ${round}`],
+    );
+    throw new Error(`${before.maps} maps at first, ${changes.slice(-100).join(', ')}`, { cause: error });
   }
 }
 
@@ -107,13 +122,15 @@ test(`${MINUTES} minutes of everything at once leave nothing, and let nothing gr
     const started = performance.now();
     const spent = () => (performance.now() - started) / (MINUTES * 60_000);
     const samples: Sample[] = [];
+    const mapCounts: number[] = [];
     let rounds = 0;
     for (; rounds < MIN_ROUNDS || spent() < 1; rounds++) {
       const isKilling = rounds >= MIN_ROUNDS && spent() > CALM;
       await round(node, actors, random, isKilling);
-      await atRest(node, before);
+      mapCounts.push(await atRest(node, before));
       if (!isKilling) samples.push(await sample(node, (rounds + 1) * CALLS_A_ROUND));
     }
+    await noMapStays(node, before, mapCounts);
     for (const [name, key] of [
       ['pinner', 'pinnerKibibytes'],
       ['node plugin', 'nodePluginKibibytes'],
