@@ -29,6 +29,14 @@ help: ## Show this list
 .PHONY: build
 build: dist/csi-driver-bpffs.cjs dist/bpffs-pinner ## Build the node plugin and the pinner into dist/
 
+.PHONY: kubectl
+kubectl: dist/csi-driver-bpffs.cjs ## Build the kubectl plugin into dist/kubectl/, as a single executable
+	$(NODE) scripts/kubectl-plugin.ts
+
+.PHONY: kubectl-all
+kubectl-all: dist/csi-driver-bpffs.cjs ## Build archives of the kubectl plugin for every platform, and krew's manifest
+	$(NODE) scripts/kubectl-plugin.ts --all
+
 .PHONY: demo
 demo: build dist/map ## Publish real maps to two pods on this machine and show what each may do
 	@bin/csi-driver-bpffs demo
@@ -71,7 +79,7 @@ test-integration: build dist/map clients test/conformance/bin/csi-sanity
 	$(ISOLATED) $(NODE) --test --test-timeout=$(TIMEOUT) 'test/integration/**/*.test.ts'
 
 .PHONY: e2e
-e2e: test-apiserver test-deploy clients ## Test all of it in a real cluster on this machine, installed from chart and image
+e2e: test-apiserver test-deploy clients kubectl ## Test all of it in a real cluster on this machine, installed from chart and image
 	$(call say,Testing in a cluster)
 	$(NODE) --test --test-concurrency=1 --test-timeout=1200000 --test-global-setup=test/e2e/setup.ts 'test/e2e/**/*.test.ts'
 
@@ -81,9 +89,9 @@ cluster: $(NODE)
 	test/cluster/build.sh
 
 .PHONY: test-apiserver
-test-apiserver: cluster src/rpc/generated/csi.json ## Test what speaks to the API server, against a real one
+test-apiserver: cluster dist/csi-driver-bpffs.cjs ## Test what speaks to the API server, against a real one
 	$(call say,Testing against an API server)
-	$(ISOLATED) $(NODE) --test --test-timeout=600000 'test/apiserver/**/*.test.ts'
+	$(ISOLATED) $(NODE) --test --test-timeout=600000 'test/apiserver/**/*.test.ts' 'test/kubectl/**/*.test.ts'
 
 .PHONY: test-deploy
 test-deploy: cluster image dist/map test/deploy/bin/helm test/deploy/bin/prometheus ## Test chart, image, seccomp profile and admission policies, and the cluster that they are installed in
@@ -203,7 +211,8 @@ $(GRAPH): $(NODE) $(wildcard src/kubectl/graph/browser/*) src/kubectl/graph/grap
 	$(NODE) scripts/graph-page.ts
 	@touch $@
 
-dist/csi-driver-bpffs.cjs: src/rpc/generated/csi.json $(SRC) scripts/build.ts scripts/client-node.ts scripts/warm.ts bin/csi-driver-bpffs
+# Makes dist/kubectl/kubectl-bpffs.cjs, too.
+dist/csi-driver-bpffs.cjs: src/rpc/generated/csi.json $(GRAPH) $(SRC) scripts/build.ts scripts/client-node.ts scripts/warm.ts bin/csi-driver-bpffs
 	$(call say,Bundling the node plugin)
 	$(NODE) scripts/build.ts
 	rm -rf dist/compile-cache && $(NODE) scripts/warm.ts && chmod -R a+rX dist/compile-cache

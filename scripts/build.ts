@@ -18,5 +18,12 @@ await build({
   ...bundled,
   entryPoints: ['src/main.ts'],
   outfile: 'dist/csi-driver-bpffs.cjs',
-  plugins: [clientNode(bundled)],
+  plugins: [clientNode(bundled, { inOneFile: false })],
+});
+// The plugin of kubectl: one file, because it becomes a single executable.
+await build({
+  ...bundled,
+  entryPoints: ['src/kubectl/main.ts'],
+  outfile: 'dist/kubectl/kubectl-bpffs.cjs',
+  plugins: [clientNode(bundled, { inOneFile: true })],
 });

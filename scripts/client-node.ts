@@ -8,9 +8,10 @@ const ON_USE = 'on-use';
 
 /**
  * Bundles only what is used of @kubernetes/client-node, so that it loads fast: without this, as measured, a start in a cluster takes half
- * as long again, and a node plugin 5 MB more. Undici, nearly half of all JavaScript, gets a file of its own, built with the same options.
+ * as long again, and a node plugin 5 MB more. Undici, nearly half of all JavaScript, is loaded at first use: from a file of its own, built
+ * with the same options, or with `inOneFile` from the bundle itself.
  */
-export function clientNode(options: BuildOptions): Plugin {
+export function clientNode(options: BuildOptions, { inOneFile }: { readonly inOneFile: boolean }): Plugin {
   return {
     name: 'client-node',
     setup(outer) {
@@ -39,8 +40,9 @@ export function clientNode(options: BuildOptions): Plugin {
         return { path, namespace: ON_USE, pluginData: resolved.path };
       });
       outer.onLoad({ filter: /.*/, namespace: ON_USE }, async ({ path, pluginData: file }) => {
-        if (path === 'undici') await build({ ...options, entryPoints: [file], outfile: 'dist/undici.cjs' });
-        const required = path === 'undici' ? './undici.cjs' : `./${basename(file)}`;
+        const isApart = path === 'undici' && !inOneFile;
+        if (isApart) await build({ ...options, entryPoints: [file], outfile: 'dist/undici.cjs' });
+        const required = isApart ? './undici.cjs' : `./${basename(file)}`;
         const names = Object.keys(await import(file)).filter((name) => /^\w+$/.test(name) && name !== 'default');
         const getters = names.map((name) => `get ${name}() { return require('${required}').${name}; }`);
         return { contents: `module.exports = {\n${getters.join(',\n')}\n};`, resolveDir: dirname(file) };

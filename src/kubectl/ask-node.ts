@@ -32,7 +32,12 @@ export async function askNode<K extends keyof Reports>(
   connection.on('error', (error) => {
     failure = error;
   });
-  const agent = Object.assign(new Agent({ keepAlive: true, maxSockets: 1 }), { createConnection: () => connection });
+  // The connection is no socket, which an agent by itself expects when it uses one again.
+  const agent = Object.assign(new Agent({ keepAlive: true, maxSockets: 1 }), {
+    createConnection: () => connection,
+    keepSocketAlive: () => true,
+    reuseSocket() {},
+  });
   try {
     const reports: Partial<Reports> = {};
     for (const kind of kinds) reports[kind] = (await get(agent, kind)) as Reports[K];

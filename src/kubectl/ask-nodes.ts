@@ -55,6 +55,7 @@ export async function askNodes(
   });
 }
 
-function isForbidden(error: CallError): boolean {
+/** Whether the API server has refused because of who asks. */
+export function isForbidden(error: unknown): boolean {
   return error instanceof ApiError && (error.status === 403 || error.status === 401);
 }

@@ -7,6 +7,8 @@ import { parseKubeconfig } from '../kubernetes/kubeconfig.ts';
 export interface KubeconfigFlags {
   readonly kubeconfig: string | undefined;
   readonly context: string | undefined;
+  /** A user to impersonate. */
+  readonly as: string | undefined;
 }
 
 /** A kubeconfig with one context, and the namespace of that. */
@@ -21,7 +23,7 @@ export interface CurrentContext {
  * Asks kubectl, which alone knows how it finds and merges its files. Throws BadConfiguration with what kubectl says, or if there is no
  * kubectl.
  */
-export async function currentContext({ kubeconfig, context }: KubeconfigFlags): Promise<CurrentContext> {
+export async function currentContext({ kubeconfig, context, as }: KubeconfigFlags): Promise<CurrentContext> {
   const flags = [
     ...(kubeconfig === undefined ? [] : [`--kubeconfig=${kubeconfig}`]),
     ...(context === undefined ? [] : [`--context=${context}`]),
@@ -31,6 +33,7 @@ export async function currentContext({ kubeconfig, context }: KubeconfigFlags): 
   if (code === 'ENOENT') throw new BadConfiguration(['kubectl is not in any directory of PATH']);
   if (exitCode !== 0) throw new BadConfiguration([stderr.trim().replace(/^error: /, '')]);
   const config = parseKubeconfig(stdout, 'kubeconfig');
+  if (as !== undefined) config.users = config.users.map((user) => ({ ...user, impersonateUser: as }));
   const current = config.getContextObject(config.currentContext);
   return { config, namespace: current?.namespace ?? 'default', cluster: current?.cluster ?? '' };
 }

@@ -4,7 +4,7 @@ import { Duplex } from 'node:stream';
 import type { KubeConfig } from '@kubernetes/client-node';
 import WebSocket from 'ws';
 import { CallError, unavailable } from '../errors.ts';
-import { fromAnswer, fromFailure } from '../kubernetes/api-error.ts';
+import { type ApiRequest, fromAnswer, fromFailure, isRecord } from '../kubernetes/api-error.ts';
 import { credentialsOf } from '../kubernetes/credentials.ts';
 import { orAborted } from '../kubernetes/or-aborted.ts';
 import { resourcePath } from '../kubernetes/resource.ts';
@@ -73,15 +73,19 @@ export function createPortForwarder(config: KubeConfig): PortForwarder {
         });
         socket.once('unexpected-response', (_, response) => {
           readStart(response).then((body) => {
-            connection.destroy(
-              fromAnswer(response.statusCode ?? 0, body, { verb: 'create', resource: PORT_FORWARDS, key }, YOU),
-            );
+            const request: ApiRequest = { verb: deniedVerb(body), resource: PORT_FORWARDS, key };
+            connection.destroy(fromAnswer(response.statusCode ?? 0, body, request, YOU));
           }, reject);
         });
         socket.once('error', (error) => connection.destroy(fromFailure(error, server)));
       });
     },
   };
+}
+
+/** A WebSocket begins with a GET. From Kubernetes 1.35 on it takes the right to create, too. */
+function deniedVerb(body: unknown): ApiRequest['verb'] {
+  return isRecord(body) && String(body.message).includes('cannot create resource') ? 'create' : 'get';
 }
 
 /** The data channel of a WebSocket. */

@@ -31,8 +31,9 @@ export const SILENCE = 'Silence';
 
 /** Whose credentials are used, for error texts. */
 export interface Caller {
-  /** "the driver" */
-  readonly name: string;
+  /** "the driver may not", and "the API server does not let the driver": before a verb. */
+  readonly mayNot: string;
+  readonly isNotLet: string;
   /** "the driver's own credentials" */
   readonly credentials: string;
   /** What has to change when RBAC denies: "its ClusterRole lacks", before the rule. */
@@ -40,7 +41,8 @@ export interface Caller {
 }
 
 export const THE_DRIVER: Caller = {
-  name: 'the driver',
+  mayNot: 'the driver may not',
+  isNotLet: 'the API server does not let the driver',
   credentials: "the driver's own credentials",
   lacking: 'its ClusterRole lacks',
 };
@@ -105,15 +107,15 @@ function absentKind({ resource }: ApiRequest): string {
 }
 
 /** A rule helps only against RBAC: admission answers 403 too, and so does a namespace that is being deleted. */
-function forbidden(request: ApiRequest, message: string, { name, lacking }: Caller): string {
+function forbidden(request: ApiRequest, message: string, { mayNot, isNotLet, lacking }: Caller): string {
   const { verb, resource, key } = request;
   if (!message.includes(`cannot ${verb} resource`)) {
-    return `the API server does not let ${name} ${verb} ${nameOf(request)}: ${message}`;
+    return `${isNotLet} ${verb} ${nameOf(request)}: ${message}`;
   }
   const ruled = resource.subresource === undefined ? resource.plural : `${resource.plural}/${resource.subresource}`;
   const rule = `{apiGroups: ["${resource.group}"], resources: ["${ruled}"], verbs: ["${verb}"]}`;
   const where = key.namespace === undefined ? '' : ` in namespace ${key.namespace}`;
-  return `${name} may not ${verb} ${fullName(resource)}${where}: ${lacking} ${rule} (${message})`;
+  return `${mayNot} ${verb} ${fullName(resource)}${where}: ${lacking} ${rule} (${message})`;
 }
 
 /** For an error text: "create subjectaccessreviews.authorization.k8s.io". */
