@@ -103,6 +103,7 @@ function work(metrics: NodeMetrics): void {
   metrics.denied('read', 'grant');
   metrics.refused('denied', 'new');
   metrics.volumeChanged('MapReplaced', 1);
+  metrics.mapMemorySeen([{ namespace: 'prod', map: 'flows', bytes: 4096 }]);
   metrics.answerLookedUp('access', undefined);
   metrics.catalogSeen({ maps: 3, invalid: 0 });
   metrics.registrationSeen(true);
