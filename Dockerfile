@@ -17,14 +17,14 @@ WORKDIR /opt/csi-driver-bpffs
 COPY . .
 RUN --mount=type=cache,target=/root/.npm \
     --mount=type=cache,target=/usr/local/cargo/registry \
-    make build && deploy/image/sbom.sh
+    make build dist/map && deploy/image/sbom.sh
 
 FROM ${DEBIAN_IMAGE} AS root
 # A base image that has them all needs no network.
 RUN dpkg --status binutils libatomic1 libstdc++6 >/dev/null 2>&1 \
  || { apt-get update && apt-get install --yes --no-install-recommends binutils libatomic1 libstdc++6; }
 COPY --from=build /opt/csi-driver-bpffs/node_modules/node-linux-*/bin/node /opt/csi-driver-bpffs/node_modules/node-linux-*/LICENSE /node/
-COPY --from=build /opt/csi-driver-bpffs/dist/*.cjs /opt/csi-driver-bpffs/dist/bpffs-pinner \
+COPY --from=build /opt/csi-driver-bpffs/dist/*.cjs /opt/csi-driver-bpffs/dist/bpffs-pinner /opt/csi-driver-bpffs/dist/map \
     /opt/csi-driver-bpffs/dist/*.cdx.json /dist/
 COPY deploy/seccomp/bpf-consumer.json deploy/seccomp/install.ts /seccomp/
 COPY LICENSE deploy/image/assemble.sh /

@@ -99,7 +99,7 @@ test-deploy: cluster image dist/map test/deploy/bin/helm test/deploy/bin/prometh
 	$(ISOLATED) $(NODE) --test --test-timeout=600000 'test/deploy/**/*.test.ts' test/cluster/cluster.test.ts
 
 .PHONY: image
-image: build ## Build the container image into test/deploy/bin/image.tar, without pulling any
+image: build dist/map ## Build the container image into test/deploy/bin/image.tar, without pulling any
 	$(call say,Building the image)
 	test/deploy/build-image.sh
 

@@ -17,6 +17,8 @@ install -m 755 /dist/bpffs-pinner "$app/dist"
 install -m 644 /seccomp/bpf-consumer.json /seccomp/install.ts "$app/seccomp"
 install -m 644 /LICENSE "$app"
 ln -s ../dist/bpffs-pinner "$app/bin/bpffs-pinner"
+# A small program that uses maps, for docs/tutorial.md.
+install -m 755 /dist/map "$app/bin/map"
 
 # For `kubectl exec … -- csi-driver-bpffs doctor`; such a shebang line passes no flags to Node, and none are needed.
 cat >"$app/bin/csi-driver-bpffs" <<'LAUNCHER'

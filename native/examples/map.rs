@@ -4,6 +4,7 @@
 //! map create PIN          creates and pins a hash of u32 to u64, as a loader does
 //! map read PIN            opens it read-only, prints "key=value" for each element
 //! map write PIN KEY VALUE opens it for writing and sets an element
+//! map tick PIN KEY        opens it for writing and adds one to an element each second, from 0 on if there is none
 //! map count               prints how many maps the kernel has
 //! map try                 reads definitions from stdin and prints the kernel's answer to each; see `try_line`
 //! ```
@@ -66,6 +67,21 @@ fn read(pin: &CString) -> Result<()> {
 fn write(pin: &CString, key: u32, mut value: u64) -> Result<()> {
     let map = bpf::open_pin_writable(pin)?;
     element(MAP_UPDATE_ELEM, map.as_fd(), Some(&key), &mut value).context("bpf(MAP_UPDATE_ELEM)", || key.to_string())
+}
+
+fn tick(pin: &CString, key: u32) -> Result<()> {
+    let map = bpf::open_pin_writable(pin)?;
+    loop {
+        let mut value = 0_u64;
+        match element(MAP_LOOKUP_ELEM, map.as_fd(), Some(&key), &mut value) {
+            Err(rustix::io::Errno::NOENT) => {}
+            other => other.context("bpf(MAP_LOOKUP_ELEM)", || key.to_string())?,
+        }
+        value += 1;
+        element(MAP_UPDATE_ELEM, map.as_fd(), Some(&key), &mut value)
+            .context("bpf(MAP_UPDATE_ELEM)", || key.to_string())?;
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
 }
 
 fn count() -> Result<()> {
@@ -155,8 +171,11 @@ fn main() -> ExitCode {
         (Some("create"), None, None) => create(&pin),
         (Some("read"), None, None) => read(&pin),
         (Some("write"), Some(key), Some(value)) => write(&pin, key, value),
+        (Some("tick"), Some(key), None) => tick(&pin, key),
         _ => {
-            eprintln!("usage: map create PIN | map read PIN | map write PIN KEY VALUE | map count | map try");
+            eprintln!(
+                "usage: map create PIN | map read PIN | map write PIN KEY VALUE | map tick PIN KEY | map count | map try"
+            );
             return ExitCode::from(64);
         }
     };

@@ -95,13 +95,18 @@ test('it says what it is made of: npm packages, crates and Debian packages', asy
   }
 });
 
-test('it has three programs and no shell, nothing is set-uid, and nobody but root can change anything', async () => {
+test('it has four programs and no shell, nothing is set-uid, and nobody but root can change anything', async () => {
   const find = async (...conditions: string[]) =>
     (await execa('find', [root, '-xdev', ...conditions, '-printf', '%P\n'])).stdout.split('\n').filter(Boolean).sort();
   await rm(join(root, 'profiles'), { recursive: true, force: true });
   const app = 'opt/csi-driver-bpffs';
   const programs = await find('-type', 'f', '-perm', '/111', '-not', '-name', 'lib*.so*', '-not', '-name', 'ld-*');
-  assert.deepEqual(programs, [`${app}/bin/csi-driver-bpffs`, `${app}/bin/node`, `${app}/dist/bpffs-pinner`]);
+  assert.deepEqual(programs, [
+    `${app}/bin/csi-driver-bpffs`,
+    `${app}/bin/map`,
+    `${app}/bin/node`,
+    `${app}/dist/bpffs-pinner`,
+  ]);
   assert.deepEqual(await find('-perm', '/6000'), []);
   assert.deepEqual(await find('-not', '-type', 'l', '-perm', '/022'), []);
   assert.deepEqual(await find('-not', '-user', 'root'), []);
