@@ -36,6 +36,11 @@ kubectl: dist/csi-driver-bpffs.cjs ## Build the kubectl plugin into dist/kubectl
 .PHONY: kubectl-all
 kubectl-all: dist/csi-driver-bpffs.cjs ## Build archives of the kubectl plugin for every platform, and krew's manifest
 	$(NODE) scripts/kubectl-plugin.ts --all
+	$(NODE) scripts/kubectl-archives.ts
+
+.PHONY: kubectl-archives
+kubectl-archives: $(NODE) ## Make only the archives and krew's manifest, of what kubectl-all has built
+	$(NODE) scripts/kubectl-archives.ts
 
 .PHONY: demo
 demo: build dist/map ## Publish real maps to two pods on this machine and show what each may do
