@@ -54,7 +54,7 @@ doctor: build ## Check what this node can do
 test: lint test-unit test-kernel test-conformance test-integration ## Run all tests but the long ones
 
 .PHONY: lint
-lint: $(NODE) src/rpc/generated/csi.json $(GRAPH)
+lint: $(NODE) src/rpc/generated/csi.json $(GRAPH) test/tools/bin/actionlint
 	$(call say,Checking style and types)
 	npx --no-install biome check --error-on-warnings .
 	npx --no-install tsc --noEmit -p .
@@ -62,11 +62,12 @@ lint: $(NODE) src/rpc/generated/csi.json $(GRAPH)
 	cd native && cargo fmt --check && cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cd native && cargo clippy --locked --all-targets -- -D warnings
 	cd test && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./...
+	test/tools/bin/actionlint -shellcheck= -pyflakes= .github/workflows/*.yml
 
 .PHONY: test-unit
 test-unit: $(NODE) dist/csi-driver-bpffs.cjs $(GRAPH)
 	$(call say,Testing TypeScript and the node plugin)
-	$(NODE) --test --test-timeout=$(TIMEOUT) 'src/**/*.test.ts' 'test/node-plugin/**/*.test.ts' 'test/controller/**/*.test.ts'
+	$(NODE) --test --test-timeout=$(TIMEOUT) 'src/**/*.test.ts' 'test/node-plugin/**/*.test.ts' 'test/controller/**/*.test.ts' 'test/release/**/*.test.ts'
 
 .PHONY: test-kernel
 test-kernel:
@@ -113,6 +114,19 @@ manifests: $(NODE) test/deploy/bin/helm ## Render deploy/csi-driver-bpffs.yaml, 
 	$(NODE) test/deploy/write-manifest.ts
 	cd deploy/seccomp/generate && profile=$$(go run .) && printf '%s\n' "$$profile" >../bpf-consumer.json
 	npx --no-install biome format --write deploy/seccomp/bpf-consumer.json
+
+.PHONY: set-version
+set-version: $(NODE) test/deploy/bin/helm ## Write VERSION wherever the version is, except in CHANGELOG.md
+	$(NODE) scripts/set-version.ts $(VERSION)
+	$(NODE) test/deploy/write-manifest.ts
+
+.PHONY: release-files
+release-files: $(NODE) test/deploy/bin/helm ## Check that this version can be released, and put its chart, manifest and notes into dist/release/
+	$(call say,Making the files of a release)
+	rm -rf dist/release && mkdir -p dist/release
+	version=$$($(NODE) scripts/check-version.ts) && $(NODE) scripts/release-notes.ts $$version >dist/release/notes.md
+	test/deploy/bin/helm package deploy/chart --destination dist/release
+	cp deploy/csi-driver-bpffs.yaml dist/release/
 
 # Real clients, built with the libraries that people use.
 .PHONY: clients
@@ -188,6 +202,10 @@ test/tools/bin/cargo-deny: VERSION := 0.20.2
 test/tools/bin/cargo-%:
 	$(call say,Building $(@F) (some minutes the first time))
 	cargo install --quiet --locked --root test/tools --version $(VERSION) $(@F)
+
+test/tools/bin/actionlint:
+	$(call say,Building actionlint)
+	GOBIN=$(CURDIR)/$(@D) CGO_ENABLED=0 go install -trimpath -ldflags='-s -w' github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 test/deploy/bin/prometheus: test/deploy/prometheus.sh
 	$<
