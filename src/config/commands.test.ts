@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { controllerCommand } from './commands.ts';
 
 const main = join(import.meta.dirname, '../main.ts');
 
@@ -54,3 +55,15 @@ for (const service of [['node', '--node-id=node-1'], ['controller']]) {
     });
   });
 }
+
+test('an HTTP address without a host is that of all families', async () => {
+  const addresses: unknown[] = [];
+  for (const address of [':9808', '0.0.0.0:9808', '[::]:9808']) {
+    const command = controllerCommand(async ({ http }) => void addresses.push(http));
+    await command.parseAsync([`--http-address=${address}`, '--volumes=/run/volumes'], { from: 'user' });
+  }
+  assert.deepEqual(
+    addresses,
+    ['', '0.0.0.0', '::'].map((host) => ({ host, port: 9808 })),
+  );
+});

@@ -40,7 +40,7 @@ export function serviceFlags(fallbackHttpAddress: string): readonly Option[] {
     flag('--driver-name <name>', 'the name of the CSIDriver object', 'BPFFS_DRIVER_NAME', driverName, 'csi.bpffs.dev'),
     flag(
       '--http-address <host:port>',
-      '/healthz, /readyz and /metrics, or "off"',
+      '/healthz, /readyz and /metrics, or "off"; without a host, on all addresses',
       'BPFFS_HTTP_ADDRESS',
       httpAddress,
       fallbackHttpAddress,
@@ -123,5 +123,5 @@ function httpAddress(value: string): HttpAddress | undefined {
   const match = /^(?:\[(?<v6>[0-9a-fA-F:.]+)\]|(?<host>[^:[\]]*)):(?<port>\d{1,5})$/.exec(value);
   const port = Number(match?.groups?.port);
   if (match === null || port > 65535) throw new InvalidArgumentError('It must be host:port, or off.');
-  return { host: match.groups?.v6 ?? (match.groups?.host || '0.0.0.0'), port };
+  return { host: match.groups?.v6 ?? match.groups?.host ?? '', port };
 }

@@ -4,6 +4,7 @@ import { BadConfiguration } from '../errors.ts';
 
 /** Where an HTTP server listens. Port 0: any free port. */
 export interface HttpAddress {
+  /** Empty: all addresses, which are those of IPv4 alone where the kernel has no IPv6. */
   readonly host: string;
   readonly port: number;
 }
