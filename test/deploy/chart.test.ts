@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { execa } from 'execa';
 import { parse } from 'yaml';
-import { EVERYTHING } from './everything.ts';
-import { CHART, MANIFEST, parseManifest, render, renderManifest } from './helm.ts';
+import { DIGEST, EVERYTHING } from './everything.ts';
+import { CHART, MANIFEST, type Manifest, parseManifest, render, renderManifest } from './helm.ts';
 
 test('the rendered manifest is what the chart makes', async () => {
   assert.equal(await readFile(MANIFEST, 'utf8'), await renderManifest(), 'run `make manifests`');
@@ -26,6 +26,7 @@ test('every template is one object, in a file named for it, with the labels of a
     assert(object, file);
     assert(file.endsWith(object.kind.toLowerCase()) || /-(policy|binding)$/.test(file), `${file}: ${object.kind}`);
     assert.equal(object.metadata.labels?.['app.kubernetes.io/name'], 'csi-driver-bpffs', file);
+    assert.equal(object.metadata.labels?.team, 'network', file);
     if (file !== 'storageclass') assert(!seen.has(file), `${file} has two objects`);
     seen.add(file);
   }
@@ -53,6 +54,100 @@ test('with everything off there is the node’s part alone', async () => {
     'Role csi-driver-bpffs-inspector',
     'ServiceAccount csi-driver-bpffs-node',
   ]);
+});
+
+test('Helm takes over what the manifest installed without a change to any pod', async () => {
+  const byHelm = podTemplates(parseManifest(await render({ serviceAccountTokenInSecrets: false })));
+  assert.deepEqual(podTemplates(parseManifest(await renderManifest())), byHelm);
+  for (const { metadata } of byHelm) assert(!('helm.sh/chart' in metadata.labels));
+});
+
+test('labels and annotations of the values are on the pods', async () => {
+  const [node, controller] = podTemplates(parseManifest(await render(EVERYTHING)), 'DaemonSet', 'Deployment');
+  const own = (name: string) => ({
+    'app.kubernetes.io/name': 'csi-driver-bpffs',
+    'app.kubernetes.io/instance': 'csi-driver-bpffs',
+    'app.kubernetes.io/version': '0.1.0',
+    'app.kubernetes.io/component': name,
+    'app.kubernetes.io/part-of': 'observability',
+  });
+  assert.deepEqual(node?.metadata, {
+    labels: { ...own('node'), team: 'kernel' },
+    annotations: { 'kubectl.kubernetes.io/default-container': 'pinner' },
+  });
+  assert.deepEqual(controller?.metadata, {
+    labels: { ...own('controller'), team: 'network', zone: 'a' },
+    annotations: { 'kubectl.kubernetes.io/default-container': 'controller', 'example.org/scrape': 'true' },
+  });
+});
+
+test('global.imageRegistry is where all images come from', async () => {
+  const images = async (values: object) => {
+    const templates = podTemplates(parseManifest(await render(values)));
+    const containers = templates.flatMap(({ spec }) => [...(spec.initContainers ?? []), ...spec.containers]);
+    return new Set(containers.map(({ image }) => image));
+  };
+  const provisioner = 'sig-storage/csi-provisioner:v6.3.0';
+  assert.deepEqual(
+    await images({}),
+    new Set(['ghcr.io/csi-driver-bpffs/csi-driver-bpffs:0.1.0', `registry.k8s.io/${provisioner}`]),
+  );
+  const values = { global: { imageRegistry: 'mirror:5000/k8s' }, image: { repository: 'bpffs/driver', tag: '1' } };
+  assert.deepEqual(await images(values), new Set(['mirror:5000/k8s/bpffs/driver:1', `mirror:5000/k8s/${provisioner}`]));
+  assert((await images(EVERYTHING)).has(`registry.example/mirror/csi-driver-bpffs/csi-driver-bpffs@${DIGEST}`));
+});
+
+test('the driver keeps off virtual nodes, also when its affinity says more', async () => {
+  const podAntiAffinity = { preferredDuringSchedulingIgnoredDuringExecution: [] };
+  for (const affinity of [{}, { podAntiAffinity }]) {
+    const [template] = podTemplates(parseManifest(await render({ node: { affinity } })), 'DaemonSet');
+    assert.deepEqual(template?.spec.affinity, {
+      ...affinity,
+      nodeAffinity: {
+        requiredDuringSchedulingIgnoredDuringExecution: {
+          nodeSelectorTerms: [
+            {
+              matchExpressions: [
+                { key: 'eks.amazonaws.com/compute-type', operator: 'NotIn', values: ['fargate'] },
+                { key: 'type', operator: 'NotIn', values: ['virtual-kubelet'] },
+              ],
+            },
+          ],
+        },
+      },
+    });
+  }
+});
+
+test('admission warns where it is told to, and the controller is restricted without it', async () => {
+  const bindings = async (values: object) =>
+    Object.fromEntries(
+      parseManifest(await render(values))
+        .filter(({ kind }) => kind === 'ValidatingAdmissionPolicyBinding')
+        .map(({ metadata, spec }) => [
+          metadata.name.replace('csi-driver-bpffs-', ''),
+          (spec as { readonly validationActions: readonly string[] }).validationActions.join(),
+        ]),
+    );
+  const always = { controller: 'Deny', 'grants-workloads': 'Warn', reading: 'Warn,Audit' };
+  assert.deepEqual(await bindings({}), { ...always, attributes: 'Deny', 'grants-pods': 'Deny' });
+  const warned = { ...always, attributes: 'Warn', 'grants-pods': 'Warn' };
+  assert.deepEqual(await bindings({ admission: { action: 'Warn' } }), warned);
+  const admission = { enabled: false };
+  assert.deepEqual(await bindings({ admission }), { controller: 'Deny' });
+  assert.deepEqual(await bindings({ admission, controller: { restrictVolumes: false } }), {});
+});
+
+test('metrics are for everyone, or for the peers that are named', async () => {
+  const peers = async (values: object) => {
+    const objects = parseManifest(await render(values));
+    const { spec } = objects.find(({ kind }) => kind === 'NetworkPolicy') ?? assert.fail();
+    const [rule, ...others] = (spec as { readonly ingress: readonly { readonly from?: unknown }[] }).ingress;
+    assert.deepEqual(others, []);
+    return rule?.from;
+  };
+  assert.equal(await peers({}), undefined);
+  assert.deepEqual(await peers(EVERYTHING), EVERYTHING.networkPolicy.metricsFrom);
 });
 
 test('tokens come as secrets where the cluster knows that, or as one says', async () => {
@@ -157,9 +252,23 @@ test('a pinner that does not answer is started anew', async () => {
   assert.deepEqual(command, ['bpffs-pinner', socket, 'ping']);
 });
 
+/** The pod templates of objects of these kinds, in this order. */
+function podTemplates(objects: readonly Manifest[], ...kinds: readonly string[]): readonly PodController['template'][] {
+  const order = kinds.length > 0 ? kinds : ['DaemonSet', 'Deployment'];
+  return order.map((kind) => {
+    const { spec } = objects.find((object) => object.kind === kind) ?? assert.fail(kind);
+    return (spec as PodController).template;
+  });
+}
+
 interface PodController {
   readonly template: {
+    readonly metadata: {
+      readonly labels: Readonly<Record<string, string>>;
+      readonly annotations: Readonly<Record<string, string>>;
+    };
     readonly spec: {
+      readonly affinity?: object;
       readonly automountServiceAccountToken: boolean;
       readonly initContainers?: readonly Container[];
       readonly containers: readonly Container[];
@@ -169,6 +278,7 @@ interface PodController {
 
 interface Container {
   readonly name: string;
+  readonly image: string;
   readonly restartPolicy?: string;
   readonly args?: readonly string[];
   readonly livenessProbe?: { readonly exec?: { readonly command: readonly string[] } };
@@ -200,6 +310,15 @@ const mistakes: readonly (readonly [object, RegExp])[] = [
   [{ storageClasses: [{ name: 'x' }] }, /parameters/],
   [{ storageClasses: [{ name: 'x', parameters: { type: 'shred' } }] }, /type/],
   [{ networkPolicy: { apiServerPorts: ['https'] } }, /apiServerPorts/],
+  [{ networkPolicy: { metricsFrom: ['monitoring'] } }, /metricsFrom/],
+  [{ networkPolicy: { metricsFrom: [{}] } }, /metricsFrom/],
+  [{ admission: { action: 'Audit' } }, /action/],
+  [{ controller: { restrictVolumes: 'no' } }, /restrictVolumes/],
+  [{ global: { imageRegistry: 'registry.example/' } }, /imageRegistry/],
+  [{ commonLabels: { 'app.kubernetes.io/name': 'maps' } }, /commonLabels/],
+  [{ commonLabels: { 'rbac.authorization.k8s.io/aggregate-to-edit': 'true' } }, /commonLabels/],
+  [{ node: { podLabels: { 'app.kubernetes.io/component': 'maps' } } }, /podLabels/],
+  [{ controller: { podAnnotations: { scrape: true } } }, /podAnnotations/],
 ];
 for (const [values, says] of mistakes) {
   test(`the schema refuses ${JSON.stringify(values)}`, () => assert.rejects(render(values), says));

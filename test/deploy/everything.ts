@@ -1,6 +1,10 @@
+export const DIGEST = `sha256:${'0'.repeat(64)}`;
+
 /** Values of the chart that enable every feature. */
 export const EVERYTHING = {
-  image: { digest: `sha256:${'0'.repeat(64)}` },
+  global: { imageRegistry: 'registry.example/mirror' },
+  commonLabels: { team: 'network', 'app.kubernetes.io/part-of': 'observability' },
+  image: { digest: DIGEST },
   imagePullSecrets: [{ name: 'registry' }],
   logLevel: 'debug',
   kubeletDir: '/var/lib/k0s/kubelet',
@@ -9,6 +13,8 @@ export const EVERYTHING = {
   budget: { createdMaps: 1000000, createdMemory: '4Gi', workspaces: 0 },
   node: {
     priorityClassName: 'maps-first',
+    podLabels: { team: 'kernel' },
+    podAnnotations: { 'kubectl.kubernetes.io/default-container': 'pinner' },
     nodeSelector: { maps: 'yes' },
     affinity: { nodeAffinity: {} },
     seLinuxOptions: { type: 'spc_t' },
@@ -17,6 +23,8 @@ export const EVERYTHING = {
   controller: {
     replicas: 3,
     priorityClassName: '',
+    podLabels: { zone: 'a' },
+    podAnnotations: { 'example.org/scrape': 'true' },
     nodeSelector: { role: 'infra' },
     affinity: { podAntiAffinity: {} },
     tolerations: [{ key: 'infra', operator: 'Exists' }],
@@ -37,8 +45,12 @@ export const EVERYTHING = {
   ],
   catalogReaders: ['developers'],
   inspectors: ['admins'],
+  admission: { action: 'Warn' },
   serviceAccountTokenInSecrets: true,
-  networkPolicy: { apiServerPorts: [443, 6443] },
+  networkPolicy: {
+    metricsFrom: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'monitoring' } } }],
+    apiServerPorts: [443, 6443],
+  },
   podMonitor: { enabled: true, labels: { release: 'prometheus' } },
   prometheusRule: { enabled: true, labels: { release: 'prometheus' } },
   dashboard: { enabled: true },

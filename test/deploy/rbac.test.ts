@@ -45,7 +45,8 @@ before(async () => {
   const audit = [`--audit-policy-file=${scratch}/policy.json`, `--audit-log-path=${scratch}/audit.log`];
   // There is no controller manager, which would have to remove the finalizers that this plugin adds.
   api = await startApiServer([...audit, '--disable-admission-plugins=StorageObjectInUseProtection']);
-  objects = parseManifest(await render({ namespace: { create: true }, admission: { enabled: false } }));
+  const rbacAlone = { admission: { enabled: false }, controller: { restrictVolumes: false } };
+  objects = parseManifest(await render({ namespace: { create: true }, ...rbacAlone }));
   await applyObjects(
     api,
     objects.filter(({ kind }) => !/^(DaemonSet|Deployment)$/.test(kind)),

@@ -5,16 +5,63 @@ app.kubernetes.io/name: csi-driver-bpffs
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* Of all objects. */}}
 {{- define "bpffs.labels" -}}
-{{ include "bpffs.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{ include "bpffs.labelsWith" (list . dict) }}
+{{- end }}
+
+{{/* With further ones of the values: (list . LABELS). */}}
+{{- define "bpffs.labelsWith" -}}
+{{- $root := index . 0 -}}
+{{ include "bpffs.selector" $root }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ $root.Chart.Name }}-{{ $root.Chart.Version }}
+{{- with merge dict (index . 1) $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Of the pods of a component: (list . COMPONENT LABELS). No label here changes with the chart alone: each change replaces all pods. */}}
+{{- define "bpffs.podLabels" -}}
+{{- $root := index . 0 -}}
+{{ include "bpffs.selector" $root }}
+app.kubernetes.io/component: {{ index . 1 }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+{{- with merge dict (index . 2) $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "bpffs.image" -}}
 {{- with .Values.image -}}
-{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- $tag := .tag | default $.Chart.AppVersion -}}
+{{ include "bpffs.mirrored" (list $ .repository) }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ $tag }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* An image, from global.imageRegistry instead of its own registry: (list . IMAGE). */}}
+{{- define "bpffs.mirrored" -}}
+{{- $image := index . 1 -}}
+{{- with (index . 0).Values.global.imageRegistry -}}
+{{- /* A registry's name has a dot or a port. */ -}}
+{{- $image = print . "/" (regexReplaceAll "^[^/]*[.:][^/]*/" $image "") -}}
+{{- end -}}
+{{ $image }}
+{{- end }}
+
+{{/* On which nodes the driver is. */}}
+{{- define "bpffs.nodes" -}}
+nodeSelector:
+  kubernetes.io/os: linux
+  {{- with .Values.node.nodeSelector }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .Values.node.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.node.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
