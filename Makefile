@@ -110,8 +110,9 @@ image: build dist/map ## Build the container image into test/deploy/bin/image.ta
 	test/deploy/build-image.sh
 
 .PHONY: manifests
-manifests: $(NODE) test/deploy/bin/helm ## Render deploy/csi-driver-bpffs.yaml, and make the seccomp profile
+manifests: $(NODE) test/deploy/bin/helm ## Render deploy/csi-driver-bpffs.yaml, and make the chart's README and the seccomp profile
 	$(NODE) test/deploy/write-manifest.ts
+	$(NODE) test/deploy/write-chart-readme.ts
 	cd deploy/seccomp/generate && profile=$$(go run .) && printf '%s\n' "$$profile" >../bpf-consumer.json
 	npx --no-install biome format --write deploy/seccomp/bpf-consumer.json
 

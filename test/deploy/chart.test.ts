@@ -4,12 +4,39 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { execa } from 'execa';
 import { parse } from 'yaml';
+import { chartReadme, README } from './chart-readme.ts';
 import { DIGEST, EVERYTHING } from './everything.ts';
 import { CHART, MANIFEST, type Manifest, parseManifest, render, renderManifest } from './helm.ts';
+
+const { annotations, appVersion } = parse(await readFile(join(CHART, 'Chart.yaml'), 'utf8'));
 
 test('the rendered manifest is what the chart makes', async () => {
   assert.equal(await readFile(MANIFEST, 'utf8'), await renderManifest(), 'run `make manifests`');
 });
+
+test('the chart’s README is made from its values', async () => {
+  assert.equal(await readFile(README, 'utf8'), await chartReadme(), 'run `make manifests`');
+});
+
+test('Artifact Hub is told of all images and CRDs', async () => {
+  const told = (key: string): readonly Record<string, string>[] => parse(annotations[`artifacthub.io/${key}`]);
+  const objects = parseManifest(await render());
+  const crds = objects.filter(({ kind }) => kind === 'CustomResourceDefinition');
+  assert.deepEqual(
+    told('crds').map(({ kind, version, name }) => ({ kind, version, name })),
+    crds.map(({ metadata: { name }, spec }) => {
+      const { names, versions } = spec as CrdSpec;
+      return { kind: names.kind, version: versions.find(({ storage }) => storage)?.name, name };
+    }),
+  );
+  const images = told('images').map(({ image = '' }) => image);
+  assert.deepEqual(new Set(images), imagesOf(objects));
+});
+
+interface CrdSpec {
+  readonly names: { readonly kind: string };
+  readonly versions: readonly { readonly name: string; readonly storage: boolean }[];
+}
 
 test('helm finds nothing to complain of', async () => {
   const helm = join(import.meta.dirname, 'bin', 'helm');
@@ -67,7 +94,7 @@ test('labels and annotations of the values are on the pods', async () => {
   const own = (name: string) => ({
     'app.kubernetes.io/name': 'csi-driver-bpffs',
     'app.kubernetes.io/instance': 'csi-driver-bpffs',
-    'app.kubernetes.io/version': '0.1.0',
+    'app.kubernetes.io/version': appVersion,
     'app.kubernetes.io/component': name,
     'app.kubernetes.io/part-of': 'observability',
   });
@@ -82,15 +109,11 @@ test('labels and annotations of the values are on the pods', async () => {
 });
 
 test('global.imageRegistry is where all images come from', async () => {
-  const images = async (values: object) => {
-    const templates = podTemplates(parseManifest(await render(values)));
-    const containers = templates.flatMap(({ spec }) => [...(spec.initContainers ?? []), ...spec.containers]);
-    return new Set(containers.map(({ image }) => image));
-  };
+  const images = async (values: object) => imagesOf(parseManifest(await render(values)));
   const provisioner = 'sig-storage/csi-provisioner:v6.3.0';
   assert.deepEqual(
     await images({}),
-    new Set(['ghcr.io/csi-driver-bpffs/csi-driver-bpffs:0.1.0', `registry.k8s.io/${provisioner}`]),
+    new Set([`ghcr.io/csi-driver-bpffs/csi-driver-bpffs:${appVersion}`, `registry.k8s.io/${provisioner}`]),
   );
   const values = { global: { imageRegistry: 'mirror:5000/k8s' }, image: { repository: 'bpffs/driver', tag: '1' } };
   assert.deepEqual(await images(values), new Set(['mirror:5000/k8s/bpffs/driver:1', `mirror:5000/k8s/${provisioner}`]));
@@ -251,6 +274,11 @@ test('a pinner that does not answer is started anew', async () => {
   const { command } = pinner?.livenessProbe?.exec ?? assert.fail();
   assert.deepEqual(command, ['bpffs-pinner', socket, 'ping']);
 });
+
+function imagesOf(objects: readonly Manifest[]): ReadonlySet<string> {
+  const containers = podTemplates(objects).flatMap(({ spec }) => [...(spec.initContainers ?? []), ...spec.containers]);
+  return new Set(containers.map(({ image }) => image));
+}
 
 /** The pod templates of objects of these kinds, in this order. */
 function podTemplates(objects: readonly Manifest[], ...kinds: readonly string[]): readonly PodController['template'][] {
