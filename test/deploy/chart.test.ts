@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { execa } from 'execa';
 import { parse } from 'yaml';
+import { bpfMapSchema } from '../../src/maps/bpf-map-schema.ts';
 import { chartReadme, README } from './chart-readme.ts';
 import { DIGEST, EVERYTHING } from './everything.ts';
-import { CHART, MANIFEST, type Manifest, parseManifest, render, renderManifest } from './helm.ts';
+import { CHART, MANIFEST, type Manifest, parseManifest, render, renderManifest, renderTests } from './helm.ts';
 
 const { annotations, appVersion } = parse(await readFile(join(CHART, 'Chart.yaml'), 'utf8'));
 
@@ -33,6 +34,49 @@ test('Artifact Hub is told of all images and CRDs', async () => {
   assert.deepEqual(new Set(images), imagesOf(objects));
 });
 
+test('what `helm test` creates is a pod by the rules for all pods, and the rest before it', async () => {
+  const objects = await renderTests();
+  const kinds = objects.map(({ kind }) => kind);
+  assert.deepEqual(kinds.toSorted(), ['BpfMap', 'Pod', 'Role', 'RoleBinding', 'ServiceAccount']);
+  assert.equal(kinds.at(-1), 'Pod');
+  for (const { kind, metadata } of objects) {
+    const { 'helm.sh/hook': hook, 'helm.sh/hook-delete-policy': deleted } = metadata.annotations ?? {};
+    assert.deepEqual([hook, deleted], ['test', 'before-hook-creation,hook-succeeded'], kind);
+    assert.doesNotMatch(await renderManifest(), new RegExp(`name: ${metadata.name}$`, 'm'));
+  }
+  const [map] = objects.filter(({ kind }) => kind === 'BpfMap');
+  assert(bpfMapSchema.safeParse(map).success);
+  // Of Pod Security, level restricted: https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+  const { containers, ...pod } = (objects.at(-1) as Manifest & { readonly spec: PodController['template']['spec'] })
+    .spec;
+  assert(!('hostNetwork' in pod || 'hostPID' in pod || 'hostIPC' in pod));
+  assert.equal(pod.automountServiceAccountToken, false);
+  const localhostProfile = 'csi-driver-bpffs/bpf-consumer.json';
+  assert.deepEqual(
+    containers.map(({ securityContext }) => securityContext),
+    [
+      {
+        allowPrivilegeEscalation: false,
+        capabilities: { drop: ['ALL'] },
+        readOnlyRootFilesystem: true,
+        runAsNonRoot: true,
+        runAsUser: 65532,
+        runAsGroup: 65532,
+        seccompProfile: { type: 'Localhost', localhostProfile },
+      },
+    ],
+  );
+});
+
+test('the pod of `helm test` fails for a file that is no map', async () => {
+  const { spec } = (await renderTests()).at(-1) ?? assert.fail();
+  const [{ command = [] } = assert.fail()] = (spec as PodController['template']['spec']).containers;
+  const [, ...args] = command;
+  const run = (file: string) => execa(process.execPath, [...args.slice(0, -1), file]);
+  await assert.rejects(run(import.meta.filename), /is not on a bpf filesystem/);
+  await assert.rejects(run(`${import.meta.filename}/missing`), /ENOTDIR/);
+});
+
 interface CrdSpec {
   readonly names: { readonly kind: string };
   readonly versions: readonly { readonly name: string; readonly storage: boolean }[];
@@ -45,7 +89,7 @@ test('helm finds nothing to complain of', async () => {
 
 test('every template is one object, in a file named for it, with the labels of all', async () => {
   const seen = new Set<string>();
-  for (const text of (await render(EVERYTHING)).split(/^---$/m)) {
+  for (const text of (await render(EVERYTHING, '--skip-tests=false')).split(/^---$/m)) {
     const [, file] = /^# Source: csi-driver-bpffs\/templates\/(.*)\.yaml$/m.exec(text) ?? [];
     // Custom resource definitions come from no template.
     if (file === undefined) continue;
@@ -308,6 +352,7 @@ interface Container {
   readonly name: string;
   readonly image: string;
   readonly restartPolicy?: string;
+  readonly command?: readonly string[];
   readonly args?: readonly string[];
   readonly livenessProbe?: { readonly exec?: { readonly command: readonly string[] } };
   readonly volumeMounts: readonly { readonly name: string }[];

@@ -10,16 +10,28 @@ export const NAMESPACE = 'csi-driver-bpffs';
 export interface Manifest {
   readonly apiVersion: string;
   readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace?: string; readonly labels?: Record<string, string> };
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly labels?: Record<string, string>;
+    readonly annotations?: Record<string, string>;
+  };
   readonly [field: string]: unknown;
 }
 
-/** The output of `helm template` for the chart with these values. Throws helm's error. */
+/** The output of `helm template` for the chart with these values, without the objects of `helm test`. Throws helm's error. */
 export async function render(values: object = {}, ...flags: readonly string[]): Promise<string> {
-  const command = ['template', 'csi-driver-bpffs', CHART, `--namespace=${NAMESPACE}`, '--include-crds', '--values=-'];
-  const args = [...command, ...flags];
+  const command = ['template', 'csi-driver-bpffs', CHART, `--namespace=${NAMESPACE}`, '--include-crds', '--skip-tests'];
+  const args = [...command, '--values=-', ...flags];
   const { stdout } = await execa(join(import.meta.dirname, 'bin', 'helm'), args, { input: JSON.stringify(values) });
   return `${stdout}\n`;
+}
+
+/** The objects that `helm test` creates with these values, in its order. */
+export async function renderTests(values: object = {}): Promise<readonly Manifest[]> {
+  const objects = parseManifest(await render(values, '--skip-tests=false', '--show-only=templates/test-*.yaml'));
+  const weight = ({ metadata }: Manifest) => Number(metadata.annotations?.['helm.sh/hook-weight']);
+  return objects.toSorted((one, other) => weight(one) - weight(other));
 }
 
 /** What MANIFEST should contain. */

@@ -7,7 +7,7 @@ import { type Cluster, startCluster } from '../cluster/cluster.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { createImage } from '../cluster/image.ts';
 import { BIN } from '../cluster/node.ts';
-import { NAMESPACE, render } from './helm.ts';
+import { NAMESPACE, render, renderTests } from './helm.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
 /** Default kubelets look at running pods about every minute. */
@@ -34,8 +34,9 @@ after(async () => {
 
 const inNamespace = `--namespace=${NAMESPACE}`;
 
+const image = { repository: 'localhost/csi-driver-bpffs', tag: 'test' };
+
 async function install(values: object = {}): Promise<void> {
-  const image = { repository: 'localhost/csi-driver-bpffs', tag: 'test' };
   const chart = await render({ image, namespace: { create: true }, controller: { replicas: 1 }, ...values });
   await cluster.apply(chart);
   await cluster.kubectl('rollout', 'status', DAEMONSET, inNamespace, '--timeout=90s');
@@ -136,6 +137,17 @@ test('doctor finds what it looks for where the chart has put it', async () => {
     [],
   );
   assert.match(found, /^ok .*node plugin at \/csi\/csi\.sock +answers and is ready/m);
+});
+
+test('the test of the chart succeeds', async () => {
+  const objects = await renderTests({ image });
+  await cluster.apply(objects);
+  const succeeded = '--for=jsonpath={.status.phase}=Succeeded';
+  await cluster.kubectl('wait', succeeded, 'pod/csi-driver-bpffs-test', inNamespace, '--timeout=60s');
+  const log = await cluster.kubectl('logs', 'csi-driver-bpffs-test', inNamespace);
+  assert.equal(log, '/maps/csi-driver-bpffs-test is a map');
+  for (const { kind, metadata } of objects.toReversed())
+    await cluster.kubectl('delete', `${kind}/${metadata.name}`, inNamespace);
 });
 
 test('ended pods leave nothing behind', async () => {

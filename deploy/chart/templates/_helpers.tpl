@@ -50,19 +50,12 @@ app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
 {{ $image }}
 {{- end }}
 
-{{/* On which nodes the driver is. */}}
-{{- define "bpffs.nodes" -}}
-nodeSelector:
-  kubernetes.io/os: linux
-  {{- with .Values.node.nodeSelector }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-{{- with .Values.node.affinity }}
-affinity: {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .Values.node.tolerations }}
-tolerations: {{- toYaml . | nindent 2 }}
-{{- end }}
+{{/* Of the objects that `helm test` creates and deletes again. Weight 1 comes after all others. */}}
+{{- define "bpffs.test" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: {{ . | quote }}
+# After a failure they stay, to be looked at, until the next test.
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
 
 {{/* Of a container that needs nothing. */}}
