@@ -11,6 +11,8 @@ interface Place {
   readonly pattern: RegExp;
 }
 
+/** The image that the tutorial builds. */
+const TUTORIAL = /(?<=localhost\/csi-driver-bpffs:)[\w.-]+/g;
 const CRATE = /(?<=^name = "bpffs-pinner"\nversion = ")[^"]+/gm;
 
 /** Everywhere that the version is written, except what `make manifests` renders. */
@@ -22,6 +24,13 @@ const PLACES: readonly Place[] = [
   { file: 'native/fuzz/Cargo.lock', what: 'bpffs-pinner', pattern: CRATE },
   { file: 'deploy/chart/Chart.yaml', what: 'version', pattern: /(?<=^version: ).+/gm },
   { file: 'deploy/chart/Chart.yaml', what: 'appVersion', pattern: /(?<=^appVersion: ).+/gm },
+  { file: 'deploy/chart/Chart.yaml', what: 'image', pattern: /(?<=csi-driver-bpffs\/csi-driver-bpffs:).+/gm },
+  { file: 'docs/tutorial.md', what: 'image', pattern: TUTORIAL },
+  ...['2-producer', '3-consumer', '4-intruder'].map((name) => ({
+    file: `deploy/examples/tutorial/${name}.yaml`,
+    what: 'image',
+    pattern: TUTORIAL,
+  })),
   { file: 'Dockerfile', what: 'ARG VERSION', pattern: /(?<=^ARG VERSION=).+/gm },
 ];
 

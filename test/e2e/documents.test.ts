@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { execa } from 'execa';
+import { version } from '../../src/version.ts';
 import { type Cluster, RUN_ENVIRONMENT, startCluster } from '../cluster/cluster.ts';
 import { DRIVER, importImages } from './images.ts';
 
@@ -48,7 +49,7 @@ async function withCluster(use: (cluster: Cluster) => Promise<void>): Promise<vo
   try {
     await importImages(cluster);
     const { repository, tag } = DRIVER;
-    await cluster.run('ctr', 'images', 'tag', `${repository}:${tag}`, `${repository}:0.1.0`);
+    await cluster.run('ctr', 'images', 'tag', `${repository}:${tag}`, `${repository}:${version}`);
     await use(cluster);
   } finally {
     await cluster.stop();
