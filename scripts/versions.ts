@@ -26,6 +26,8 @@ const PLACES: readonly Place[] = [
   { file: 'deploy/chart/Chart.yaml', what: 'appVersion', pattern: /(?<=^appVersion: ).+/gm },
   { file: 'deploy/chart/Chart.yaml', what: 'image', pattern: /(?<=csi-driver-bpffs\/csi-driver-bpffs:).+/gm },
   { file: 'docs/tutorial.md', what: 'image', pattern: TUTORIAL },
+  { file: 'README.md', what: 'image', pattern: /(?<=registry\.example\/csi-driver-bpffs:)[\w.-]+/g },
+  { file: 'docs/install.md', what: 'image', pattern: /(?<=registry\.example\/csi-driver-bpffs:)[\w.-]+/g },
   ...['2-producer', '3-consumer', '4-intruder'].map((name) => ({
     file: `deploy/examples/tutorial/${name}.yaml`,
     what: 'image',
