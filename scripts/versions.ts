@@ -29,7 +29,7 @@ const PLACES: readonly Place[] = [
   { file: 'README.md', what: 'image', pattern: /(?<=registry\.example\/csi-driver-bpffs:)[\w.-]+/g },
   { file: 'docs/install.md', what: 'image', pattern: /(?<=registry\.example\/csi-driver-bpffs:)[\w.-]+/g },
   ...['2-producer', '3-consumer', '4-intruder'].map((name) => ({
-    file: `deploy/examples/tutorial/${name}.yaml`,
+    file: `deploy/tutorial/${name}.yaml`,
     what: 'image',
     pattern: TUTORIAL,
   })),
