@@ -206,8 +206,8 @@ export function call<Req, Res>(
   });
 }
 
-/** Waits until `condition` holds; fails after five seconds. */
+/** Waits until `condition` holds; fails after a minute. */
 export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 5000; Date.now() < end; await sleep(20)) if (await condition()) return;
+  for (const end = Date.now() + 60_000; Date.now() < end; await sleep(20)) if (await condition()) return;
   throw new Error(`waited in vain until ${what}`);
 }

@@ -5,10 +5,10 @@ import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:f
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
 import { credentials } from '@grpc/grpc-js';
 import { NodeClient } from '../../src/rpc/client.ts';
-import { startFakePinner } from './fake-pinner.ts';
+import { type FakePinner, startFakePinner } from './fake-pinner.ts';
 import { CATALOG, call, GRANTS, publishRequest, until } from './harness.ts';
 
 const main = join(import.meta.dirname, '../../src/main.ts');
@@ -22,6 +22,22 @@ before(() => {
   writeFileSync(join(directory, 'grants.yaml'), GRANTS);
 });
 after(() => rmSync(directory, { recursive: true }));
+
+const children = new Set<ChildProcess>();
+const pinners = new Set<FakePinner>();
+// What a test that failed has left would keep this process, and be in the way of the next test.
+afterEach(async () => {
+  for (const child of children) child.kill('SIGKILL');
+  await Promise.all([...pinners].map((pinner) => pinner.stop()));
+  children.clear();
+  pinners.clear();
+});
+
+async function startPinner(): Promise<FakePinner> {
+  const pinner = await startFakePinner(join(directory, 'pinner.sock'));
+  pinners.add(pinner);
+  return pinner;
+}
 
 interface Running {
   readonly child: ChildProcess;
@@ -43,6 +59,7 @@ function start(args: readonly string[] = [], env: Record<string, string> = {}): 
       ...env,
     },
   });
+  children.add(child);
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk) => {
@@ -165,7 +182,7 @@ describe('the socket', () => {
 
 describe('SIGTERM', () => {
   test('lets a call in work finish, takes no new one, and loses no line of the log', async () => {
-    const pinner = await startFakePinner(join(directory, 'pinner.sock'));
+    const pinner = await startPinner();
     const { promise, resolve: release } = Promise.withResolvers<void>();
     pinner.hold = promise;
     const running = start();
@@ -176,7 +193,8 @@ describe('SIGTERM', () => {
     running.child.kill('SIGTERM');
     await until('the socket is closed', async () => !(await accepts()));
     release();
-    assert.equal((await publish).code, 'OK');
+    const { code: published, message } = await publish;
+    assert.equal(published, 'OK', message);
     node.close();
     const { code, stdout } = await running.ended;
     assert.equal(code, 0);
@@ -185,11 +203,10 @@ describe('SIGTERM', () => {
       lines.map((line) => (JSON.parse(line) as { message: string }).message),
       ['serving', 'stopping', 'audit', 'call', 'stopped'],
     );
-    await pinner.stop();
   });
 
   test('leaves the socket of a successor that started meanwhile', async () => {
-    const pinner = await startFakePinner(join(directory, 'pinner.sock'));
+    const pinner = await startPinner();
     const { promise, resolve: release } = Promise.withResolvers<void>();
     pinner.hold = promise;
     const first = start();
@@ -209,11 +226,10 @@ describe('SIGTERM', () => {
     second.child.kill('SIGTERM');
     assert.equal((await second.ended).code, 0);
     assert.equal(existsSync(socket), false);
-    await pinner.stop();
   });
 
   test('ends a call that does not finish in time', async () => {
-    const pinner = await startFakePinner(join(directory, 'pinner.sock'));
+    const pinner = await startPinner();
     pinner.hold = new Promise(() => {});
     const running = start(['--drain-timeout', '1']);
     await until('it serves', accepts);
@@ -226,6 +242,5 @@ describe('SIGTERM', () => {
     assert(Date.now() - signalled < 3000);
     assert.notEqual((await publish).code, 'OK');
     node.close();
-    await pinner.stop();
   });
 });
