@@ -36,8 +36,8 @@ for (const command of [program, ...program.commands]) {
 const USAGE = 64;
 
 program.parseAsync().then(
-  // Idle connections would keep the process for a while.
-  () => process.exit(),
+  // Idle connections would keep the process for a while. What was written may still be on its way through a pipe.
+  () => void process.stdout.write('', () => process.exit()),
   (error: unknown) => {
     if (error instanceof BadConfiguration) {
       for (const problem of error.problems) process.stderr.write(`kubectl bpffs: ${problem}\n`);

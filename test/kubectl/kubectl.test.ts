@@ -306,6 +306,13 @@ test('what comes from nodes cannot steer the terminal', async () => {
   assert.match(stdout, /evil\\u\{1b\}\[2J/);
 });
 
+test('a long answer arrives whole', async () => {
+  const pods = Array.from({ length: 3000 }, (_, index) => volume(`pod-${index}`, [file('flows', 1)]));
+  await nodes.add('node-j', reports('node-j', pods));
+  const { stdout } = await kubectl('who', 'flows', '--node', 'node-j', '-o', 'json');
+  assert.equal(JSON.parse(stdout).items.length, 3000);
+});
+
 test('wrong usage says what is wrong, and exits with 64', async () => {
   for (const [args, problem] of [
     [['who'], "missing required argument 'map'"],
