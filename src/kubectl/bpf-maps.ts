@@ -1,19 +1,12 @@
 import type { KubernetesClient } from '../kubernetes/client.ts';
+import { listAll } from '../kubernetes/list-all.ts';
 import type { BpfMap, MapSource } from '../maps/catalog.ts';
 import { parseBpfMap } from '../maps/cluster-bpf-map.ts';
-
-const BPF_MAPS = { group: 'bpffs.dev', version: 'v1alpha1', plural: 'bpfmaps' };
-const PAGE = 500;
+import { BPF_MAPS } from '../maps/cluster-catalog.ts';
 
 /** All BpfMaps of the cluster, by name. Throws an ApiError. */
 export async function listBpfMaps(client: KubernetesClient): Promise<readonly BpfMap[]> {
-  const maps: BpfMap[] = [];
-  let next: string | undefined;
-  do {
-    const list = await client.list(BPF_MAPS, { limit: PAGE, ...(next !== undefined && { continue: next }) });
-    maps.push(...list.items.map(parseBpfMap));
-    next = list.continue;
-  } while (next !== undefined);
+  const maps = (await listAll(client, BPF_MAPS)).map(parseBpfMap);
   return maps.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 

@@ -1,8 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { createClusterAccess } from '../access/cluster-access.ts';
-import { notFound } from '../errors.ts';
 import type { NodeReport } from '../inspection/reports.ts';
-import { didYouMean } from '../maps/nearest.ts';
+import { noSuchMap } from '../maps/no-such-map.ts';
 import { isForbidden } from './ask-nodes.ts';
 import { listBpfMaps } from './bpf-maps.ts';
 import { type Account, allowanceColumns, allowances } from './can.ts';
@@ -39,7 +38,7 @@ export function whoCommand(): Command {
 async function requireBpfMap({ client }: Session, name: string): Promise<void> {
   try {
     const names = (await listBpfMaps(client)).map((map) => map.name);
-    if (!names.includes(name)) throw notFound(`there is no BpfMap "${name}"${didYouMean(name, names)}`);
+    if (!names.includes(name)) throw noSuchMap(name, names);
   } catch (error) {
     // Whoever may ask the nodes need not be allowed to list BpfMaps.
     if (!isForbidden(error)) throw error;
@@ -62,9 +61,7 @@ export function canCommand(): Command {
         const all = await listBpfMaps(client);
         const names = all.map(({ name }) => name);
         const maps = map === undefined ? all : all.filter(({ name }) => name === map);
-        if (map !== undefined && maps.length === 0) {
-          throw notFound(`there is no BpfMap "${map}"${didYouMean(map, names)}`);
-        }
+        if (map !== undefined && maps.length === 0) throw noSuchMap(map, names);
         const who = { serviceAccount: '', namespace: flags.namespace ?? namespace, ...account };
         const items = await allowances(who, maps, createClusterAccess({ client }), AbortSignal.timeout(60_000));
         if (verb !== undefined && !items.every((one) => one[verb].allowed)) process.exitCode = 1;

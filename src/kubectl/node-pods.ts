@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { failedPrecondition } from '../errors.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
+import { listAll } from '../kubernetes/list-all.ts';
 import { understood } from '../kubernetes/understood.ts';
 
 /** A pod of the driver's DaemonSet. */
@@ -12,7 +13,6 @@ export interface NodePod {
 
 const PODS = { group: '', version: 'v1', plural: 'pods' };
 const NODE_PODS = 'app.kubernetes.io/name=csi-driver-bpffs,app.kubernetes.io/component=node';
-const PAGE = 500;
 
 const podSchema = z.object({
   metadata: z.object({ deletionTimestamp: z.nullish(z.string()) }),
@@ -29,18 +29,12 @@ export async function findNodePods(
   nodes: readonly string[],
 ): Promise<readonly NodePod[]> {
   const pods = new Map<string, NodePod>();
-  let next: string | undefined;
-  do {
-    const query = { namespace, labelSelector: NODE_PODS, limit: PAGE, ...(next !== undefined && { continue: next }) };
-    const list = await client.list(PODS, query);
-    for (const item of list.items) {
-      const { metadata, spec } = understood(podSchema, item, `pod ${item.metadata.name}`);
-      // While a pod is replaced, a node may have two of them.
-      if (spec.nodeName == null || (metadata.deletionTimestamp != null && pods.has(spec.nodeName))) continue;
-      pods.set(spec.nodeName, { node: spec.nodeName, namespace, name: item.metadata.name });
-    }
-    next = list.continue;
-  } while (next !== undefined);
+  for (const item of await listAll(client, PODS, { namespace, labelSelector: NODE_PODS })) {
+    const { metadata, spec } = understood(podSchema, item, `pod ${item.metadata.name}`);
+    // While a pod is replaced, a node may have two of them.
+    if (spec.nodeName == null || (metadata.deletionTimestamp != null && pods.has(spec.nodeName))) continue;
+    pods.set(spec.nodeName, { node: spec.nodeName, namespace, name: item.metadata.name });
+  }
   if (pods.size === 0) {
     throw failedPrecondition(
       `there is no pod of csi-driver-bpffs-node in namespace ${namespace}; is the driver installed in another one (--driver-namespace)?`,

@@ -1,7 +1,7 @@
 import type { PodIdentity } from '../access/access.ts';
 import { type DeniedMap, denial } from '../access/authorize.ts';
-import { CallError, Code, faultIn, invalidArgument, notFound } from '../errors.ts';
-import { didYouMean } from '../maps/nearest.ts';
+import { CallError, Code, faultIn, invalidArgument } from '../errors.ts';
+import { noSuchMap } from '../maps/no-such-map.ts';
 import type { MapRequest } from '../request/map-list.ts';
 import { Access, type MapRefusal, type VolumeMap } from '../rpc/pinner.ts';
 import type { MapLook } from './map-look.ts';
@@ -37,7 +37,7 @@ export function planVolume(looks: readonly MapLook[], pod: PodIdentity, names: (
       ({ request: { name } }): Refusal => ({
         map: name,
         reason: 'absent',
-        error: notFound(`there is no BpfMap "${name}"${didYouMean(name, names())}`),
+        error: noSuchMap(name, names()),
       }),
     );
   const denied = looks.flatMap(({ denied }) => denied ?? []);

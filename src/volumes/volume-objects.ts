@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Code, unavailable } from '../errors.ts';
 import { ApiError, isAbsent } from '../kubernetes/api-error.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
+import { listAll } from '../kubernetes/list-all.ts';
 import type { KubernetesObject, ObjectKey, Resource } from '../kubernetes/resource.ts';
 import { toBpfVolume, toStatus } from './bpf-volume.ts';
 import type { Binding, Volume } from './volume.ts';
@@ -10,9 +11,6 @@ import { BPF_VOLUMES, parseVolume, readVolume } from './volume-objects-parse.ts'
 import { toListing, type VolumeStore } from './volume-store.ts';
 
 export const PERSISTENT_VOLUMES = { group: '', version: 'v1', plural: 'persistentvolumes' };
-
-/** Objects in a page of a list. */
-const PAGE = 500;
 
 /**
  * On each volume that lives in a node's memory. An object that somebody deletes by hand stays until the volume is deleted, because the node
@@ -40,14 +38,7 @@ export function createVolumeObjects(client: KubernetesClient): VolumeStore {
     get: (id) => findVolumeObject(client, id),
 
     async list() {
-      const objects: KubernetesObject[] = [];
-      let next: string | undefined;
-      do {
-        const page = await client.list(BPF_VOLUMES, { limit: PAGE, ...(next !== undefined && { continue: next }) });
-        objects.push(...page.items);
-        next = page.continue;
-      } while (next !== undefined);
-      return toListing(objects.map(readVolume));
+      return toListing((await listAll(client, BPF_VOLUMES)).map(readVolume));
     },
 
     async delete(id) {
