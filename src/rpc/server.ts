@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { unavailable } from '../errors.ts';
@@ -103,8 +102,15 @@ export async function listen(
       const late = setTimeout(() => {
         for (const connection of connections) connection.destroy();
       }, timeoutMs);
-      await Promise.all([...connections].map((connection) => once(connection, 'close')));
+      await Promise.all([...connections].map(closed));
       clearTimeout(late);
     },
   };
+}
+
+/** Also when it breaks: `once` of node:events would reject then, and the calls of all other connections would be lost. */
+function closed(connection: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    connection.once('close', () => resolve());
+  });
 }

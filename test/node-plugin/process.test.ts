@@ -205,6 +205,30 @@ describe('SIGTERM', () => {
     );
   });
 
+  test('a connection that breaks meanwhile takes no call along', async () => {
+    const pinner = await startPinner();
+    const { promise, resolve: release } = Promise.withResolvers<void>();
+    pinner.hold = promise;
+    const running = start();
+    await until('it serves', accepts);
+    // A client that closes before it has read everything resets the connection. This one never reads.
+    const breaking = connect(socket).pause();
+    await once(breaking, 'connect');
+    const node = new NodeClient(`unix://${socket}`, credentials.createInsecure());
+    const publish = call(node, node.nodePublishVolume, publishRequest());
+    await until('the pinner has the call', () => !Number.isNaN(pinner.lastDeadline));
+    running.child.kill('SIGTERM');
+    await until('the socket is closed', async () => !(await accepts()));
+    breaking.destroy();
+    await once(breaking, 'close');
+    release();
+    const { code: published, message } = await publish;
+    assert.equal(published, 'OK', message);
+    node.close();
+    const { code, stderr } = await running.ended;
+    assert.deepEqual([code, stderr], [0, '']);
+  });
+
   test('leaves the socket of a successor that started meanwhile', async () => {
     const pinner = await startPinner();
     const { promise, resolve: release } = Promise.withResolvers<void>();
