@@ -11,8 +11,8 @@ interface Place {
   readonly pattern: RegExp;
 }
 
-/** The image that the tutorial builds. */
-const TUTORIAL = /(?<=localhost\/csi-driver-bpffs:)[\w.-]+/g;
+/** The image that the tutorial builds, and that the examples use. */
+const LOCAL = /(?<=localhost\/csi-driver-bpffs:)[\w.-]+/g;
 const CRATE = /(?<=^name = "bpffs-pinner"\nversion = ")[^"]+/gm;
 
 /** Everywhere that the version is written, except what `make manifests` renders. */
@@ -25,14 +25,20 @@ const PLACES: readonly Place[] = [
   { file: 'deploy/chart/Chart.yaml', what: 'version', pattern: /(?<=^version: ).+/gm },
   { file: 'deploy/chart/Chart.yaml', what: 'appVersion', pattern: /(?<=^appVersion: ).+/gm },
   { file: 'deploy/chart/Chart.yaml', what: 'image', pattern: /(?<=csi-driver-bpffs\/csi-driver-bpffs:).+/gm },
-  { file: 'docs/tutorial.md', what: 'image', pattern: TUTORIAL },
+  { file: 'docs/tutorial.md', what: 'image', pattern: LOCAL },
   { file: 'README.md', what: 'image', pattern: /(?<=registry\.example\/csi-driver-bpffs:)[\w.-]+/g },
   { file: 'docs/install.md', what: 'image', pattern: /(?<=registry\.example\/csi-driver-bpffs:)[\w.-]+/g },
-  ...['2-producer', '3-consumer', '4-intruder'].map((name) => ({
-    file: `deploy/tutorial/${name}.yaml`,
-    what: 'image',
-    pattern: TUTORIAL,
-  })),
+  ...[
+    'tutorial/2-producer',
+    'tutorial/3-consumer',
+    'tutorial/4-intruder',
+    'examples/generic-ephemeral',
+    'examples/inline-read-only',
+    'examples/inline-read-write',
+    'examples/storageclass-maps',
+    'examples/storageclass-shared',
+    'examples/storageclass-workspace',
+  ].map((name) => ({ file: `deploy/${name}.yaml`, what: 'image', pattern: LOCAL })),
   { file: 'Dockerfile', what: 'ARG VERSION', pattern: /(?<=^ARG VERSION=).+/gm },
 ];
 

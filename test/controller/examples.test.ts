@@ -9,6 +9,7 @@ import { parseCatalog } from '../../src/maps/catalog-file.ts';
 import { parsePublishRequest } from '../../src/node/publish-request.ts';
 import { type MapRequest, parseMapList } from '../../src/request/map-list.ts';
 import { VolumeCapability_AccessMode_Mode as Mode } from '../../src/rpc/csi.ts';
+import { version } from '../../src/version.ts';
 import { publishRequest } from '../node-plugin/harness.ts';
 import { capability, createRequest } from './harness.ts';
 
@@ -61,7 +62,7 @@ const MODES = {
 
 const KINDS: Readonly<Record<string, string>> = {
   BpfMap: 'bpffs.dev/v1alpha1',
-  ClusterRole: 'rbac.authorization.k8s.io/v1',
+  Role: 'rbac.authorization.k8s.io/v1',
   RoleBinding: 'rbac.authorization.k8s.io/v1',
   StorageClass: 'storage.k8s.io/v1',
   Namespace: 'v1',
@@ -118,7 +119,11 @@ for (const file of readdirSync(DIRECTORY)) {
       assert(pods.length > 0);
       for (const { apiVersion, kind, metadata } of objects) {
         assert.equal(apiVersion, KINDS[kind], kind);
-        assert.equal(objects.filter((other) => other.kind === kind && other.metadata.name === metadata.name).length, 1);
+        const same = (other: KubernetesObject) =>
+          other.kind === kind &&
+          other.metadata.name === metadata.name &&
+          other.metadata.namespace === metadata.namespace;
+        assert.equal(objects.filter(same).length, 1);
       }
     });
 
@@ -134,7 +139,7 @@ for (const file of readdirSync(DIRECTORY)) {
       test(`has a pod ${metadata.name} that gets what it asks for`, () => {
         const { namespace = '' } = metadata;
         const catalog = parseCatalog(manifest('BpfMap'), file);
-        const grants = parseGrants(manifest('ClusterRole', 'RoleBinding'), file);
+        const grants = parseGrants(manifest('Role', 'RoleBinding'), file);
         const granted = (maps: readonly MapRequest[]) => {
           const serviceAccount = spec.serviceAccountName ?? assert.fail('a service account is needed');
           named('ServiceAccount', serviceAccount, namespace);
@@ -167,7 +172,7 @@ for (const file of readdirSync(DIRECTORY)) {
         }
         const names = spec.volumes.map(({ name }) => name);
         for (const { image, volumeMounts } of spec.containers) {
-          assert.match(image, /^registry\.example\/[a-z-]+:1$/);
+          assert.equal(image, `localhost/csi-driver-bpffs:${version}`);
           assert.deepEqual(
             volumeMounts.map(({ name }) => name),
             names,

@@ -29,6 +29,11 @@ before(async () => {
   await cluster.kubectl('wait', '--for=condition=Established', '--timeout=30s', 'crd', '--all');
   await space.apply(
     limits('e2e-limiter'),
+    bpfMap('e2e-limiter-loaded', {
+      source: { loaded: { map: 'limits', program: 'xdp_limit' } },
+      fileName: 'limits',
+      maxAccess: 'ReadWrite',
+    }),
     limits('e2e-limiter-tag', { programTag: limiter.programTag }),
     limits('e2e-limiter-other', { programTag: '0123456789abcdef' }),
     serviceAccount('app'),
@@ -50,6 +55,13 @@ test('a map of a program that bpfman has loaded, from when it says so', async ()
   await space.start(app('tagged', 'e2e-limiter-tag'));
   assert.equal(await space.read('tagged', '/maps/limits'), '1=10');
   await space.stop('early', 'tagged');
+});
+
+test("the same map, found by the kernel's names", async () => {
+  await space.start(app('loaded', 'e2e-limiter-loaded'));
+  await space.exec('loaded', 'map', 'write', '/maps/limits', '2', '20');
+  assert.match(await space.read('loaded', '/maps/limits'), /2=20/);
+  await space.stop('loaded');
 });
 
 test('an id that another program has is not taken for the one that was meant', async () => {

@@ -4,43 +4,20 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { execa } from 'execa';
 import { version } from '../../src/version.ts';
-import { type Cluster, RUN_ENVIRONMENT, startCluster } from '../cluster/cluster.ts';
-import { DRIVER, importImages } from './images.ts';
+import { type Cluster, startCluster } from '../cluster/cluster.ts';
+import { matches, runAsReader, stepsOfDocument } from './documented.ts';
+import { DRIVER, importImages, PROVISIONER } from './images.ts';
 
-const ROOT = join(import.meta.dirname, '../..');
-const HELM = join(ROOT, 'test/deploy/bin');
+const VALUES = join(import.meta.dirname, '../../deploy/chart/values.yaml');
 
-/** A command of a document, and what it prints: "…" stands for any text. */
-interface Step {
-  readonly command: string;
-  readonly output: string;
-}
-
-/** The commands of the console blocks, in order. */
-function stepsOf(markdown: string): readonly Step[] {
-  const blocks = markdown.matchAll(/^```console\n(.*?)^```/gms);
-  return Array.from(blocks, ([, text = '']) => text.split(/^\$ /m).slice(1)).flatMap((entries) =>
-    entries.map((entry) => {
-      const [command = '', ...output] = entry.trimEnd().split('\n');
-      return { command, output: output.join('\n') };
-    }),
-  );
-}
-
-/** Whether `said` is `output`, in which "…" stands for any text. */
-function matches(said: string, output: string): boolean {
-  const parts = output.split('…').map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'));
-  return new RegExp(`^${parts.join('.*')}$`, 's').test(said);
-}
-
-/** Runs a command as a reader does, in the root of the repository, with both outputs. It may fail where the document shows that. */
-async function run(cluster: Cluster, command: string): Promise<string> {
-  const [file = '', ...args] = cluster.node.enter(['sh', '-c', `cd '${ROOT}' && ${command}`]);
-  const env = { ...RUN_ENVIRONMENT, PATH: `${HELM}:${RUN_ENVIRONMENT.PATH}` };
-  const { all } = await execa(file, args, { env, extendEnv: false, all: true, reject: false });
-  return all;
+/** The names that documents and the chart have for images, beside what importImages gives them. */
+async function nameImages(cluster: Cluster): Promise<void> {
+  const image = (from: string, to: string) => cluster.run('ctr', 'images', 'tag', from, to);
+  await image(`${DRIVER.repository}:${DRIVER.tag}`, `registry.example/csi-driver-bpffs:${version}`);
+  const [provisioner] =
+    /(?<= image: )\S*csi-provisioner\S*/.exec(await readFile(VALUES, 'utf8')) ?? assert.fail('no provisioner');
+  await image(PROVISIONER, provisioner);
 }
 
 async function withCluster(use: (cluster: Cluster) => Promise<void>): Promise<void> {
@@ -48,8 +25,7 @@ async function withCluster(use: (cluster: Cluster) => Promise<void>): Promise<vo
   const cluster = await startCluster(directory);
   try {
     await importImages(cluster);
-    const { repository, tag } = DRIVER;
-    await cluster.run('ctr', 'images', 'tag', `${repository}:${tag}`, `${repository}:${version}`);
+    await nameImages(cluster);
     await use(cluster);
   } finally {
     await cluster.stop();
@@ -57,13 +33,22 @@ async function withCluster(use: (cluster: Cluster) => Promise<void>): Promise<vo
   }
 }
 
-test('docs/tutorial.md', async () => {
-  const steps = stepsOf(await readFile(join(ROOT, 'docs/tutorial.md'), 'utf8'));
-  assert.ok(steps.length > 15);
-  await withCluster(async (cluster) => {
+/** Runs all commands of the documents, one document after the other. */
+async function follow(cluster: Cluster, ...documents: readonly string[]): Promise<void> {
+  for (const document of documents) {
+    const steps = await stepsOfDocument(document);
+    assert.ok(steps.length > 0, `${document} has no commands`);
     for (const { command, output } of steps) {
-      const said = await run(cluster, command);
-      assert.ok(matches(said, output), `$ ${command}\n${said}\n\nthe document says:\n${output}`);
+      const said = await runAsReader(cluster, command);
+      assert.ok(matches(said, output), `${document}:\n$ ${command}\n${said}\n\nthe document says:\n${output}`);
     }
-  });
+  }
+}
+
+test('the tutorial', async () => {
+  await withCluster((cluster) => follow(cluster, 'docs/tutorial.md'));
+});
+
+test('the README', async () => {
+  await withCluster((cluster) => follow(cluster, 'README.md'));
 });

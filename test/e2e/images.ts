@@ -2,6 +2,7 @@ import { chmod, copyFile, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { execa } from 'execa';
+import { version } from '../../src/version.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { createImage, type ImageOptions } from '../cluster/image.ts';
 import { BIN } from '../cluster/node.ts';
@@ -15,7 +16,7 @@ export const PROVISIONER = 'localhost/csi-provisioner:test';
 /** For pods that use maps: a shell with the usual commands, and PROGRAMS. */
 export const MAPS = 'localhost/maps:1';
 
-/** native/examples/map.rs, and the static clients of test/clients/README.md. */
+/** native/examples/map, and the static clients of test/clients/README.md. */
 const PROGRAMS = [
   'dist/map',
   'test/clients/cilium/bin/cilium',
@@ -23,9 +24,11 @@ const PROGRAMS = [
   'test/clients/example/bin/consumer',
 ];
 
-/** Imports the images of the driver, of external-provisioner and of test pods. */
+/** Imports the images of the driver, also under the name that documents and examples use, of external-provisioner and of test pods. */
 export async function importImages(cluster: Cluster): Promise<void> {
   await cluster.importImage(DRIVER_ARCHIVE);
+  const { repository, tag } = DRIVER;
+  await cluster.run('ctr', 'images', 'tag', `${repository}:${tag}`, `${repository}:${version}`);
   await importImage(cluster, { name: PROVISIONER, entrypoint: ['/csi-provisioner'] }, (root) =>
     copyFile(join(BIN, 'csi-provisioner'), join(root, 'csi-provisioner')),
   );

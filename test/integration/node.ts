@@ -8,7 +8,7 @@ import type { Volume } from '../../src/rpc/csi.ts';
 
 const root = process.cwd();
 
-/** A pod's program: see native/examples/map.rs. */
+/** A pod's program: see native/examples/map. */
 export const mapProgram = join(root, 'dist', 'map');
 
 /** Maps from every kind of source; flows and limits as in the README. */
