@@ -18,7 +18,7 @@ export async function doctor(root: string, config: DoctorConfig): Promise<boolea
   const pinRoots = node?.pinRoots ?? [];
   const checks = [
     ...(await featureChecks(node, join(root, 'dist', 'bpffs-pinner'))),
-    ...(pinRoots.length > 0 ? pinRoots.map(pinRootCheck) : [await pinsCheck(config.pinRoot)]),
+    ...(pinRoots.length > 0 ? pinRoots.map(pinRootCheck) : await Promise.all(config.pinRoots.map(pinsCheck))),
     await kubeletDirCheck(config.kubeletDir),
     await processCheck(),
     ...(await hostChecks()),

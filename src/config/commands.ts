@@ -8,6 +8,7 @@ import type { HttpAddress } from '../process/http-server.ts';
 import { type ClusterFlags, cluster, kubeconfig, parseCluster } from './cluster-flags.ts';
 import {
   absolutePath,
+  absolutePaths,
   endpoint,
   flag,
   integer,
@@ -39,6 +40,8 @@ type ControllerFlags = Omit<ControllerConfig, 'http' | 'drainTimeoutMs' | 'store
   ServiceFlags &
   ClusterFlags &
   Pick<FileFlags, 'volumes'>;
+
+type DoctorFlags = Omit<DoctorConfig, 'pinRoots'> & { readonly pinRoot: DoctorConfig['pinRoots'] };
 
 /**
  * The `node` command. Every flag can come from the environment as BPFFS_<FLAG>. `run` gets the complete, checked configuration; for an
@@ -189,8 +192,16 @@ export function doctorCommand(run: (config: DoctorConfig) => Promise<void>): Com
         '/var/lib/kubelet',
       ),
     )
-    .addOption(flag('--pin-root <path>', 'where maps are pinned', 'BPFFS_PIN_ROOT', absolutePath, '/sys/fs/bpf'))
-    .action(run);
+    .addOption(
+      flag(
+        '--pin-root <paths>',
+        'where maps are pinned: directories, separated by commas',
+        'BPFFS_PIN_ROOT',
+        absolutePaths,
+        '/sys/fs/bpf',
+      ),
+    )
+    .action(({ pinRoot: pinRoots, ...flags }: DoctorFlags) => run({ ...flags, pinRoots }));
 }
 
 /** The `demo` command. `directory`: undefined, unless the demo has started itself again in its own namespaces. */

@@ -74,6 +74,11 @@ export function absolutePath(value: string): string {
   return normalize(value);
 }
 
+/** Takes one path, or several, separated by commas. */
+export function absolutePaths(value: string): readonly string[] {
+  return value.split(',').map(absolutePath);
+}
+
 /** Takes a path, with or without `unix://` before it. */
 export function socketPath(value: string): string {
   const path = value.replace(/^unix:(\/\/)?(?=\/)/, '');

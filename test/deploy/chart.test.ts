@@ -133,6 +133,13 @@ test('Helm takes over what the manifest installed without a change to any pod', 
   for (const { metadata } of byHelm) assert(!('helm.sh/chart' in metadata.labels));
 });
 
+test('the doctor in the pinner’s container knows every pin root', async () => {
+  const [node] = podTemplates(parseManifest(await render(EVERYTHING)), 'DaemonSet');
+  const pinner = node?.spec.initContainers?.find(({ name }) => name === 'pinner');
+  const { value } = pinner?.env?.find(({ name }) => name === 'BPFFS_PIN_ROOT') ?? {};
+  assert.deepEqual(value?.split(','), EVERYTHING.pinRoots);
+});
+
 test('labels and annotations of the values are on the pods', async () => {
   const [node, controller] = podTemplates(parseManifest(await render(EVERYTHING)), 'DaemonSet', 'Deployment');
   const own = (name: string) => ({
@@ -351,6 +358,7 @@ interface PodController {
 interface Container {
   readonly name: string;
   readonly image: string;
+  readonly env?: readonly { readonly name: string; readonly value?: string }[];
   readonly restartPolicy?: string;
   readonly command?: readonly string[];
   readonly args?: readonly string[];

@@ -6,6 +6,23 @@ import { test } from 'node:test';
 import { execa } from 'execa';
 import { kubeletDirCheck } from '../../src/cli/doctor/mounts.ts';
 
+const MAIN = join(import.meta.dirname, '../../src/main.ts');
+
+test('the doctor checks every pin root', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'bpffs-doctor-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const missing = join(directory, 'missing');
+  const checked = async (args: readonly string[], env: NodeJS.ProcessEnv) => {
+    const socket = join(directory, 'none.sock');
+    const command = [MAIN, 'doctor', `--pinner-endpoint=${socket}`, `--endpoint=${socket}`, ...args];
+    const { stdout } = await execa(process.execPath, command, { env, reject: false });
+    return Array.from(stdout.matchAll(/^(\w+) +pins at (\S+)/gm), ([, state, path]) => `${state} ${path}`);
+  };
+  const found = [`warn ${directory}`, `warn ${missing}`];
+  assert.deepEqual(await checked([`--pin-root=${directory},${missing}`], {}), found);
+  assert.deepEqual(await checked([], { BPFFS_PIN_ROOT: `${directory},${missing}` }), found);
+});
+
 test("the doctor follows a link to the kubelet's directory", async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'bpffs-doctor-'));
   const data = join(directory, 'data');

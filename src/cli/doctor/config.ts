@@ -4,6 +4,6 @@ export interface DoctorConfig {
   readonly pinnerEndpoint: string;
   readonly registrationSocket: string | undefined;
   readonly kubeletDir: string;
-  /** Looked at if no pinner answers, which knows them all. */
-  readonly pinRoot: string;
+  /** Checked if no pinner answers this process; otherwise the pinner's own are. */
+  readonly pinRoots: readonly string[];
 }
