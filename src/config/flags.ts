@@ -104,7 +104,7 @@ function driverName(value: string): string {
   return value;
 }
 
-/** An address for what nobody outside of the process's network namespace may reach. */
+/** A loopback address, which nobody outside of the process's network namespace can reach; or undefined. */
 export function loopbackAddress(value: string): HttpAddress | undefined {
   const address = httpAddress(value);
   if (address === undefined || isLoopback(address.host)) return address;

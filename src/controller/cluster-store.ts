@@ -10,7 +10,7 @@ import { tellProblems } from './problem-events.ts';
 import { followUnusableMaps } from './unusable-maps.ts';
 import { keepVolumes } from './volume-keeper.ts';
 
-/** The volumes of a cluster. Beside them it follows BpfMaps and PersistentVolumes, and tells which objects cannot be used. */
+/** The volumes of a cluster. It also watches BpfMaps and PersistentVolumes, and reports objects that cannot be used. */
 export function openClusterStore(
   config: ClusterConfig,
   driverName: string,
@@ -44,7 +44,7 @@ export function openClusterStore(
       close();
       maps.close();
       keeper.close();
-      // The other replicas tell the rest, and so does the next process.
+      // Without waiting for queued events: the other replicas write them, and so does the next process.
       await recorder.close(0);
       client.close();
     },

@@ -20,8 +20,8 @@ export interface ProblemEvents {
 }
 
 /**
- * Problems that are told, fewer than the recorder remembers: a release that accepts no object of the one before must not burden the API
- * server as well.
+ * The most problems that are reported, fewer than the recorder remembers: if a new release rejects all objects of the one before, it must
+ * not also overload the API server.
  */
 const MAX_TOLD = 200;
 /** The API server deletes events after an hour by default. */
@@ -30,11 +30,11 @@ const INTERVAL_MS = 30 * 60_000;
 const PAUSE_MS = 200;
 
 /**
- * Tells what `find` returns, after each change and every half hour, so that an event does not disappear much before its problem.
+ * Reports what `find` returns, after each change and every half hour, so that an event does not disappear much before its problem.
  *
- * Each replica of the controller does this. There is no leader among them: the lease is external-provisioner's, which tells the controller
- * beside it nothing. Since such an event is a state, whose name follows from its content, the replicas make one Event for a problem; what the
- * others add is a request that the API server answers with "already exists".
+ * Each replica of the controller does this, because none knows whether it is the active one: the lease is external-provisioner's. Such an
+ * event is a state, whose name follows from its content. So all replicas together create one Event for a problem; the API server answers
+ * the requests of the others with "already exists".
  */
 export function tellProblems(
   { record }: Pick<EventRecorder, 'record'>,

@@ -68,7 +68,7 @@ function answering(
     making ??= make().finally(() => {
       making = undefined;
     });
-    // One that does not heed its limits is not awaited any longer either, and no other is begun beside it.
+    // If the report ignores its limits, the caller still gets an answer in time. No second one starts while it runs.
     return Promise.race([making, sleep(timeoutMs, failed(late), { ref: false })]);
   };
 }

@@ -34,7 +34,7 @@ export function whoCommand(): Command {
     });
 }
 
-/** Throws NOT_FOUND unless there is the BpfMap, or that cannot be seen. */
+/** Throws NOT_FOUND if there is no such BpfMap. Throws nothing if the caller may not list BpfMaps. */
 async function requireBpfMap({ client }: Session, name: string): Promise<void> {
   try {
     const names = (await listBpfMaps(client)).map((map) => map.name);

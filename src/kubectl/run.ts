@@ -27,7 +27,7 @@ export async function run<T>(flags: Flags, work: (session: Session) => Promise<F
   });
 }
 
-/** Names the nodes that did not answer, and sets the exit code, unless that says more. */
+/** Names the nodes that did not answer, and sets the exit code, unless it is already set. */
 export function tellUnanswered(unanswered: readonly Unanswered[]): void {
   if (unanswered.length === 0) return;
   for (const { node, error } of unanswered) process.stderr.write(`kubectl bpffs: node ${node}: ${error}\n`);

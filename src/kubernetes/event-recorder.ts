@@ -28,8 +28,8 @@ export interface NewEvent {
   readonly action: string;
   readonly note: string;
   /**
-   * A state that lasts, and that several processes may tell: equal ones become one Event, whoever writes it first, and are not counted. It
-   * is made anew when it is recorded after the API server has deleted it.
+   * A lasting state, which several processes may report. Equal ones become one Event, whichever process writes it first, and are not counted.
+   * If the state is recorded after the API server has deleted the Event, a new Event is created.
    */
   readonly isState?: boolean;
 }
@@ -86,7 +86,7 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
     const event = known ?? { ...added, name: undefined, count: 0, last: now, queued: false };
     event.count += 1;
     event.last = now;
-    // An entry expires `sameWithinMs` after it was last recorded; that of a state after it was first, so that it is made anew some time.
+    // An entry expires `sameWithinMs` after its last recording. That of a state expires after its first, so that its Event is created again.
     if (known === undefined || added.isState !== true) recent.set(key, event);
     return event;
   }
@@ -159,7 +159,7 @@ function namespaceOf({ regarding }: NewEvent): string {
 
 function toEvent(event: EventRecord, { driverName, instance }: EventRecorderOptions) {
   const { regarding, type, reason, action, note, last, isState = false } = event;
-  // The name of a state says what the event says, so that whoever comes second finds it there.
+  // The name of a state's Event is derived from its content, so that a second process finds the Event that the first has created.
   const id = isState
     ? createHash('sha256').update(contentOf(event)).digest('hex').slice(0, 16)
     : randomBytes(8).toString('hex');

@@ -7,7 +7,7 @@ const TELL_AFTER_MS = 30_000;
 
 /**
  * Returns the pinner's `getNode`, which the kubelet's readiness probe calls every few seconds. When its calls have failed for half a
- * minute, an event tells so, and another one when the pinner answers after that. `now`: milliseconds of a monotonic clock.
+ * minute, it reports this by an event, and by another event when the pinner answers again. `now`: milliseconds of a monotonic clock.
  */
 export function tellOutages(
   { getNode }: Pick<Pinner, 'getNode'>,

@@ -6,9 +6,9 @@ import type { CallLimits } from './unary-client.ts';
 const MAX_QUEUED = 4096;
 
 /**
- * A pinner with at most `maxCalls` concurrent calls on behalf of the kubelet. A call of the kubelet takes no place here while it waits for
- * something else. Unpublishing has its own places, half as many, so that pods can always terminate. The rest of the pinner's 64 concurrent
- * calls is for probes and for releasing volumes.
+ * A pinner with at most `maxCalls` concurrent calls on behalf of the kubelet. While a call of the kubelet waits for something else, it does
+ * not count. Unpublish calls are limited separately, to half as many, so that pods can always terminate. The rest of the pinner's 64
+ * concurrent calls is for probes and for releasing volumes.
  */
 export function limitPinner(pinner: Pinner, maxCalls: number): Pinner {
   const working = createLimiter(maxCalls);

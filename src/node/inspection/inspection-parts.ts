@@ -12,7 +12,7 @@ export interface InspectionParts {
   readonly policy: Pick<Policy, 'catalog' | 'resolveSource'>;
   readonly published: Published;
   readonly denials: Pick<Denials, 'report'>;
-  /** With few calls at a time, none of which takes the place of a publish: see INSPECTION_CALLS. */
+  /** With few concurrent calls, so that they never delay a publish: see INSPECTION_CALLS. */
   readonly pinner: Pick<Pinner, 'listVolumes' | 'describeVolume' | 'describeMap' | 'getNode' | 'getBudget'>;
   /** Undefined: registration is not served. */
   readonly requireRegistered: (() => void) | undefined;

@@ -19,7 +19,7 @@ export async function nodeChecks(
     ...(pinner instanceof CallError ? [pinnerAway(pinner)] : pinnerChecks(pinner)),
     ...(requireRegistered === undefined ? [] : [registrationCheck(requireRegistered)]),
     ...(csiDriver === undefined ? [] : csiDriverChecks(csiDriver)),
-    // What stops the driver is told of the CSIDriver object itself.
+    // A problem of the CSIDriver object that stops the driver is already among csiDriverChecks.
     ...(watches.length === 0 || csiDriver?.stopping.length ? [] : [readyCheck(opened.requireReady)]),
     ...watches.map(watchCheck),
     ...(await hostChecks()),
@@ -78,7 +78,7 @@ function watchCheck({ resource, staleness, failure }: PolicyState['watches'][num
   if (error !== undefined) {
     return { state: 'warn', what, found: `${heard}: ${error.message}; it is tried again until this is mended` };
   }
-  // How old it is stands in the report. Equal results of many nodes shall be equal texts.
+  // Without the age, which the report has: equal results of many nodes must be equal texts.
   if (Number.isFinite(seconds)) return { state: 'ok', what, found: 'works' };
   return { state: 'warn', what, found: `${heard} yet: wait until the API server has answered` };
 }

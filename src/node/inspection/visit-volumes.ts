@@ -19,8 +19,8 @@ export interface VisitedVolume {
 const MAX_VOLUMES = 1000;
 
 /**
- * Describes the volumes of the node, one after the other for each call that `pinner` allows at a time, and keeps none of them: with their
- * files they may be more than fits the memory. Returns how many there are besides, or could not be described. Throws if there is no list.
+ * Describes the volumes of the node, as many at a time as `pinner` allows calls. Keeps no description, because those of all volumes may
+ * exceed the memory. Returns how many volumes were not listed or could not be described. Throws if there is no list.
  */
 export async function visitVolumes(
   {
