@@ -309,7 +309,8 @@ suite('containers that are not held to reading', () => {
 
   test('an ephemeral container counts, when it is added', async () => {
     await applyObjects(api, [{ ...pod({}), metadata: { name: 'running', namespace: NAMESPACE } }]);
-    assert.deepEqual(await admitEphemeral('running', {}), { refusal: undefined, warnings: [] });
+    const harmless = await admitEphemeral('running', {});
+    assert.deepEqual([harmless.refusal, harmless.warnings], [undefined, []]);
     const { refusal, warnings } = await admitEphemeral('running', PRIVILEGED);
     assert.equal(refusal, undefined);
     assert.match(warnings.join(), /container e is privileged/);
@@ -348,6 +349,58 @@ suite('containers that are not held to reading', () => {
   test('with writable maps alone there is nothing to hold', async () => {
     const { warnings } = await admit(pod({ container: PRIVILEGED, attributes: { maps: 'limits:rw' } }));
     assert.deepEqual(warnings, []);
+  });
+});
+
+suite('hostUsers, set by admission', () => {
+  const given = async (options: PodOptions) => {
+    const { refusal, object } = await admit(pod(options));
+    assert.equal(refusal, undefined);
+    return (object as Pod).spec.volumes.map(({ csi }) => csi.volumeAttributes);
+  };
+
+  before(async () => {
+    const objects = parseManifest(await render({ admission: { setHostUsers: true } }));
+    await applyObjects(
+      api,
+      objects.filter(({ metadata }) => /^csi-driver-bpffs-(attributes|host-users)$/.test(metadata.name)),
+    );
+    await eventually('the policies are in force', 30, async () => {
+      const { refusal } = await admit(pod({ hostUsers: false }));
+      const { refusal: ofWorkload } = await admit(workload('apps/v1', 'Deployment', pod({ hostUsers: false })));
+      return refusal === undefined && ofWorkload === undefined;
+    });
+  });
+
+  test('each inline volume of a pod with a user namespace gets it', async () => {
+    assert.deepEqual(await given({ hostUsers: false, more: [{ maps: 'limits' }] }), [
+      { maps: 'flows', hostUsers: 'false' },
+      { maps: 'limits', hostUsers: 'false' },
+    ]);
+  });
+
+  test('what the pod says of it stays, and is denied if it is wrong', async () => {
+    const said = { maps: 'flows', hostUsers: 'false' };
+    assert.deepEqual(await given({ hostUsers: false, attributes: said }), [said]);
+    const { refusal = '' } = await admit(pod({ hostUsers: false, attributes: { maps: 'flows', hostUsers: 'true' } }));
+    assert.match(refusal, /v0: volumeAttributes\.hostUsers .* write "false"/);
+  });
+
+  test('a pod without a user namespace, and volumes of other drivers, stay as they are', async () => {
+    assert.deepEqual(await given({}), [{ maps: 'flows' }]);
+    assert.deepEqual(await given({ hostUsers: true }), [{ maps: 'flows' }]);
+    const others = { driver: 'csi.example.com', attributes: { any: 'thing' } };
+    assert.deepEqual(await given({ hostUsers: false, ...others }), [{ any: 'thing' }]);
+  });
+
+  test('a workload needs no attribute; a wrong one is denied', async () => {
+    const deployment = (options: PodOptions) => admit(workload('apps/v1', 'Deployment', pod(options)));
+    assert.equal((await deployment({ hostUsers: false })).refusal, undefined);
+    const { refusal = '' } = await deployment({
+      hostUsers: false,
+      more: [{ maps: 'limits', hostUsers: 'true' }],
+    });
+    assert.match(refusal, /volume v1: volumeAttributes\.hostUsers .* write "false"/);
   });
 });
 
@@ -443,11 +496,11 @@ async function admitEphemeral(podName: string, container: object) {
 
 async function ask(request: TransportRequest) {
   const answer = await transport.send(request, AbortSignal.timeout(10_000));
-  const { message } = (await json(answer)) as { message?: string };
+  const object = (await json(answer)) as { message?: string };
   const warnings = [answer.headers.warning ?? []].flat().map((warning) => warning.replace(/^299 - "|"$/g, ''));
-  if (answer.statusCode === 200 || answer.statusCode === 201) return { refusal: undefined, warnings };
-  assert(answer.statusCode === 422 || answer.statusCode === 403, `${answer.statusCode} ${message}`);
-  return { refusal: message ?? '', warnings };
+  if (answer.statusCode === 200 || answer.statusCode === 201) return { refusal: undefined, warnings, object };
+  assert(answer.statusCode === 422 || answer.statusCode === 403, `${answer.statusCode} ${object.message}`);
+  return { refusal: object.message ?? '', warnings, object };
 }
 
 function numbered(count: number): string {

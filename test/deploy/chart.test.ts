@@ -239,6 +239,22 @@ test('tokens come as secrets where the cluster knows that, or as one says', asyn
   }
 });
 
+test('admission sets hostUsers where the cluster can, or as one says', async () => {
+  const cases: readonly (readonly [version: string, admission: object, expected: boolean])[] = [
+    ['1.35.9', {}, false],
+    ['1.36.0', {}, true],
+    ['1.36.0', { setHostUsers: false }, false],
+    ['1.36.0', { enabled: false }, false],
+    ['1.35.9', { setHostUsers: true }, true],
+  ];
+  for (const [version, admission, expected] of cases) {
+    const objects = parseManifest(await render({ admission }, `--kube-version=${version}`));
+    const kinds = objects.map(({ kind }) => kind).filter((kind) => kind.startsWith('MutatingAdmissionPolicy'));
+    const both = ['MutatingAdmissionPolicyBinding', 'MutatingAdmissionPolicy'];
+    assert.deepEqual(new Set(kinds), new Set(expected ? both : []), `${version} ${JSON.stringify(admission)}`);
+  }
+});
+
 test('what may be made on a node is told to the pinner as numbers', async () => {
   const daemonSet = parseManifest(await render(EVERYTHING)).find(({ kind }) => kind === 'DaemonSet') ?? assert.fail();
   const { template } = daemonSet.spec as PodController;

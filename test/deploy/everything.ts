@@ -45,7 +45,7 @@ export const EVERYTHING = {
   ],
   catalogReaders: ['developers'],
   inspectors: ['admins'],
-  admission: { action: 'Warn' },
+  admission: { action: 'Warn', setHostUsers: true },
   serviceAccountTokenInSecrets: true,
   networkPolicy: {
     metricsFrom: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'monitoring' } } }],

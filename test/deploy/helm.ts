@@ -36,8 +36,9 @@ export async function renderTests(values: object = {}): Promise<readonly Manifes
 
 /** What MANIFEST should contain. */
 export async function renderManifest(): Promise<string> {
-  // Older clusters do not know the field.
-  const rendered = await render({ namespace: { create: true }, serviceAccountTokenInSecrets: false });
+  // Older clusters do not know the field, nor the kind MutatingAdmissionPolicy.
+  const newer = { serviceAccountTokenInSecrets: false, admission: { setHostUsers: false } };
+  const rendered = await render({ namespace: { create: true }, ...newer });
   // Helm does not manage these objects.
   const unmanaged = rendered
     .replace(/^ *(helm\.sh\/chart|app\.kubernetes\.io\/managed-by): .*\n/gm, '')

@@ -32,9 +32,11 @@ suite('at kubectl apply', () => {
     test(`${name}: refused`, () => assert.rejects(space.apply(granted(name, options)), says));
   }
 
-  test('users of its own, not told: refused', () =>
+  test('users of its own, wrongly told: refused', () =>
     assert.rejects(
-      space.apply(granted('users', { volume: inline({ maps: 'flows' }), spec: { hostUsers: false } })),
+      space.apply(
+        granted('users', { volume: inline({ maps: 'flows', hostUsers: 'true' }), spec: { hostUsers: false } }),
+      ),
       /volumeAttributes\.hostUsers .*"false"/,
     ));
 

@@ -14,6 +14,7 @@ const VALUES = {
   controller: { provisioner: { image: PROVISIONER } },
   namespace: { create: true },
   serviceAccountTokenInSecrets: true,
+  admission: { setHostUsers: true },
 };
 
 /** A cluster in which the driver runs. */

@@ -93,8 +93,9 @@ suite('an inline volume', () => {
     await stop('group');
   });
 
+  // Admission adds the attribute hostUsers.
   test('is used by a pod with users of its own', async () => {
-    const volume = inline({ ...BOTH, hostUsers: 'false' });
+    const volume = inline(BOTH);
     const container = { securityContext: ROOT };
     await start(app('users', { volume, spec: { hostUsers: false }, container }));
     assert.doesNotMatch(await exec('users', 'cat', '/proc/self/uid_map'), /^\s*0\s+0\s/);

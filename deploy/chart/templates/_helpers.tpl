@@ -77,6 +77,15 @@ livenessProbe: { httpGet: { path: /healthz, port: {{ . }} }, periodSeconds: 10, 
 startupProbe: { httpGet: { path: /healthz, port: {{ . }} }, periodSeconds: 1, failureThreshold: 60 }
 {{- end }}
 
+{{/* Whether admission sets the attribute hostUsers. MutatingAdmissionPolicy is stable since Kubernetes 1.36. */}}
+{{- define "bpffs.admission.setsHostUsers" -}}
+{{- $sets := .Values.admission.setHostUsers }}
+{{- if eq (toString $sets) "auto" }}
+{{- $sets = semverCompare ">=1.36-0" .Capabilities.KubeVersion.Version }}
+{{- end }}
+{{- and .Values.admission.enabled $sets }}
+{{- end }}
+
 {{/* Of the admission policies: the objects whose pods they look at. `ephemeralContainers`: running pods, too, when they get one. */}}
 {{- define "bpffs.admission.matches" -}}
 matchConstraints:
