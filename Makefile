@@ -110,9 +110,10 @@ image: build dist/map ## Build the container image into test/deploy/bin/image.ta
 	test/deploy/build-image.sh
 
 .PHONY: manifests
-manifests: $(NODE) test/deploy/bin/helm ## Render deploy/csi-driver-bpffs.yaml, and make the chart's README and the seccomp profile
+manifests: $(NODE) test/deploy/bin/helm ## Render deploy/csi-driver-bpffs.yaml, and make the chart's README, the SELinux modules and the seccomp profile
 	$(NODE) test/deploy/write-manifest.ts
 	$(NODE) test/deploy/write-chart-readme.ts
+	$(NODE) test/deploy/write-selinux-modules.ts
 	cd deploy/seccomp/generate && profile=$$(go run .) && printf '%s\n' "$$profile" >../bpf-consumer.json
 	npx --no-install biome format --write deploy/seccomp/bpf-consumer.json
 

@@ -1,9 +1,9 @@
 //! With SELinux enforcing: what the kubelet and the container runtime do to a volume, and what a confined pod may then
 //! do.
 //!
-//! Uses the policy `test/kernels/selinux.cil`, in a virtual machine.
+//! Uses the policy `test/kernels/selinux.cil` with the modules of `deploy/selinux`, in a virtual machine.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsString};
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
@@ -22,13 +22,16 @@ use crate::support::wanted::{Wanted, Workspace};
 use crate::support::{both_ways, map, mounts, skipped};
 
 const LABEL: &CStr = c"security.selinux";
-const OF_A_POD: &str = "system_u:system_r:container_t:s0";
+const READER: &str = "system_u:system_r:bpf-reader.process:s0";
+const WRITER: &str = "system_u:system_r:bpf-writer.process:s0";
+/// Domains of pods that may use no map: the usual one, and one that may not even use files of a bpf filesystem.
+const OTHERS: [&str; 2] = ["system_u:system_r:container_t:s0", "system_u:system_r:stranger_t:s0"];
 const OF_A_PODS_FILES: &[u8] = b"system_u:object_r:container_file_t:s0";
 
 /// Whether the kernel enforces that policy; if not, reports `test` as skipped.
 fn enforces(test: &str) -> bool {
     if fs::read_to_string("/sys/fs/selinux/enforce").is_ok_and(|enforce| enforce == "1")
-        && as_domain(OF_A_POD, || ()).is_ok()
+        && as_domain(READER, || ()).is_ok()
     {
         return true;
     }
@@ -57,6 +60,15 @@ fn in_pod<T: Send>(domain: &str, volume: &Path, work: impl FnOnce() -> T + Send)
         };
         scope.spawn(enter_and_work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+/// The files of the working directory, as `ls -l` looks at them.
+fn list() -> std::io::Result<Vec<OsString>> {
+    let names = fs::read_dir(".")?.map(|entry| {
+        let entry = entry?;
+        entry.metadata().map(|_| entry.file_name())
+    });
+    names.collect()
 }
 
 fn is_relabelled(mount: &mounts::Mount) -> bool {
@@ -114,22 +126,28 @@ fn a_confined_pod_has_its_maps(node: &Node) {
             let opened = if writable { map::open_writable(name.as_ref()) } else { map::open_read_only(name.as_ref()) };
             map::lookup(opened?.as_fd(), 1)
         };
-        in_pod(OF_A_POD, &wanted.target(), || {
-            assert_eq!(open("flows", false), Ok(7));
-            assert_eq!(open("flows", true), Err(Errno::ROFS));
-            assert_eq!(open("limits", true), Ok(8));
-        });
-        // So it is the policy that allows it.
-        in_pod("system_u:system_r:stranger_t:s0", &wanted.target(), || {
-            assert_eq!(open("flows", false), Err(Errno::ACCESS));
-            assert_eq!(open("limits", true), Err(Errno::ACCESS));
-        });
+        for (domain, writing) in [(READER, Err(Errno::ACCESS)), (WRITER, Ok(8))] {
+            in_pod(domain, &wanted.target(), || {
+                assert!(["flows", "limits"].iter().all(|name| list().unwrap().iter().any(|file| file == name)));
+                assert_eq!(open("flows", false), Ok(7));
+                assert_eq!(open("flows", true), Err(Errno::ROFS));
+                assert_eq!(open("limits", false), Ok(8));
+                assert_eq!(open("limits", true), writing);
+            });
+        }
+        // So it is the modules that allow it.
+        for domain in OTHERS {
+            in_pod(domain, &wanted.target(), || {
+                assert_eq!(open("flows", false), Err(Errno::ACCESS));
+                assert_eq!(open("limits", true), Err(Errno::ACCESS));
+            });
+        }
 
         // The same for the next generation, and for one without maps.
         wanted.0.maps[1].access = Access::ReadOnly.into();
         assert_eq!(node.publish(&wanted).unwrap(), Outcome::Replaced);
         assert_not_relabelled(node, &wanted.target());
-        in_pod(OF_A_POD, &wanted.target(), || {
+        in_pod(WRITER, &wanted.target(), || {
             assert_eq!(open("limits", false), Ok(8));
             assert_eq!(open("limits", true), Err(Errno::ROFS));
         });
@@ -154,7 +172,7 @@ fn a_workspace_is_not_relabelled(node: &Node) {
     for volume in [workspace.target(), view.target()] {
         assert_not_relabelled(node, &volume);
         let value = || map::lookup(map::open_read_only("flows".as_ref())?.as_fd(), 1);
-        assert_eq!(in_pod(OF_A_POD, &volume, value), Ok(7));
+        assert_eq!(in_pod(READER, &volume, value), Ok(7));
     }
 }
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # run.sh BINARY [ARGUMENT...]: runs a test binary as root on kernels of Debian, each in a virtual machine. It is cargo's
-# runner. KERNELS lists the Debian suites to take kernels from; with "+selinux", the kernel enforces the policy selinux.cil
-# and runs only TESTS_SELINUX.
+# runner. KERNELS lists the Debian suites to take kernels from; with "+selinux", the kernel enforces the policy selinux.cil,
+# with the modules of deploy/selinux, and runs only TESTS_SELINUX.
 #
 # Debian never had a 5.15, the oldest supported kernel: bullseye's 5.10 stands in for it.
 set -eu
@@ -29,7 +29,7 @@ cp "$here/init" "$root/init"
 cp "$binary" "$root/test"
 cp "$pinner" "$root$pinner"
 # The oldest of these kernels knows version 33.
-secilc --policyvers=33 --filecontext=/dev/null --output="$root/policy" "$here/selinux.cil"
+secilc --policyvers=33 --filecontext=/dev/null --output="$root/policy" "$here/selinux.cil" "$here"/../../deploy/selinux/*.cil
 (cd "$root" && find . | busybox cpio -o -H newc 2>/dev/null) >"$initrd"
 
 # Without hardware support, so that it works the same everywhere, and without cx16, with which some emulators make newer
