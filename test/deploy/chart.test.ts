@@ -151,11 +151,18 @@ test('labels and annotations of the values are on the pods', async () => {
   });
   assert.deepEqual(node?.metadata, {
     labels: { ...own('node'), team: 'kernel' },
-    annotations: { 'kubectl.kubernetes.io/default-container': 'pinner' },
+    annotations: {
+      'kubectl.kubernetes.io/default-container': 'pinner',
+      'openshift.io/required-scc': 'csi-driver-bpffs-node',
+    },
   });
   assert.deepEqual(controller?.metadata, {
     labels: { ...own('controller'), team: 'network', zone: 'a' },
-    annotations: { 'kubectl.kubernetes.io/default-container': 'controller', 'example.org/scrape': 'true' },
+    annotations: {
+      'kubectl.kubernetes.io/default-container': 'controller',
+      'openshift.io/required-scc': 'nonroot-v2',
+      'example.org/scrape': 'true',
+    },
   });
 });
 

@@ -47,6 +47,7 @@ export const EVERYTHING = {
   inspectors: ['admins'],
   admission: { action: 'Warn', setHostUsers: true },
   serviceAccountTokenInSecrets: true,
+  securityContextConstraints: true,
   networkPolicy: {
     metricsFrom: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'monitoring' } } }],
     apiServerPorts: [443, 6443],

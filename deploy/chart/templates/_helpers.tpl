@@ -33,6 +33,72 @@ app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
 {{- end }}
 {{- end }}
 
+{{/* Of the pods of a component, with those of the values: (list . ANNOTATIONS CONTAINER CONSTRAINT), with the constraint that fits them. */}}
+{{- define "bpffs.podAnnotations" -}}
+{{- $annotations := dict "kubectl.kubernetes.io/default-container" (index . 2) -}}
+{{- if include "bpffs.constraints" (index . 0) -}}
+{{- $annotations = set $annotations "openshift.io/required-scc" (index . 3) -}}
+{{- end -}}
+{{ merge dict (index . 1) $annotations | toYaml }}
+{{- end }}
+
+{{/* Whether to create OpenShift's SecurityContextConstraints; empty if not. */}}
+{{- define "bpffs.constraints" -}}
+{{- $create := .Values.securityContextConstraints -}}
+{{- if eq (toString $create) "auto" -}}
+{{- $create = .Capabilities.APIVersions.Has "security.openshift.io/v1" -}}
+{{- end -}}
+{{- if $create }}true{{ end }}
+{{- end }}
+
+{{/* Of the node plugin's pods. A constraint compares all of it with the pod's, so that the level cannot be left open. */}}
+{{- define "bpffs.nodeSeLinuxOptions" -}}
+{{- $options := .Values.node.seLinuxOptions -}}
+{{- if include "bpffs.constraints" . -}}
+{{- $options = merge dict $options (dict "type" "spc_t" "level" "s0") -}}
+{{- end -}}
+{{- with $options }}{{ toYaml . }}{{ end }}
+{{- end }}
+
+{{/* The constraint for pods that use maps: (list . ROLE), "reader" or "writer". It is OpenShift's restricted-v2, but for two things. */}}
+{{- define "bpffs.consumerConstraint" -}}
+{{- $root := index . 0 -}}
+apiVersion: security.openshift.io/v1
+kind: SecurityContextConstraints
+metadata:
+  name: csi-driver-bpffs-{{ index . 1 }}
+  labels:
+    {{- include "bpffs.labels" $root | nindent 4 }}
+  annotations:
+    kubernetes.io/description: >-
+      restricted-v2 for {{ index . 1 }}s of eBPF maps: with the SELinux type bpf-{{ index . 1 }}.process and the driver's seccomp profile,
+      both of which a pod gets that asks for none.
+priority: 0
+allowPrivilegedContainer: false
+allowPrivilegeEscalation: false
+allowHostDirVolumePlugin: false
+allowHostIPC: false
+allowHostNetwork: false
+allowHostPID: false
+allowHostPorts: false
+allowedCapabilities: []
+defaultAddCapabilities: []
+requiredDropCapabilities: [ALL]
+readOnlyRootFilesystem: false
+runAsUser: { type: MustRunAsRange }
+fsGroup: { type: MustRunAs }
+supplementalGroups: { type: RunAsAny }
+# The level is that of the namespace.
+seLinuxContext:
+  type: MustRunAs
+  seLinuxOptions: { type: bpf-{{ index . 1 }}.process }
+# The first is the default. A container without maps can have the stricter one.
+seccompProfiles: [{{ if $root.Values.seccompProfile.enabled }}localhost/csi-driver-bpffs/bpf-consumer.json, {{ end }}runtime/default]
+volumes: [configMap, csi, downwardAPI, emptyDir, ephemeral, persistentVolumeClaim, projected, secret]
+users: []
+groups: []
+{{- end }}
+
 {{- define "bpffs.image" -}}
 {{- with .Values.image -}}
 {{- $tag := .tag | default $.Chart.AppVersion -}}
