@@ -14,6 +14,20 @@ test('only lockdown for confidentiality is in the way of maps', () => {
 });
 
 test('SELinux that enforces says what it takes', () => {
-  assert.match(selinuxCheck('1').found, /^enforcing: .*node\.seLinuxOptions\.type=spc_t/);
-  assert.match(selinuxCheck('0').found, /^permissive/);
+  for (const [enforce, label, state, found] of [
+    ['1', 'system_u:system_r:spc_t:s0', 'ok', /^enforcing, .* spc_t: .*bpf-reader\.process/],
+    ['1', 'system_u:system_r:container_t:s0:c1,c2', 'warn', /container_t: .*node\.seLinuxOptions\.type=spc_t/],
+    ['0', 'system_u:system_r:container_t:s0:c1,c2', 'ok', /^permissive/],
+    // Without selinuxfs, as in a container.
+    [undefined, 'system_u:system_r:spc_t:s0\0', 'ok', /^on, .* spc_t: .*bpf-writer\.process/],
+  ] as const) {
+    const check = selinuxCheck(enforce, label) ?? assert.fail(label);
+    assert.equal(check.state, state, label);
+    assert.match(check.found, found);
+  }
+});
+
+test('another security module is not SELinux', () => {
+  for (const label of [undefined, 'unconfined', 'cri-containerd.apparmor.d (enforce)', ':lxd:profile (enforce)'])
+    assert.equal(selinuxCheck(undefined, label), undefined);
 });

@@ -4,12 +4,12 @@ import type { CheckReport } from './reports.ts';
 /** What affects maps and mounts on this machine: sysctls, the kernel's lockdown, SELinux. Omits what cannot be read here. */
 export async function hostChecks(): Promise<readonly CheckReport[]> {
   const lockdown = await read('/sys/kernel/security/lockdown');
-  const enforce = await read('/sys/fs/selinux/enforce');
+  const selinux = selinuxCheck(await read('/sys/fs/selinux/enforce'), await read('/proc/self/attr/current'));
   return [
     unprivilegedBpf(await read('/proc/sys/kernel/unprivileged_bpf_disabled')),
     mountMax(await read('/proc/sys/fs/mount-max')),
     ...(lockdown === undefined ? [] : [lockdownCheck(lockdown)]),
-    ...(enforce === undefined ? [] : [selinuxCheck(enforce)]),
+    ...(selinux === undefined ? [] : [selinux]),
   ];
 }
 
@@ -47,12 +47,20 @@ export function lockdownCheck(value: string): CheckReport {
   return { state: 'warn', what, found };
 }
 
-/** `value`: "1" in enforcing mode. */
-export function selinuxCheck(value: string): CheckReport {
+/**
+ * `enforce`: "1" in enforcing mode; undefined in most containers, where selinuxfs is not mounted. `label`: of this process, as the kernel's
+ * security module has it. Undefined without SELinux.
+ */
+export function selinuxCheck(enforce: string | undefined, label: string | undefined): CheckReport | undefined {
   const what = 'SELinux';
-  if (value !== '1') return { state: 'ok', what, found: 'permissive: it denies nothing' };
-  const found =
-    "enforcing: the driver's pods need node.seLinuxOptions.type=spc_t, and pods with maps a policy that lets them open files of type bpf_t and use the loaders' maps";
+  // "system_u:system_r:spc_t:s0", where AppArmor has "unconfined" or "docker-default (enforce)".
+  const domain = /^[^:]+:[^:]+:([^:]+)/.exec(label ?? '')?.[1];
+  if (enforce === undefined && domain === undefined) return undefined;
+  if (enforce === '0') return { state: 'ok', what, found: 'permissive: it denies nothing' };
+  const mode = `${enforce === '1' ? 'enforcing' : 'on'}, with this process in domain ${domain ?? 'unknown'}`;
+  if (domain === 'container_t')
+    return { state: 'warn', what, found: `${mode}: the driver's pods need node.seLinuxOptions.type=spc_t` };
+  const found = `${mode}: pods with maps need seLinuxOptions.type=bpf-reader.process, or bpf-writer.process to write; see docs/selinux.md`;
   return { state: 'ok', what, found };
 }
 
