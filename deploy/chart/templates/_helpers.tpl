@@ -60,7 +60,7 @@ app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
 {{- with $options }}{{ toYaml . }}{{ end }}
 {{- end }}
 
-{{/* The constraint for pods that use maps: (list . ROLE), "reader" or "writer". It is OpenShift's restricted-v2, but for two things. */}}
+{{/* The constraint for pods that use maps: (list . ROLE), "reader" or "writer". It is OpenShift's restricted-v2 with a type and a profile, and without a capability. */}}
 {{- define "bpffs.consumerConstraint" -}}
 {{- $root := index . 0 -}}
 apiVersion: security.openshift.io/v1
@@ -94,7 +94,7 @@ seLinuxContext:
   seLinuxOptions: { type: bpf-{{ index . 1 }}.process }
 # The first is the default. A container without maps can have the stricter one.
 seccompProfiles: [{{ if $root.Values.seccompProfile.enabled }}localhost/csi-driver-bpffs/bpf-consumer.json, {{ end }}runtime/default]
-volumes: [configMap, csi, downwardAPI, emptyDir, ephemeral, persistentVolumeClaim, projected, secret]
+volumes: [configMap, csi, downwardAPI, emptyDir, ephemeral, image, persistentVolumeClaim, projected, secret]
 users: []
 groups: []
 {{- end }}
