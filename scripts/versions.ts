@@ -35,6 +35,7 @@ const PLACES: readonly Place[] = [
     'examples/generic-ephemeral',
     'examples/inline-read-only',
     'examples/inline-read-write',
+    'examples/inline-selinux',
     'examples/storageclass-maps',
     'examples/storageclass-shared',
     'examples/storageclass-workspace',

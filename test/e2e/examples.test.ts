@@ -48,6 +48,7 @@ describe(DIRECTORY, () => {
   const denied = [
     ['example-read-only reader', '/maps/packets'],
     ['example-read-write writer', '/maps/settings'],
+    ['example-selinux reader', '/maps/packets'],
     ['example-claim collector', '/maps/flows'],
     ['example-shared consumer', '/maps/counters'],
     ['example-loader viewer', '/maps/flows'],
