@@ -8,10 +8,10 @@ const ROOT = join(import.meta.dirname, '../..');
 /** helm, and the plugin of kubectl. */
 const PROGRAMS = [join(ROOT, 'test/deploy/bin'), join(ROOT, 'dist/kubectl')];
 
-/** A command, and what it prints: "…" stands for any text. */
+/** A command. `output`: what it prints, where "…" stands for any text; undefined: the document does not say, and it must succeed. */
 export interface Step {
   readonly command: string;
-  readonly output: string;
+  readonly output: string | undefined;
 }
 
 /** The commands of a transcript, in order: each line that starts with "$ " is one, and the lines after it are its output. */
@@ -25,11 +25,21 @@ function steps(transcript: string): readonly Step[] {
     });
 }
 
-/** The commands of all console blocks of a Markdown file, in order. `file`: relative to the root of the repository. */
+/**
+ * The commands of a Markdown file, in order: those of its `console` blocks with their outputs, and each `sh` block as one command. A block
+ * after a comment that says why it is not run is left out. `file`: relative to the root of the repository.
+ */
 export async function stepsOfDocument(file: string): Promise<readonly Step[]> {
-  const blocks = (await readFile(join(ROOT, file), 'utf8')).matchAll(/^```console\n(.*?)^```/gms);
-  return Array.from(blocks, ([, text = '']) => steps(text)).flat();
+  const text = await readFile(join(ROOT, file), 'utf8');
+  const blocks = text.matchAll(/(?<=^([^\n]*)\n) *```(console|sh)\n(.*?)^ *```/gms);
+  return Array.from(blocks).flatMap(([, before = '', kind, content = '']) => {
+    if (before.trim().startsWith(NOT_RUN)) return [];
+    return kind === 'console' ? steps(content) : [{ command: content, output: undefined }];
+  });
 }
+
+/** How the comment starts that says why a block is not run. */
+const NOT_RUN = '<!-- not run in the tests: ';
 
 /** The commands in the comment at the head of a YAML file. `file`: relative to the root of the repository. */
 export async function stepsOfManifest(file: string): Promise<readonly Step[]> {
@@ -43,10 +53,15 @@ export function matches(said: string, output: string): boolean {
   return new RegExp(`^${parts.join('.*')}$`, 's').test(said);
 }
 
-/** Runs a command as a reader does, in the root of the repository, with both outputs. It may fail where the document shows that. */
-export async function runAsReader(cluster: Cluster, command: string): Promise<string> {
-  const [file = '', ...args] = cluster.node.enter(['sh', '-c', `cd '${ROOT}' && ${command}`]);
+/** What a command said, with both outputs, and whether it succeeded. */
+export interface Said {
+  readonly all: string;
+  readonly failed: boolean;
+}
+
+/** Runs a command as a reader does, in the root of the repository. */
+export async function runAsReader(cluster: Cluster, command: string): Promise<Said> {
+  const [file = '', ...args] = cluster.node.enter(['sh', '-ec', `cd '${ROOT}'\n${command}`]);
   const env = { ...RUN_ENVIRONMENT, PATH: [...PROGRAMS, RUN_ENVIRONMENT.PATH].join(':') };
-  const { all } = await execa(file, args, { env, extendEnv: false, all: true, reject: false });
-  return all;
+  return execa(file, args, { env, extendEnv: false, all: true, reject: false });
 }

@@ -12,7 +12,7 @@ const DIRECTORY = 'deploy/examples';
 const ROOT = join(import.meta.dirname, '../..');
 const files = readdirSync(join(ROOT, DIRECTORY)).map((name) => `${DIRECTORY}/${name}`);
 
-const run = (command: string) => runAsReader(cluster, command);
+const run = async (command: string) => (await runAsReader(cluster, command)).all;
 
 async function waitForPods(file: string): Promise<void> {
   for (const { kind, metadata } of parseManifest(await readFile(join(ROOT, file), 'utf8'))) {
@@ -35,7 +35,7 @@ describe(DIRECTORY, () => {
       for (const { command, output } of reads) {
         await eventually(`$ ${command} prints ${output}`, WITHIN_S, async () => {
           const said = await run(command);
-          return matches(said, output) || assert.fail(`it printed ${said}`);
+          return matches(said, output ?? '') || assert.fail(`it printed ${said}`);
         });
       }
     });
