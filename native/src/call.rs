@@ -118,11 +118,16 @@ impl Line {
         self.outcome = Some(outcome);
     }
 
-    /// Logs success at level debug: for calls that come every few seconds and change nothing.
+    /// Logs success at level debug: for calls that come again and again and change nothing.
     #[must_use]
     pub fn quiet(mut self) -> Self {
-        self.level = tracing::Level::DEBUG;
+        self.make_quiet();
         self
+    }
+
+    /// As [`Line::quiet`], when only the work shows that nothing has changed.
+    pub fn make_quiet(&mut self) {
+        self.level = tracing::Level::DEBUG;
     }
 
     /// To be held while the caller waits.

@@ -96,7 +96,7 @@ impl Pinner for Service {
         };
         self.call(line, parse, |publisher, (_claim, volume), line| {
             let answer = answer::published(publisher.publish(&volume, &|| line.is_given_up())?);
-            line.did(answer.outcome().as_str_name());
+            tell(line, &answer);
             Ok(answer)
         })
         .await
@@ -117,7 +117,7 @@ impl Pinner for Service {
         self.call(line, parse, |publisher, (_claim, workspace), line| {
             let outcome = publisher.publish_workspace(&workspace, &|| line.is_given_up())?;
             let answer = answer::published(Published { outcome, given: Vec::new(), refusals: Vec::new() });
-            line.did(answer.outcome().as_str_name());
+            tell(line, &answer);
             Ok(answer)
         })
         .await
@@ -145,7 +145,7 @@ impl Pinner for Service {
         &self,
         mut request: Request<api::GetVolumeStatsRequest>,
     ) -> std::result::Result<Response<api::GetVolumeStatsResponse>, Status> {
-        let line = Line::of(&mut request, "GetVolumeStats");
+        let line = Line::of(&mut request, "GetVolumeStats").quiet();
         let api::GetVolumeStatsRequest { volume_id: id, target_path: target } = request.into_inner();
         let line = line.about(&id, &target);
         let parse = |service: &Self, _: &mut Line| Ok((volume_id(id)?, target_path(&target, service.kubelet())?));
@@ -156,7 +156,7 @@ impl Pinner for Service {
         &self,
         mut request: Request<api::DescribeVolumeRequest>,
     ) -> std::result::Result<Response<api::DescribeVolumeResponse>, Status> {
-        let line = Line::of(&mut request, "DescribeVolume");
+        let line = Line::of(&mut request, "DescribeVolume").quiet();
         let api::DescribeVolumeRequest { volume_id: id, target_path: target } = request.into_inner();
         let line = line.about(&id, &target);
         let parse = |service: &Self, _: &mut Line| Ok((volume_id(id)?, target_path(&target, service.kubelet())?));
@@ -167,7 +167,7 @@ impl Pinner for Service {
         &self,
         mut request: Request<api::ListVolumesRequest>,
     ) -> std::result::Result<Response<api::ListVolumesResponse>, Status> {
-        let line = Line::of(&mut request, "ListVolumes");
+        let line = Line::of(&mut request, "ListVolumes").quiet();
         self.call(line, |_, _| Ok(()), |publisher, (), _| answer::volumes(publisher)).await
     }
 
@@ -175,7 +175,7 @@ impl Pinner for Service {
         &self,
         mut request: Request<api::ListKeptVolumesRequest>,
     ) -> std::result::Result<Response<api::ListKeptVolumesResponse>, Status> {
-        let line = Line::of(&mut request, "ListKeptVolumes");
+        let line = Line::of(&mut request, "ListKeptVolumes").quiet();
         self.call(line, |_, _| Ok(()), |publisher, (), _| answer::kept_volumes(publisher)).await
     }
 
@@ -206,7 +206,7 @@ impl Pinner for Service {
         &self,
         mut request: Request<api::DescribeMapRequest>,
     ) -> std::result::Result<Response<api::DescribeMapResponse>, Status> {
-        let line = Line::of(&mut request, "DescribeMap");
+        let line = Line::of(&mut request, "DescribeMap").quiet();
         let parse = |_: &Self, _: &mut Line| Source::parse(request.into_inner().source);
         self.call(line, parse, |publisher, source, _| answer::map(publisher, &source)).await
     }
@@ -228,5 +228,13 @@ impl Pinner for Service {
         // Here and not on a blocking thread, so that it is answered while all of those are busy. To look at a few
         // directories blocks nothing, as long as they are on filesystems of this machine.
         Ok(Response::new(answer::node(&self.publisher, &self.features)))
+    }
+}
+
+/// Adds to the line what a publish did. The kubelet repeats the publish of each volume about once a minute.
+fn tell(line: &mut Line, answer: &api::PublishVolumeResponse) {
+    line.did(answer.outcome().as_str_name());
+    if answer.outcome() == api::publish_volume_response::Outcome::Unchanged {
+        line.make_quiet();
     }
 }

@@ -8,7 +8,7 @@ import type { Volume } from '../volumes/volume.ts';
 import type { VolumeStore } from '../volumes/volume-store.ts';
 import { createControllerService } from './controller-service.ts';
 
-const CALL: Call = { signal: new AbortController().signal, deadline: Number.POSITIVE_INFINITY, note() {} };
+const CALL: Call = { signal: new AbortController().signal, deadline: Number.POSITIVE_INFINITY, note() {}, quiet() {} };
 
 /** For a workspace, which lives on one node. */
 const REQUEST: CreateVolumeRequest = {

@@ -15,7 +15,7 @@ import { createPublished } from './published.ts';
 
 const MAX_CALLS = 4;
 const nobodyWaits = new AbortController();
-const call: Call = { signal: nobodyWaits.signal, deadline: Number.POSITIVE_INFINITY, note() {} };
+const call: Call = { signal: nobodyWaits.signal, deadline: Number.POSITIVE_INFINITY, note() {}, quiet() {} };
 
 const request = (pod: number): NodePublishVolumeRequest => ({
   volumeId: `csi-${pod}`,

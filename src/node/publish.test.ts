@@ -109,6 +109,7 @@ function startNode(state: NodeState) {
     signal: new AbortController().signal,
     deadline: Number.POSITIVE_INFINITY,
     note: (fields) => void Object.assign(notes, fields),
+    quiet() {},
   };
   return {
     published,

@@ -1,6 +1,7 @@
 import { podTokens } from '../access/pod-tokens.ts';
 import type { Call } from '../rpc/adapter.ts';
 import type { NodePublishVolumeRequest } from '../rpc/csi.ts';
+import { PublishVolumeResponse_Outcome as Outcome } from '../rpc/pinner.ts';
 import { publishMaps } from './publish-maps.ts';
 import type { PublishParts } from './publish-parts.ts';
 import { publishPersistent } from './publish-persistent.ts';
@@ -39,6 +40,8 @@ export async function publish(
     parts.audit.published(wanted, outcome);
     if (outcome.failure !== undefined) throw outcome.failure;
     parts.metrics.published(outcome.outcome, (performance.now() - started) / 1000);
+    // The kubelet repeats the publish of each volume about once a minute.
+    if (outcome.outcome === Outcome.UNCHANGED) call.quiet();
   } catch (error) {
     throw await target.asAnswer(error);
   }

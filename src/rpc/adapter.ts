@@ -11,6 +11,8 @@ export interface Call {
   readonly deadline: number;
   /** Adds fields to the call's log line: problems of a call that succeeds. Nothing secret. */
   note(fields: Readonly<Record<string, unknown>>): void;
+  /** Nothing has changed: if the call succeeds without notes, its log line has level debug. */
+  quiet(): void;
 }
 
 /** A method with messages of any type. */
@@ -19,6 +21,7 @@ type Method = MethodDefinition<unknown, unknown>;
 interface CallContext extends Call {
   /** The fields of all notes. */
   readonly notes: Readonly<Record<string, unknown>>;
+  isQuiet(): boolean;
   /** Must be called when the call has been handled. */
   release(): void;
 }
@@ -126,8 +129,12 @@ async function serve(
   };
   if (fault !== undefined || failure?.code === Code.INTERNAL) log.error(line, 'call');
   else if (failure !== undefined || Object.keys(current.notes).length > 0) log.warn(line, 'call');
+  else if (current.isQuiet() || READING.test(name)) log.debug(line, 'call');
   else log.info(line, 'call');
 }
+
+/** The methods that change nothing. The kubelet and the sidecars call some of them every few seconds. */
+const READING = /^(Probe|(Node|Controller)?Get|List|Validate)/;
 
 /** gRPC's own clients take no more, and report it less clearly. */
 const MAX_ANSWER_BYTES = 4 << 20;
@@ -165,11 +172,16 @@ function context(call: ServerUnaryCall<Buffer, unknown>): CallContext {
   else call.once('cancelled', cancel);
   // grpc-js emits "cancelled" for every call whose stream ends, also after its answer: `release` removes the listener.
   const notes: Record<string, unknown> = {};
+  let isQuiet = false;
   return {
     signal: abort.signal,
     deadline,
     notes,
     note: (fields) => void Object.assign(notes, fields),
+    isQuiet: () => isQuiet,
+    quiet() {
+      isQuiet = true;
+    },
     release: () => call.off('cancelled', cancel),
   };
 }

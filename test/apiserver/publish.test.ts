@@ -85,7 +85,7 @@ const publishTo = (request: NodePublishVolumeRequest) => {
     pinner,
     metrics: createNodeMetrics(),
   };
-  const call = { signal: AbortSignal.timeout(10_000), deadline: Number.POSITIVE_INFINITY, note() {} };
+  const call = { signal: AbortSignal.timeout(10_000), deadline: Number.POSITIVE_INFINITY, note() {}, quiet() {} };
   return publish(request, request, parts as unknown as PublishParts, call);
 };
 

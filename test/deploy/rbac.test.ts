@@ -153,7 +153,12 @@ test('a volume that is published again asks the API server for nothing that is c
   });
   const tokens = JSON.stringify({ [AUDIENCE]: { token: await podToken(api, pod) } });
   request.secrets = { 'csi.storage.k8s.io/serviceAccount.tokens': tokens };
-  const call = () => ({ signal: AbortSignal.timeout(10_000), deadline: Number.POSITIVE_INFINITY, note() {} });
+  const call = () => ({
+    signal: AbortSignal.timeout(10_000),
+    deadline: Number.POSITIVE_INFINITY,
+    note() {},
+    quiet() {},
+  });
   const reviews = async () => {
     const counts = new Map<string, number>();
     for (const { request } of await audited(account)) {

@@ -155,7 +155,12 @@ function startNode(world: () => World, hasWorkspace: boolean) {
     denials: createDenials(),
     audit: { published() {}, refused() {} },
   } as PublishParts;
-  const call: Call = { signal: new AbortController().signal, deadline: Number.POSITIVE_INFINITY, note() {} };
+  const call: Call = {
+    signal: new AbortController().signal,
+    deadline: Number.POSITIVE_INFINITY,
+    note() {},
+    quiet() {},
+  };
   return {
     files: () => files,
     hasCarrier: () => carries || hasWorkspace,
