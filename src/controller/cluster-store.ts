@@ -4,6 +4,7 @@ import { type ClusterConfig, connect } from '../kubernetes/connect.ts';
 import { createEventRecorder } from '../kubernetes/event-recorder.ts';
 import type { Logger } from '../logger.ts';
 import { createVolumeObjects } from '../volumes/volume-objects.ts';
+import { findOwner } from './find-owner.ts';
 import type { ControllerMetrics } from './metrics.ts';
 import type { OpenStore } from './open-store.ts';
 import { tellProblems } from './problem-events.ts';
@@ -32,6 +33,7 @@ export function openClusterStore(
   const keeper = keepVolumes({ client, driverName, store: volumes, log, changed });
   return {
     volumes,
+    findOwner: (claim, volumeName) => findOwner(client, claim, volumeName),
     // Probes and scrapes use only the cache: they may come at any rate, to every replica.
     list: keeper.list,
     readiness: keeper.list,

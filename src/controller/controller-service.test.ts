@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { CallError, Code } from '../errors.ts';
+import { CallError, Code, unavailable } from '../errors.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { type CreateVolumeRequest, VolumeCapability_AccessMode_Mode as Mode } from '../rpc/csi.ts';
 import { createLock } from '../rpc/lock.ts';
-import type { Volume } from '../volumes/volume.ts';
+import type { Volume, VolumeSpec } from '../volumes/volume.ts';
 import type { VolumeStore } from '../volumes/volume-store.ts';
 import { createControllerService } from './controller-service.ts';
 
@@ -52,6 +52,7 @@ test('a second operation on a volume is ABORTED; lists and other volumes do not 
     volumes: createSlowStore(promise),
     lock: createLock(),
     defaultNode: 'node-1',
+    findOwner: undefined,
   });
   const create = async (name: string) => await service.createVolume({ ...REQUEST, name }, CALL);
   const remove = async (volumeId: string) => await service.deleteVolume({ volumeId, secrets: {} }, CALL);
@@ -91,7 +92,12 @@ test('a volume on an abandoned node is created again on another, unless it may b
     },
     isUnused: async () => isUnused,
   };
-  const service = createControllerService({ volumes, lock: createLock(), defaultNode: undefined });
+  const service = createControllerService({
+    volumes,
+    lock: createLock(),
+    defaultNode: undefined,
+    findOwner: undefined,
+  });
   const create = async (node: string) => {
     const accessibilityRequirements = { requisite: on(node), preferred: [] };
     const { volume } = await service.createVolume({ ...REQUEST, accessibilityRequirements }, CALL);
@@ -108,4 +114,41 @@ test('a volume on an abandoned node is created again on another, unless it may b
       error.message === 'volume pvc-2 exists already, in the memory of node node-2, which is not allowed',
   );
   assert.deepEqual(await create('node-2'), ['pvc-2', on('node-2')]);
+});
+
+test('a workspace says whose it is, as far as that is known; other volumes do not, and an unknown state is tried again', async () => {
+  const made: VolumeSpec[] = [];
+  const { get, list, isUnused, ...store } = createSlowStore(Promise.resolve());
+  const volumes: VolumeStore = {
+    ...{ get, list, isUnused, delete: store.delete },
+    async create(spec) {
+      made.push(spec);
+      return await createSlowStore(Promise.resolve()).create(spec);
+    },
+  };
+  const owner = { pod: 'agent-x', volume: 'pins', serviceAccount: 'agent' };
+  let isAway = false;
+  const service = createControllerService({
+    ...{ volumes, lock: createLock(), defaultNode: 'node-1' },
+    async findOwner(claim, volumeName) {
+      assert.deepEqual([claim, volumeName], [{ namespace: 'net', name: 'agent-x-pins' }, 'pvc']);
+      if (isAway) throw unavailable('the API server does not answer');
+      return { owner, ownerProblem: 'it belongs to no workload' };
+    },
+  });
+  const parameters = {
+    ...{ 'csi.storage.k8s.io/pvc/namespace': 'net', 'csi.storage.k8s.io/pvc/name': 'agent-x-pins' },
+    type: 'workspace',
+  };
+  const create = async (given: Readonly<Record<string, string>>) =>
+    await service.createVolume({ ...REQUEST, parameters: given }, CALL);
+  await create(parameters);
+  await create({ type: 'workspace' });
+  await create({ ...parameters, type: 'maps', maps: 'flows' });
+  const ownerships = made.map(({ owner, ownerProblem }) => [owner, ownerProblem]);
+  const unknown = [undefined, undefined];
+  assert.deepEqual(ownerships, [[owner, 'it belongs to no workload'], unknown, unknown]);
+  isAway = true;
+  await assert.rejects(create(parameters), (error) => error instanceof CallError && error.code === Code.UNAVAILABLE);
+  assert.equal(made.length, 3);
 });

@@ -9,11 +9,12 @@ import type { VolumeStore } from '../volumes/volume-store.ts';
 import { isAllowedThere, requireCompatible } from './compatibility.ts';
 import { parseCreateRequest, toVolumeSpec } from './create-request.ts';
 import { toCsiVolume } from './csi-volume.ts';
+import type { OpenStore } from './open-store.ts';
 import { toPage } from './page.ts';
 import { validate } from './validate.ts';
 
 /** What the Controller service depends on. */
-export interface ControllerServiceParts {
+export interface ControllerServiceParts extends Pick<OpenStore, 'findOwner'> {
   readonly volumes: VolumeStore;
   readonly lock: Lock;
   /** The node of volumes that live on one node, for callers that request no topology. */
@@ -39,12 +40,16 @@ async function removeUnused(volume: Volume, volumes: VolumeStore): Promise<void>
  * A volume exists when its object does. Its node makes the volume's content at first use, and releases it when the object is gone.
  */
 export function createControllerService(parts: ControllerServiceParts): Handlers<ControllerDefinition> {
-  const { volumes, lock, defaultNode } = parts;
+  const { volumes, lock, defaultNode, findOwner } = parts;
   return {
     createVolume(request) {
       const parsed = parseCreateRequest(request);
       return lock.run(`volume ${objectName(parsed.volumeName)}`, async () => {
-        const spec = toVolumeSpec(parsed, defaultNode);
+        const requested = toVolumeSpec(parsed, defaultNode);
+        const { claim, content } = requested;
+        const isWorkspace = claim !== undefined && content.type === 'workspace';
+        const owned = isWorkspace ? await findOwner?.(claim, requested.volumeName) : undefined;
+        const spec = { ...requested, ...owned };
         let volume = await volumes.create(spec);
         requireCompatible(volume, parsed);
         if (!isAllowedThere(volume, parsed)) {

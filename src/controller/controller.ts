@@ -29,9 +29,9 @@ export async function startController(config: ControllerConfig, log: Logger): Pr
   await using stack = new AsyncDisposableStack();
   const metrics = createControllerMetrics();
   const store = stack.adopt(await openStore(config, log, metrics), (opened) => opened.close());
-  const { volumes, readiness } = store;
+  const { volumes, readiness, findOwner } = store;
   const { defaultNode } = config;
-  const controller = createControllerService({ volumes, lock: createLock(), defaultNode });
+  const controller = createControllerService({ volumes, lock: createLock(), defaultNode, findOwner });
   const identity = createIdentityService(config.driverName, readiness);
 
   const services = [adapt(IdentityService, identity, log, metrics), adapt(ControllerService, controller, log, metrics)];
@@ -81,7 +81,8 @@ async function openStore(
   if (store.kind === 'directory') {
     const { openVolumeDirectory } = await import('../volumes/volume-directory.ts');
     const volumes = openVolumeDirectory(store.directory);
-    return { volumes, list: volumes.list, readiness: volumes.list, async synced() {}, observe() {}, close() {} };
+    const { list } = volumes;
+    return { volumes, findOwner: undefined, list, readiness: list, async synced() {}, observe() {}, close() {} };
   }
   const { openClusterStore } = await import('./cluster-store.ts');
   return openClusterStore(store, driverName, log, metrics);

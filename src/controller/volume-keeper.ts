@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { CallError } from '../errors.ts';
+import { CLAIMS } from '../kubernetes/claim.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
 import { MAX_STALENESS_SECONDS, type ReflectorTiming, startReflector } from '../kubernetes/reflector.ts';
 import type { Logger } from '../logger.ts';
@@ -12,8 +13,6 @@ import { bindingOf, type PersistentVolume, parsePersistentVolume } from './bindi
 import { problemsOf } from './damaged-volumes.ts';
 import { logOutage } from './log-outage.ts';
 import type { Problem } from './problem-events.ts';
-
-const CLAIMS = { group: '', version: 'v1', plural: 'persistentvolumeclaims' };
 
 /** PersistentVolumes in a page of a list: all of a cluster, other drivers' included, would take too much memory at once. */
 const PAGE = 500;

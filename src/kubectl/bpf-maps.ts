@@ -10,11 +10,15 @@ export async function listBpfMaps(client: KubernetesClient): Promise<readonly Bp
   return maps.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** In a few words: "pinned /sys/fs/bpf/flows", "workspace prod/agent flows". */
+/** In a few words: "pinned /sys/fs/bpf/flows", "workspace prod/agent flows", "workspace DaemonSet prod/agent pins flows". */
 export function sourceText(source: MapSource): string {
   switch (source.kind) {
     case 'workspace':
       return `workspace ${source.claim.namespace}/${source.claim.name} ${source.path}`;
+    case 'ownedWorkspace': {
+      const { owner, volume, path } = source;
+      return `workspace ${owner.kind} ${owner.namespace}/${owner.name} ${volume} ${path}`;
+    }
     case 'bpfman':
       return `bpfman ${source.application} ${source.program} ${source.map}`;
     case 'unusable':

@@ -3,3 +3,5 @@ export interface Claim {
   readonly namespace: string;
   readonly name: string;
 }
+
+export const CLAIMS = { group: '', version: 'v1', plural: 'persistentvolumeclaims' };

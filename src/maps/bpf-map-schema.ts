@@ -25,18 +25,41 @@ const loaded = z.strictObject({
   programTag: z.optional(programTag),
 });
 
-const workspace = z.strictObject({
-  namespace: z.string().check(z.regex(OBJECT_NAME, "must be the namespace of the workspace's claim")),
-  claim: z.string().check(z.regex(OBJECT_NAME, 'must be the name of a PersistentVolumeClaim')),
-  path: z
-    .string()
-    .check(
-      z.regex(
-        /^[^/.\0]+(\/[^/.\0]+)*$/,
-        'must be relative to the workspace, as "agent/flows"; bpf filesystems refuse dots',
-      ),
+const nameOf = (kind: string) => z.optional(z.string().check(z.regex(OBJECT_NAME, `must be the name of a ${kind}`)));
+
+/** What names a workspace: its claim, or whose it is. */
+const WORKSPACE_NAMES = ['claim', 'daemonSet', 'deployment', 'statefulSet', 'serviceAccount'] as const;
+
+const workspace = z
+  .strictObject({
+    namespace: z.string().check(z.regex(OBJECT_NAME, "must be the namespace of the workspace's claim")),
+    claim: nameOf('PersistentVolumeClaim'),
+    daemonSet: nameOf('DaemonSet'),
+    deployment: nameOf('Deployment'),
+    statefulSet: nameOf('StatefulSet'),
+    serviceAccount: nameOf('service account'),
+    volume: z.optional(
+      z.string().check(z.regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, 'must be the name of a volume in the pod spec')),
     ),
-});
+    path: z
+      .string()
+      .check(
+        z.regex(
+          /^[^/.\0]+(\/[^/.\0]+)*$/,
+          'must be relative to the workspace, as "agent/flows"; bpf filesystems refuse dots',
+        ),
+      ),
+  })
+  .check(
+    z.refine((from) => WORKSPACE_NAMES.filter((name) => from[name] !== undefined).length === 1, {
+      error: `exactly one of ${WORKSPACE_NAMES.join(', ')} is required`,
+      abort: true,
+    }),
+    z.refine(({ claim, volume }) => (claim === undefined) === (volume !== undefined), {
+      path: ['volume'],
+      error: 'the name of a volume in the pod spec: required with all but claim, not allowed with it',
+    }),
+  );
 
 const bpfman = z.strictObject({
   namespace: z.optional(z.string().check(z.regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, 'must be a namespace'))),

@@ -2,6 +2,7 @@ import type { Source } from '../rpc/pinner.ts';
 import type { BpfMapObject } from './bpf-map-schema.ts';
 import type { BpfMap, MapSource } from './catalog.ts';
 import { nameInStore, toCreatedMap } from './created-map.ts';
+import { OWNER_KINDS } from './workspace-owner.ts';
 
 /** Converts a valid object, and fills in defaults. */
 export function fromBpfMap(object: BpfMapObject): BpfMap {
@@ -12,10 +13,7 @@ export function fromBpfMap(object: BpfMapObject): BpfMap {
 
 function toSource({ metadata, spec: { source } }: BpfMapObject): MapSource {
   const { pinned, loaded, bpfman, created, workspace } = source;
-  if (workspace !== undefined) {
-    const { namespace, claim, path } = workspace;
-    return { kind: 'workspace', claim: { namespace, name: claim }, path };
-  }
+  if (workspace !== undefined) return toWorkspaceSource(workspace);
   if (bpfman !== undefined) return { kind: 'bpfman', namespace: undefined, programTag: undefined, ...bpfman };
   const onNode = (source: Source): MapSource => ({ kind: 'node', source });
   if (pinned !== undefined) return onNode({ pinned });
@@ -26,4 +24,15 @@ function toSource({ metadata, spec: { source } }: BpfMapObject): MapSource {
   if (created === undefined) throw new TypeError('the schema lets no empty source through');
   // No object's name contains "_", so that two names cannot collide in the store.
   return onNode({ created: toCreatedMap(created, nameInStore(metadata.name), '') });
+}
+
+function toWorkspaceSource(workspace: NonNullable<BpfMapObject['spec']['source']['workspace']>): MapSource {
+  const { namespace, claim, volume, path } = workspace;
+  if (claim !== undefined) return { kind: 'workspace', claim: { namespace, name: claim }, path };
+  for (const field of Object.keys(OWNER_KINDS) as (keyof typeof OWNER_KINDS)[]) {
+    const name = workspace[field];
+    if (name === undefined || volume === undefined) continue;
+    return { kind: 'ownedWorkspace', owner: { kind: OWNER_KINDS[field], namespace, name }, volume, path };
+  }
+  throw new TypeError('the schema lets no nameless workspace through');
 }

@@ -33,6 +33,16 @@ test('reads a workspace source', () => {
   assert.deepEqual(parseCatalog(entry('a', workspace), 'c.yaml').get('a')?.source, source);
 });
 
+test('reads a workspace source that names whose the workspace is', () => {
+  const kinds = { daemonSet: 'DaemonSet', deployment: 'Deployment', statefulSet: 'StatefulSet' };
+  for (const [field, kind] of Object.entries({ ...kinds, serviceAccount: 'ServiceAccount' })) {
+    const workspace = `source: { workspace: { namespace: net, ${field}: agent, volume: pins, path: maps/flows } }`;
+    const owner = { kind, namespace: 'net', name: 'agent' };
+    const source = { kind: 'ownedWorkspace', owner, volume: 'pins', path: 'maps/flows' };
+    assert.deepEqual(parseCatalog(entry('a', workspace), 'c.yaml').get('a')?.source, source);
+  }
+});
+
 test('reads a bpfman source', () => {
   const program = 'application: counter, program: count_packets_everywhere, map: counts';
   const expected = { application: 'counter', program: 'count_packets_everywhere', map: 'counts' };
@@ -152,6 +162,31 @@ describe('reports the line and column of', () => {
       'a workspace path with dots',
       entry('a', 'source: { workspace: { namespace: net, claim: agent, path: ../flows } }'),
       'c.yaml:5:56: spec.source.workspace.path: must be relative to the workspace, as "agent/flows"; bpf filesystems refuse dots',
+    ],
+    [
+      'a workspace that nothing names',
+      entry('a', 'source: { workspace: { namespace: net, path: flows } }'),
+      'c.yaml:5:13: spec.source.workspace: exactly one of claim, daemonSet, deployment, statefulSet, serviceAccount is required',
+    ],
+    [
+      'a workspace that two things name',
+      entry('a', 'source: { workspace: { namespace: net, claim: agent, daemonSet: agent, path: flows } }'),
+      'c.yaml:5:13: spec.source.workspace: exactly one of claim, daemonSet, deployment, statefulSet, serviceAccount is required',
+    ],
+    [
+      'a workload without a volume',
+      entry('a', 'source: { workspace: { namespace: net, daemonSet: agent, path: flows } }'),
+      'c.yaml:5:13: spec.source.workspace.volume: the name of a volume in the pod spec: required with all but claim, not allowed with it',
+    ],
+    [
+      'a claim with a volume',
+      entry('a', 'source: { workspace: { namespace: net, claim: agent, volume: pins, path: flows } }'),
+      'c.yaml:5:56: spec.source.workspace.volume: the name of a volume in the pod spec: required with all but claim, not allowed with it',
+    ],
+    [
+      'a bad volume',
+      entry('a', 'source: { workspace: { namespace: net, serviceAccount: agent, volume: a.b, path: flows } }'),
+      'c.yaml:5:65: spec.source.workspace.volume: must be the name of a volume in the pod spec',
     ],
     [
       'two problems',

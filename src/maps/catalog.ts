@@ -1,5 +1,6 @@
 import type { Claim } from '../kubernetes/claim.ts';
 import type { Source } from '../rpc/pinner.ts';
+import type { WorkspaceOwner } from './workspace-owner.ts';
 
 /** A BpfMap object: names a map in the node's kernel and says where it comes from. */
 export interface BpfMap {
@@ -17,6 +18,7 @@ export interface BpfMap {
 export type MapSource =
   | { readonly kind: 'node'; readonly source: Source }
   | WorkspaceSource
+  | OwnedWorkspaceSource
   | BpfmanSource
   | UnusableSource;
 
@@ -25,6 +27,16 @@ export interface WorkspaceSource {
   readonly kind: 'workspace';
   /** The claim whose volume is the workspace. */
   readonly claim: Claim;
+  /** Relative to the workspace's directory. */
+  readonly path: string;
+}
+
+/** A map that a pod pinned in its workspace, which each of the owner's pods has of its own. */
+export interface OwnedWorkspaceSource {
+  readonly kind: 'ownedWorkspace';
+  readonly owner: WorkspaceOwner;
+  /** The workspace's name in the pod's spec. */
+  readonly volume: string;
   /** Relative to the workspace's directory. */
   readonly path: string;
 }

@@ -6,7 +6,9 @@ import type { BpfMap, BpfmanSource, WorkspaceSource } from '../maps/catalog.ts';
 import type { Source } from '../rpc/pinner.ts';
 import { claimOf, type Volume } from '../volumes/volume.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
+import { ownedWorkspaceMap } from './owned-workspace.ts';
 import type { ResolveSource } from './policy.ts';
+import { volumeInUse } from './volume-in-use.ts';
 
 /** Where sources that differ between nodes are looked up. */
 export interface SourceResolverParts {
@@ -19,7 +21,7 @@ export interface SourceResolverParts {
   readonly bpfman: Bpfman | undefined;
 }
 
-/** Most sources are the same on every node. Those of kind workspace and bpfman refer to this node. */
+/** Most sources are the same on every node. The others refer to this node. */
 export function createSourceResolver(parts: SourceResolverParts): ResolveSource {
   return (map) => {
     const { source } = map;
@@ -28,6 +30,8 @@ export function createSourceResolver(parts: SourceResolverParts): ResolveSource 
         return source.source;
       case 'workspace':
         return workspaceMap(map, source, parts);
+      case 'ownedWorkspace':
+        return ownedWorkspaceMap(map, source, { ...parts, knowsOwners: parts.bpfman !== undefined });
       case 'bpfman':
         return bpfmanMap(map, source, parts);
       case 'unusable':
@@ -66,7 +70,7 @@ async function workspaceMap(
 /**
  * The volume that the claim's pods use. A claim can have several: CreateVolume may leave an unused one behind, and a claim that was deleted
  * and created again may have left a retained one. Chosen is the volume with a PersistentVolume bound to the claim; if no binding is known,
- * a volume that pods have used on this node; of several, the newest.
+ * see volumeInUse.
  */
 async function usedBy(
   claim: Claim,
@@ -75,11 +79,5 @@ async function usedBy(
 ): Promise<Volume | undefined> {
   const ofClaim = volumes.filter((volume) => isDeepStrictEqual(claimOf(volume), claim));
   const bound = ofClaim.filter(({ binding }) => binding?.phase === 'Bound');
-  let candidates = bound.length > 0 ? bound : ofClaim;
-  if (candidates.length > 1) {
-    const ids = new Set(await kept());
-    const used = candidates.filter(({ id }) => ids.has(id));
-    if (used.length > 0) candidates = used;
-  }
-  return candidates.toSorted((a, b) => b.createdAt.getTime() - a.createdAt.getTime())[0];
+  return await volumeInUse(bound.length > 0 ? bound : ofClaim, kept);
 }

@@ -23,6 +23,15 @@ const newMap = z.strictObject({
 
 const claimRef = z.strictObject({ namespace: text, name: text });
 
+const owner = z.strictObject({
+  pod: text,
+  volume: text,
+  serviceAccount: text,
+  workload: z.exactOptional(
+    z.strictObject({ kind: z.enum(['DaemonSet', 'Deployment', 'StatefulSet']), name: text, uid: text }),
+  ),
+});
+
 const common = {
   /** Its name in CreateVolume: "pvc-" and the claim's uid. */
   volumeName: text,
@@ -38,6 +47,22 @@ const common = {
 
 /** The node in whose memory it lives. */
 const nodeName = text;
+
+/** `owner`, `ownerProblem`: see VolumeSpec. */
+const workspace = z
+  .strictObject({
+    ...common,
+    type: z.literal('workspace'),
+    nodeName,
+    owner: z.exactOptional(owner),
+    ownerProblem: z.exactOptional(text),
+  })
+  .check(
+    z.refine(({ owner, claimRef }) => owner === undefined || claimRef !== undefined, {
+      path: ['owner'],
+      error: 'is in the namespace of claimRef, which is missing',
+    }),
+  );
 
 /** See Binding. An invalid status counts as absent, and does not invalidate the volume. */
 const status = z.catch(
@@ -67,7 +92,7 @@ export const bpfVolumeSchema = z.object({
     /** `maps`: in the syntax of volumeAttributes.maps. */
     z.strictObject({ ...common, type: z.literal('maps'), maps: text }),
     z.strictObject({ ...common, type: z.literal('shared'), newMaps: z.array(newMap), nodeName }),
-    z.strictObject({ ...common, type: z.literal('workspace'), nodeName }),
+    workspace,
   ]),
   status,
 });

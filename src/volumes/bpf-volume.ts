@@ -28,6 +28,7 @@ export function fromBpfVolume({ metadata: { name, uid, creationTimestamp }, spec
       capacityBytes,
       nodeName: spec.type === 'maps' ? undefined : spec.nodeName,
       claim,
+      ...(spec.type === 'workspace' && ownership(spec)),
     },
   };
 }
@@ -46,7 +47,7 @@ function toSpec({ volumeName, content, userNamespace, nodeName, claim, ...rest }
   };
   if (content.type === 'maps') return { volumeName, ...content, ...common };
   if (nodeName === undefined) throw new TypeError(`a volume of type ${content.type} is on one node`);
-  if (content.type === 'workspace') return { volumeName, ...content, nodeName, ...common };
+  if (content.type === 'workspace') return { volumeName, ...content, nodeName, ...common, ...ownership(rest) };
   const newMaps = content.newMaps.map(({ inner, ...map }) => ({
     ...map,
     flags: [...map.flags],
@@ -59,4 +60,8 @@ function contentOf(spec: Spec): VolumeContent {
   if (spec.type === 'maps') return { type: spec.type, maps: spec.maps };
   if (spec.type === 'shared') return { type: spec.type, newMaps: spec.newMaps };
   return { type: spec.type };
+}
+
+function ownership({ owner, ownerProblem }: Pick<VolumeSpec, 'owner' | 'ownerProblem'>) {
+  return { ...(owner !== undefined && { owner }), ...(ownerProblem !== undefined && { ownerProblem }) };
 }

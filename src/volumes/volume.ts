@@ -1,5 +1,6 @@
 import type { Claim } from '../kubernetes/claim.ts';
 import type { MapDefinition } from '../maps/map-definition.ts';
+import type { OwnerKind } from '../maps/workspace-owner.ts';
 import type { AccessMode } from '../request/volume-capability.ts';
 
 /** What a volume contains, by the `type` of its StorageClass. */
@@ -32,7 +33,31 @@ export interface VolumeSpec {
   readonly nodeName: string | undefined;
   /** The claim that it was made for, to whose namespace it is limited; undefined: the provisioner did not say. */
   readonly claim: Claim | undefined;
+  /** Only of a workspace that was made for one pod, of whose claim it is the volume. */
+  readonly owner?: VolumeOwner;
+  /** Why `owner`, or its workload, is not known although the claim is for one pod: a sentence that names the objects. */
+  readonly ownerProblem?: string;
 }
+
+/** Whose a workspace is, as it was proven when the volume was created. All is in the namespace of the claim. */
+export interface VolumeOwner {
+  readonly pod: string;
+  /** The volume's name in the pod's spec. */
+  readonly volume: string;
+  /** That the pod runs as. */
+  readonly serviceAccount: string;
+  /** What made the pod; absent: something else, or it could not be proven. */
+  readonly workload?: Workload;
+}
+
+/** A workload that makes pods. */
+export interface Workload {
+  readonly kind: WorkloadKind;
+  readonly name: string;
+  readonly uid: string;
+}
+
+export type WorkloadKind = Exclude<OwnerKind, 'ServiceAccount'>;
 
 /** Which claim a volume belongs to now, according to its PersistentVolume. */
 export type Binding =

@@ -77,6 +77,7 @@ const judgeMap = (candidate: Candidate) => refusalOf(bpfMapSchema, asObject('Bpf
 const pinned = (path: unknown) => ({ source: { pinned: { path } } });
 const loaded = (fields: object) => ({ source: { loaded: { map: 'flows', ...fields } } });
 const workspace = (fields: object) => ({ source: { workspace: { namespace: 'n', claim: 'c', path: 'p', ...fields } } });
+const owned = (fields: object) => ({ source: { workspace: { namespace: 'n', volume: 'v', path: 'p', ...fields } } });
 const bpfman = (fields: object) => ({ source: { bpfman: { application: 'a', program: 'p', map: 'm', ...fields } } });
 const here = pinned('/sys/fs/bpf/flows');
 
@@ -139,6 +140,19 @@ const MAPS: readonly Candidate[] = [
   { what: 'a path as long as can be', spec: workspace({ path: 'x'.repeat(4094) }) },
   { what: 'no namespace', spec: { source: { workspace: { claim: 'c', path: 'p' } } } },
   { what: 'no name of a namespace', spec: workspace({ namespace: 'A' }) },
+  ...['daemonSet', 'deployment', 'statefulSet', 'serviceAccount'].flatMap((field) => [
+    { what: `of a ${field}`, spec: owned({ [field]: 'a' }) },
+    { what: `of no name of a ${field}`, spec: owned({ [field]: 'A' }) },
+    { what: `of a ${field} and a claim`, spec: owned({ [field]: 'a', claim: 'c' }) },
+    { what: `of a ${field} without a volume`, spec: owned({ [field]: 'a', volume: undefined }) },
+  ]),
+  { what: 'of two workloads', spec: owned({ daemonSet: 'a', deployment: 'a' }) },
+  { what: 'of nobody', spec: owned({}) },
+  { what: 'of nobody, without a volume', spec: owned({ volume: undefined }) },
+  { what: 'of a long volume', spec: owned({ daemonSet: 'a', volume: 'v'.repeat(63) }) },
+  { what: 'of a longer volume', spec: owned({ daemonSet: 'a', volume: 'v'.repeat(64) }) },
+  { what: 'of a bad volume', spec: owned({ daemonSet: 'a', volume: 'a.b' }) },
+  { what: 'a claim with a volume', spec: workspace({ volume: 'v' }) },
   { what: 'no name of a claim', spec: workspace({ claim: 'c'.repeat(129) }) },
   { what: 'a map of bpfman', spec: bpfman({}) },
   { what: 'a map of bpfman in a namespace', spec: bpfman({ namespace: 'n', program: 'x'.repeat(64) }) },
@@ -240,6 +254,9 @@ const ofMaps = { ...common, type: 'maps', maps: 'flows' };
 const counts = { name: 'counts', type: 'array', keySize: 4, valueSize: 8, maxEntries: 1, flags: [] };
 const shared = { ...common, type: 'shared', nodeName: 'n', newMaps: [counts] };
 const space = { ...common, type: 'workspace', nodeName: 'n' };
+const claimRef = { namespace: 'n', name: 'c' };
+const owner = { pod: 'p', volume: 'v', serviceAccount: 's' };
+const workload = { kind: 'DaemonSet', name: 'd', uid: 'u' };
 const { flags: _, ...withoutFlags } = counts;
 
 const VOLUMES: readonly Candidate[] = [
@@ -276,6 +293,18 @@ const VOLUMES: readonly Candidate[] = [
   { what: 'half a claim', spec: { ...space, claimRef: { namespace: 'n' } } },
   { what: 'more than a claim', spec: { ...space, claimRef: { namespace: 'n', name: 'c', uid: 'u' } } },
   { what: 'an unknown field', spec: { ...space, size: 1 } },
+  { what: 'a workspace of a pod', spec: { ...space, claimRef, owner } },
+  { what: 'a workspace of a workload', spec: { ...space, claimRef, owner: { ...owner, workload } } },
+  { what: 'a workspace of a pod that nothing made', spec: { ...space, claimRef, owner, ownerProblem: 'why' } },
+  { what: 'a workspace of nobody', spec: { ...space, claimRef, ownerProblem: 'why' } },
+  { what: 'an empty problem', spec: { ...space, claimRef, ownerProblem: '' } },
+  { what: 'an owner without a claim', spec: { ...space, owner } },
+  { what: 'half an owner', spec: { ...space, claimRef, owner: { ...owner, volume: undefined } } },
+  { what: 'an owner with more', spec: { ...space, claimRef, owner: { ...owner, namespace: 'n' } } },
+  { what: 'another kind', spec: { ...space, claimRef, owner: { ...owner, workload: { ...workload, kind: 'Job' } } } },
+  { what: 'half a workload', spec: { ...space, claimRef, owner: { ...owner, workload: { kind: 'DaemonSet' } } } },
+  { what: 'a shared volume of a pod', spec: { ...shared, claimRef, owner } },
+  { what: 'maps with a problem', spec: { ...ofMaps, ownerProblem: 'why' } },
   { what: 'a new map without flags', spec: { ...shared, newMaps: [withoutFlags] } },
   { what: 'a new map with a bad name', spec: { ...shared, newMaps: [{ ...counts, name: 'a.b' }] } },
   { what: 'a new map of a bad type', spec: { ...shared, newMaps: [{ ...counts, type: 'struct_ops' }] } },
@@ -309,6 +338,22 @@ test('a volume never changes, and neither does a map that nodes have made', asyn
   await put('BpfMap', 'moved', pinned('/sys/fs/bpf/other'));
 });
 
+test('a source that names no workspace, or two, is refused with a text that names the field', async () => {
+  const one = 'exactly one of claim, daemonSet, deployment, statefulSet, serviceAccount is required';
+  const volume = 'the name of a volume in the pod spec: required with all but claim, not allowed with it';
+  const refusals = await judge('BpfMap', [
+    { what: 'of nobody', spec: owned({}) },
+    { what: 'of two', spec: owned({ daemonSet: 'a', deployment: 'a' }) },
+    { what: 'without a volume', spec: owned({ daemonSet: 'a', volume: undefined }) },
+    { what: 'a claim with a volume', spec: workspace({ volume: 'v' }) },
+  ]);
+  for (const [index, text] of [one, one, volume, volume].entries()) {
+    const field = text === one ? 'spec.source.workspace' : 'spec.source.workspace.volume';
+    const refusal = refusals[index] ?? '';
+    assert(refusal.includes(`${field}: Invalid value`) && refusal.includes(text), refusal);
+  }
+});
+
 test('they are listed as people expect', async () => {
   await put('BpfMap', 'flows', here);
   const claimRef = { namespace: 'prod', name: 'first' };
@@ -335,4 +380,5 @@ test('they are listed as people expect', async () => {
   );
   assert.match(await api.kubectl(['get', 'bpffs']), /bpfmap\.bpffs\.dev\/flows[\s\S]*bpfvolume\.bpffs\.dev\/two/);
   assert.match(await api.kubectl(['explain', 'bpfmap.spec.source.loaded']), /Exactly one may fit/);
+  assert.match(await api.kubectl(['explain', 'bpfmap.spec.source.workspace.daemonSet']), /The DaemonSet whose pod/);
 });

@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { parse, stringify } from 'yaml';
 import { CallError, Code } from '../../src/errors.ts';
 import type { KubernetesClient } from '../../src/kubernetes/client.ts';
-import type { VolumeSpec } from '../../src/volumes/volume.ts';
+import type { VolumeOwner, VolumeSpec, Workload } from '../../src/volumes/volume.ts';
 import { createVolumeObjects } from '../../src/volumes/volume-objects.ts';
 import { type FollowedVolumes, followVolumeObjects } from '../../src/volumes/volume-objects-followed.ts';
 import type { VolumeStore } from '../../src/volumes/volume-store.ts';
@@ -85,8 +85,13 @@ const is =
   (error: unknown) =>
     error instanceof CallError && error.code === code && message.test(error.message);
 
+const owner: VolumeOwner = { pod: 'agent-x', volume: 'pins', serviceAccount: 'agent' };
+const daemonSet: Workload = { kind: 'DaemonSet', name: 'agent', uid: '0123' };
+
 test('what is created is what is read, and creating again gives the same', async () => {
-  for (const spec of [workspace('pvc-1'), shared, maps]) {
+  const owned: VolumeSpec = { ...workspace('pvc-1'), owner: { ...owner, workload: daemonSet } };
+  const unproven: VolumeSpec = { ...workspace('pvc-1'), owner, ownerProblem: 'pod net/agent-x belongs to no workload' };
+  for (const spec of [workspace('pvc-1'), owned, unproven, shared, maps]) {
     const made = await store.create(spec);
     assert.deepEqual(made.spec, spec);
     assert(Math.abs(made.createdAt.getTime() - Date.now()) < 10_000);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { podTokens } from '../../src/access/pod-tokens.ts';
 import { startController } from '../../src/controller/controller.ts';
+import { findOwner } from '../../src/controller/find-owner.ts';
 import { followUnusableMaps } from '../../src/controller/unusable-maps.ts';
 import { keepVolumes } from '../../src/controller/volume-keeper.ts';
 import { createKubernetesClient } from '../../src/kubernetes/client.ts';
@@ -24,6 +25,7 @@ import type { VolumeSpec } from '../../src/volumes/volume.ts';
 import { createVolumeObjects, setBinding } from '../../src/volumes/volume-objects.ts';
 import { type ApiServer, end, startApiServer } from '../apiserver/api-server.ts';
 import { AUDIENCE, makePod, NODE, podToken } from '../apiserver/pods.ts';
+import { controlledBy, workloads } from '../apiserver/workloads.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { BIN } from '../cluster/node.ts';
 import { publishRequest } from '../node-plugin/harness.ts';
@@ -217,11 +219,25 @@ test('the controller may do with its volumes what it does, and nothing else', as
   await setBinding(client, id, { phase: 'Released' });
   await store.delete(id);
   assert.equal(await store.get(id), undefined);
+  // Of each kind of workload that a pod may name as its owner, whether it exists or not.
+  const net = workloads(api, 'prod');
+  const { metadata } = await net.claim('none');
+  const owners = [
+    controlledBy('DaemonSet', { metadata }),
+    controlledBy('StatefulSet', { metadata }),
+    controlledBy('ReplicaSet', await net.replicaSet('none', controlledBy('Deployment', { metadata }))),
+  ];
+  for (const [n, of] of owners.entries()) {
+    const claim = await net.claim(`loader-${n}-pins`, controlledBy('Pod', await net.pod(`loader-${n}`, { of }), 'v1'));
+    const { namespace = '', name, uid } = claim.metadata;
+    assert.equal((await findOwner(client, { namespace, name }, `pvc-${uid}`)).owner?.pod, `loader-${n}`);
+  }
   assert.deepEqual(await refused(account), []);
-  const ours = allowed(account).filter((right) => / (bpffs\.dev|events\.k8s\.io)\//.test(right));
+  const ours = allowed(account).filter((right) => / (bpffs\.dev|events\.k8s\.io|apps)\//.test(right));
   const others = [
     'get /persistentvolumeclaims',
     'get /persistentvolumes',
+    'get /pods',
     'list /persistentvolumes',
     'watch /persistentvolumes',
   ];
