@@ -20,8 +20,8 @@ export interface OwnedWorkspaceParts {
 const MAX_NAMED = 2;
 
 /**
- * The map in the workspace of the owner's pod on this node. While a workload is rolled out there may be two, and with several pods on a node
- * always: it is the newest that was used, from then on when a pod has mounted it. Throws UNAVAILABLE while there is none.
+ * The map in the workspace of the owner's pod on this node. If the owner has several pods here, as while it is rolled out, it is the newest
+ * workspace that a pod has mounted. Throws UNAVAILABLE while there is none.
  */
 export async function ownedWorkspaceMap(
   { name }: BpfMap,
