@@ -32,6 +32,7 @@ const PLACES: readonly Place[] = [
     'tutorial/2-producer',
     'tutorial/3-consumer',
     'tutorial/4-intruder',
+    'examples/daemonset-loader',
     'examples/generic-ephemeral',
     'examples/inline-read-only',
     'examples/inline-read-write',

@@ -62,6 +62,7 @@ const MODES = {
 
 const KINDS: Readonly<Record<string, string>> = {
   BpfMap: 'bpffs.dev/v1alpha1',
+  DaemonSet: 'apps/v1',
   Role: 'rbac.authorization.k8s.io/v1',
   RoleBinding: 'rbac.authorization.k8s.io/v1',
   StorageClass: 'storage.k8s.io/v1',
@@ -94,7 +95,11 @@ for (const file of readdirSync(DIRECTORY)) {
     ofKind(...kinds)
       .map((object) => object.text)
       .join('---\n');
-  const pods = ofKind('Pod').map(({ metadata, spec }) => ({ metadata, spec: spec as Pod }));
+  const daemonSets = ofKind('DaemonSet').map(({ metadata, spec }) => {
+    const { template } = spec as { readonly template: { readonly spec: Pod } };
+    return { metadata, spec: template.spec };
+  });
+  const pods = [...ofKind('Pod').map(({ metadata, spec }) => ({ metadata, spec: spec as Pod })), ...daemonSets];
 
   /** The class of a claim, after the controller has accepted a request for it. */
   const classOf = ({ storageClassName, accessModes, resources }: Claim): KubernetesObject => {
@@ -133,6 +138,18 @@ for (const file of readdirSync(DIRECTORY)) {
         if (parameters?.type !== 'maps') assert.equal(volumeBindingMode, 'WaitForFirstConsumer');
       }
       for (const { spec } of ofKind('PersistentVolumeClaim')) classOf(spec as Claim);
+    });
+
+    test('has the DaemonSets whose workspaces its maps are in', () => {
+      for (const { source } of parseCatalog(manifest('BpfMap'), file).values()) {
+        if (source.kind !== 'ownedWorkspace') continue;
+        const { kind, namespace, name } = source.owner;
+        named(kind, name, namespace);
+        const pod = daemonSets.find(({ metadata }) => metadata.name === name)?.spec;
+        const volume = pod?.volumes.find((each) => each.name === source.volume);
+        const claim = volume?.ephemeral?.volumeClaimTemplate.spec ?? assert.fail('it has no such ephemeral volume');
+        assert.equal(classOf(claim).parameters?.type, 'workspace');
+      }
     });
 
     for (const { metadata, spec } of pods) {

@@ -53,6 +53,7 @@ describe(DIRECTORY, () => {
     ['example-shared consumer', '/maps/counters'],
     ['example-loader viewer', '/maps/flows'],
     ['example-collector collector', '/maps/flows'],
+    ['example-agent-reader reader', '/maps/flows'],
   ] as const;
   for (const [pod, map] of denied) {
     test(`${pod} may only read ${map}`, async () => {
