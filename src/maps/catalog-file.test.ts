@@ -141,7 +141,7 @@ describe('reports the line and column of', () => {
     [
       'no entries',
       entry('a', created.replace('16', '0')),
-      'c.yaml:5:62: spec.source.created.maxEntries: must be 1 to 134217728 for type hash',
+      'c.yaml:5:62: spec.source.created.maxEntries: maxEntries must be 1 to 134217728 for type hash, is 0',
     ],
     [
       'an unsupported flag',
@@ -151,12 +151,12 @@ describe('reports the line and column of', () => {
     [
       'a size that the type does not allow',
       entry('a', created.replace('hash', 'array').replace('4,', '8,')),
-      'c.yaml:5:37: spec.source.created.keySize: must be 4 for type array',
+      'c.yaml:5:37: spec.source.created.keySize: keySize must be 4 for type array, is 8',
     ],
     [
       'a map of maps without inner',
       entry('a', 'source: { created: { type: array_of_maps, maxEntries: 8 } }'),
-      'c.yaml:5:13: spec.source.created.inner: required for type array_of_maps: what the maps in it look like',
+      'c.yaml:5:13: spec.source.created.inner: inner is required for type array_of_maps: the definition of each map in it',
     ],
     [
       'a workspace path with dots',

@@ -37,63 +37,72 @@ describe('fills in the sizes that the type determines', () => {
 
 describe('rejects', () => {
   const cases: readonly (readonly [raw: object, ...issues: string[]])[] = [
-    [{ ...hash, keySize: 0 }, 'keySize: must be 1 to 4194254 for type hash'],
+    [{ ...hash, keySize: 0 }, 'keySize: keySize must be 1 to 4194254 for type hash, is 0'],
     [{ ...hash, keySize: 1.5 }, 'keySize: must be a whole number'],
-    [{ ...hash, keySize: -4 }, 'keySize: must be 1 to 4194254 for type hash'],
+    [{ ...hash, keySize: -4 }, 'keySize: keySize must be 1 to 4194254 for type hash, is -4'],
     [
       { ...hash, keySize: 1 << 21, valueSize: 1 << 21 },
-      'valueSize: keySize and valueSize together must be at most 4194255 for type hash',
+      'valueSize: keySize and valueSize together must be at most 4194255 for type hash, are 4194304',
     ],
-    [{ ...hash, type: 'percpu_hash', valueSize: 32_769 }, 'valueSize: must be 1 to 32768 for type percpu_hash'],
+    [
+      { ...hash, type: 'percpu_hash', valueSize: 32_769 },
+      'valueSize: valueSize must be 1 to 32768 for type percpu_hash, is 32769',
+    ],
     [
       { ...array, type: 'percpu_array', maxEntries: 1_000_000_000 },
-      'maxEntries: must be 1 to 16777216 for type percpu_array',
+      'maxEntries: maxEntries must be 1 to 16777216 for type percpu_array, is 1000000000',
     ],
     [
       { ...hash, type: 'percpu_hash', keySize: 4_194_254 },
-      'valueSize: keySize and valueSize together must be at most 4194255 for type percpu_hash',
+      'valueSize: keySize and valueSize together must be at most 4194255 for type percpu_hash, are 4194262',
     ],
     [
       { type: 'hash' },
-      'keySize: required: 1 to 4194254 for type hash',
-      'valueSize: required: 1 to 4194254 for type hash',
-      'maxEntries: required: 1 to 134217728 for type hash',
+      'keySize: keySize is required for type hash: 1 to 4194254',
+      'valueSize: valueSize is required for type hash: 1 to 4194254',
+      'maxEntries: maxEntries is required for type hash: 1 to 134217728',
     ],
-    [{ ...array, keySize: 8 }, 'keySize: must be 4 for type array'],
-    [{ ...array, type: 'queue', keySize: 4 }, 'keySize: must be 0 for type queue'],
-    [{ type: 'devmap', valueSize: 6, maxEntries: 1 }, 'valueSize: must be 4 or 8 for type devmap'],
+    [{ ...array, keySize: 8 }, 'keySize: keySize must be 4 for type array, is 8'],
+    [{ ...array, type: 'queue', keySize: 4 }, 'keySize: keySize must be 0 for type queue, is 4'],
+    [{ type: 'devmap', valueSize: 6, maxEntries: 1 }, 'valueSize: valueSize must be 4 or 8 for type devmap, is 6'],
     [
       { type: 'ringbuf', maxEntries: 12_288 },
-      'maxEntries: must be a power of two from 4096 to 2147483648 for type ringbuf',
+      'maxEntries: maxEntries must be a power of two from 4096 to 2147483648 for type ringbuf, is 12288',
     ],
     [
       { ...hash, type: 'lpm_trie', keySize: 261 },
-      'keySize: must be 5 to 260 for type lpm_trie',
-      'flags: the kernel makes no lpm_trie without BPF_F_NO_PREALLOC: add it',
+      'keySize: keySize must be 5 to 260 for type lpm_trie, is 261',
+      'flags: type lpm_trie needs the flag BPF_F_NO_PREALLOC: add it to flags',
     ],
     [
       { ...hash, type: 'lpm_trie', keySize: 5, valueSize: 4_194_009, flags: ['BPF_F_NO_PREALLOC'] },
-      'valueSize: must be 1 to 4194008 for type lpm_trie',
+      'valueSize: valueSize must be 1 to 4194008 for type lpm_trie, is 4194009',
     ],
     [
       { ...hash, type: 'lru_hash', flags: ['BPF_F_NO_PREALLOC'] },
-      'flags.0: type lru_hash takes only BPF_F_NO_COMMON_LRU, BPF_F_ZERO_SEED, BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG',
+      'flags.0: type lru_hash takes only the flags BPF_F_NO_COMMON_LRU, BPF_F_ZERO_SEED, BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG; flags has BPF_F_NO_PREALLOC',
     ],
-    [{ type: 'ringbuf', maxEntries: 4096, flags: ['BPF_F_MMAPABLE'] }, 'flags.0: type ringbuf takes no flags'],
+    [
+      { type: 'ringbuf', maxEntries: 4096, flags: ['BPF_F_MMAPABLE'] },
+      'flags.0: type ringbuf takes no flags; flags has BPF_F_MMAPABLE',
+    ],
     [
       { ...hash, flags: ['BPF_F_RDONLY_PROG', 'BPF_F_WRONLY_PROG'] },
-      'flags: BPF_F_RDONLY_PROG and BPF_F_WRONLY_PROG exclude each other',
+      'flags: BPF_F_RDONLY_PROG and BPF_F_WRONLY_PROG exclude each other: remove one of them from flags',
     ],
     [
       { ...array, valueSize: 4 << 20, maxEntries: 0xffffffff },
-      'maxEntries: 4294967295 elements would take more than the 64 GiB that the driver makes a map of',
+      'maxEntries: maxEntries must be less for type array, is 4294967295: the map would take more than 64 GiB, the most that the driver makes a map of',
     ],
-    [{ ...hash, inner: array }, 'inner: type hash holds no maps'],
-    [{ type: 'array_of_maps', maxEntries: 4 }, 'inner: required for type array_of_maps: what the maps in it look like'],
+    [{ ...hash, inner: array }, 'inner: type hash holds no maps: remove inner'],
+    [
+      { type: 'array_of_maps', maxEntries: 4 },
+      'inner: inner is required for type array_of_maps: the definition of each map in it',
+    ],
     [
       { type: 'array_of_maps', maxEntries: 4, inner: { ...array, keySize: 8, flags: ['BPF_F_NO_PREALLOC'] } },
-      'inner.keySize: must be 4 for type array',
-      'inner.flags.0: type array takes only BPF_F_MMAPABLE, BPF_F_INNER_MAP, BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG',
+      'inner.keySize: keySize must be 4 for type array, is 8',
+      'inner.flags.0: type array takes only the flags BPF_F_MMAPABLE, BPF_F_INNER_MAP, BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG; flags has BPF_F_NO_PREALLOC',
     ],
   ];
   for (const [raw, ...issues] of cases) {

@@ -71,35 +71,37 @@ function problemsOf(definition: MapDefinition): Problem[] {
   const rules = rulesOf(type);
   const problems: Problem[] = [];
   for (const field of ['keySize', 'valueSize', 'maxEntries'] as const) {
-    if (takes(rules[field], definition[field])) continue;
-    const must = Number.isNaN(definition[field]) ? 'required:' : 'must be';
-    problems.push([[field], `${must} ${describe(rules[field])} for type ${type}`]);
+    const [range, is] = [describe(rules[field]), definition[field]];
+    if (takes(rules[field], is)) continue;
+    const missing = `${field} is required for type ${type}: ${range}`;
+    problems.push([[field], Number.isNaN(is) ? missing : `${field} must be ${range} for type ${type}, is ${is}`]);
   }
   const { elementSize } = rules;
-  if (problems.length === 0 && elementSize !== undefined && keySize + valueSize > elementSize) {
-    problems.push([['valueSize'], `keySize and valueSize together must be at most ${elementSize} for type ${type}`]);
+  const element = keySize + valueSize;
+  if (problems.length === 0 && elementSize !== undefined && element > elementSize) {
+    const must = `keySize and valueSize together must be at most ${elementSize}`;
+    problems.push([['valueSize'], `${must} for type ${type}, are ${element}`]);
   }
   if (problems.length === 0 && mapMemoryBytes(definition) > MAX_MEMORY_BYTES) {
-    problems.push([
-      ['maxEntries'],
-      `${maxEntries} elements would take more than the 64 GiB that the driver makes a map of`,
-    ]);
+    const much = `maxEntries must be less for type ${type}, is ${maxEntries}: the map would take more than 64 GiB`;
+    problems.push([['maxEntries'], `${much}, the most that the driver makes a map of`]);
   }
-  for (const [index, flag] of flags.entries()) {
-    if (rules.flags.includes(flag)) continue;
-    const allowed = rules.flags.length === 0 ? 'no flags' : `only ${rules.flags.join(', ')}`;
-    problems.push([['flags', index], `type ${type} takes ${allowed}`]);
+  const wrong = flags.findIndex((flag) => !rules.flags.includes(flag));
+  if (wrong >= 0) {
+    const allowed = rules.flags.length === 0 ? 'no flags' : `only the flags ${rules.flags.join(', ')}`;
+    problems.push([['flags', wrong], `type ${type} takes ${allowed}; flags has ${flags.join(', ')}`]);
   }
   if (rules.needs !== undefined && !flags.includes(rules.needs)) {
-    problems.push([['flags'], `the kernel makes no ${type} without ${rules.needs}: add it`]);
+    problems.push([['flags'], `type ${type} needs the flag ${rules.needs}: add it to flags`]);
   }
   if (flags.includes('BPF_F_RDONLY_PROG') && flags.includes('BPF_F_WRONLY_PROG')) {
-    problems.push([['flags'], 'BPF_F_RDONLY_PROG and BPF_F_WRONLY_PROG exclude each other']);
+    const both = 'BPF_F_RDONLY_PROG and BPF_F_WRONLY_PROG exclude each other';
+    problems.push([['flags'], `${both}: remove one of them from flags`]);
   }
   if (rules.ofMaps && inner === undefined) {
-    problems.push([['inner'], `required for type ${type}: what the maps in it look like`]);
+    problems.push([['inner'], `inner is required for type ${type}: the definition of each map in it`]);
   }
-  if (!rules.ofMaps && inner !== undefined) problems.push([['inner'], `type ${type} holds no maps`]);
+  if (!rules.ofMaps && inner !== undefined) problems.push([['inner'], `type ${type} holds no maps: remove inner`]);
   return problems;
 }
 

@@ -54,18 +54,22 @@ describe('rejects', () => {
     [
       'a size that the type does not allow',
       flows.replace('hash', 'array').replace('4', '8'),
-      '1:31: [0].keySize: must be 4 for type array',
+      '1:31: [0].keySize: keySize must be 4 for type array, is 8',
     ],
-    ['a missing size', flows.replace('keySize: 4, ', ''), '1:3: [0].keySize: required: 1 to 4194254 for type hash'],
+    [
+      'a missing size',
+      flows.replace('keySize: 4, ', ''),
+      '1:3: [0].keySize: keySize is required for type hash: 1 to 4194254',
+    ],
     [
       'a flag that the type does not allow',
       ring('a').replace('}', ', flags: [BPF_F_MMAPABLE] }'),
-      '1:56: [0].flags[0]: type ringbuf takes no flags',
+      '1:56: [0].flags[0]: type ringbuf takes no flags; flags has BPF_F_MMAPABLE',
     ],
     [
       'an invalid inner map',
       '- name: a\n  type: array_of_maps\n  maxEntries: 4\n  inner:\n    type: ringbuf\n    maxEntries: 5\n',
-      '6:5: [0].inner.maxEntries: must be a power of two from 4096 to 2147483648 for type ringbuf',
+      '6:5: [0].inner.maxEntries: maxEntries must be a power of two from 4096 to 2147483648 for type ringbuf, is 5',
     ],
     ['a tab', '- name: a\n\ttype: hash', '2:2: Unexpected scalar at node end'],
     ['a duplicate key', flows.replace('keySize', 'name'), '1:30: Map keys must be unique'],
@@ -101,10 +105,10 @@ describe('rejects', () => {
       refused((problems) => {
         const parts = problems.split('; ');
         assert.deepEqual(parts, [
-          '1:28: [0].keySize: must be 4 for type array',
-          '1:54: [0].maxEntries: must be 1 to 4294967295 for type array',
-          '2:28: [1].keySize: must be 4 for type array',
-          '2:54: [1].maxEntries: must be 1 to 4294967295 for type array',
+          '1:28: [0].keySize: keySize must be 4 for type array, is 1',
+          '1:54: [0].maxEntries: maxEntries must be 1 to 4294967295 for type array, is 0',
+          '2:28: [1].keySize: keySize must be 4 for type array, is 2',
+          '2:54: [1].maxEntries: maxEntries must be 1 to 4294967295 for type array, is 0',
           'and 7 more',
         ]);
         return true;
