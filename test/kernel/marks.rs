@@ -147,12 +147,20 @@ fn another_request_is_refused(node: &Node) {
         };
         node.unpublish(&volume.0.volume_id, &volume.target()).unwrap();
         assert_eq!(node.publish(&asked("one")).unwrap(), Outcome::Created);
-        let refused = |request: &Wanted| {
+        let refused_for = |request: &Wanted, difference: &str| {
             let target = volume.target();
-            let parts = ["another request", target.to_str().unwrap()];
+            let parts = [difference, target.to_str().unwrap()];
             assert_refused(node.publish(request), Code::AlreadyExists, &parts);
         };
+        let refused = |request: &Wanted| refused_for(request, "another request");
         refused(&asked("two"));
+        let mut other = asked("two");
+        other.0.maps[0].access = ReadWrite.into();
+        let limits = other.0.maps.pop();
+        assert_eq!(limits.map(|map| map.name).as_deref(), Some("limits"));
+        let differences =
+            "other maps or access: map \"flows\" is read-only (asked for read-write), file \"limits\" is not";
+        refused_for(&other, differences);
         let mut strict = asked("two");
         strict.0.renew = false;
         refused(&strict);
@@ -162,7 +170,7 @@ fn another_request_is_refused(node: &Node) {
         let mut fewer = asked("");
         fewer.0.maps.pop();
         assert_eq!(node.publish(&fewer).unwrap(), Outcome::Replaced);
-        refused(&asked("two"));
+        refused_for(&asked("two"), "map \"limits\" is not in it (asked for read-write)");
         assert_eq!(node.publish(&asked("one")).unwrap(), Outcome::Replaced);
     }
 }

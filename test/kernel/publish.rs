@@ -49,19 +49,27 @@ fn publishing_otherwise_is_refused(node: &Node) {
     };
     let access = |index: usize, access: Access| otherwise(&move |wanted| wanted.0.maps[index].access = access.into());
     for (what, wanted, part) in [
-        ("more access", access(0, Access::ReadWrite), "map \"flows\" read-only, now asked for read-write"),
-        ("less access", access(1, Access::ReadOnly), "map \"limits\" read-write, now asked for read-only"),
-        ("another group", otherwise(&|wanted| wanted.0.gid = Some(2)), "group 1, now asked for group 2"),
-        ("group 0", otherwise(&|wanted| wanted.0.gid = Some(0)), "group 1, now asked for group 0"),
-        ("no group", otherwise(&|wanted| wanted.0.gid = None), "group 1, now asked for group none"),
-        ("fewer maps", otherwise(&|wanted| drop(wanted.0.maps.pop())), "it has \"limits\" too"),
-        ("more maps", Wanted(published.request()).read("more", flows.clone()), "it has no \"more\""),
-        ("a renamed map", rename(0, "streams"), "it has no \"streams\""),
-        ("a user namespace", Wanted(published.request()).in_user_namespace(), "user_namespace false"),
+        ("more access", access(0, Access::ReadWrite), "map \"flows\" is read-only (asked for read-write)"),
+        ("less access", access(1, Access::ReadOnly), "map \"limits\" is read-write (asked for read-only)"),
+        ("another group", otherwise(&|wanted| wanted.0.gid = Some(2)), "fsGroup 1, now asked for fsGroup 2"),
+        ("group 0", otherwise(&|wanted| wanted.0.gid = Some(0)), "fsGroup 1, now asked for fsGroup 0"),
+        ("no group", otherwise(&|wanted| wanted.0.gid = None), "fsGroup 1, now asked for no fsGroup"),
+        ("fewer maps", otherwise(&|wanted| drop(wanted.0.maps.pop())), "file \"limits\" is not asked for"),
+        (
+            "more maps",
+            Wanted(published.request()).read("more", flows.clone()),
+            "map \"more\" is not in it (asked for read-only)",
+        ),
+        ("a renamed map", rename(0, "streams"), "file \"streams\" of map \"flows\" is not in it"),
+        (
+            "a user namespace",
+            Wanted(published.request()).in_user_namespace(),
+            "hostUsers \"true\", now asked for hostUsers \"false\"",
+        ),
     ] {
         let answer = node.publish(&wanted);
         assert!(answer.is_err(), "{what}");
-        assert_refused(answer, Code::AlreadyExists, &[part, target.to_str().unwrap()]);
+        assert_refused(answer, Code::AlreadyExists, &[part, target.to_str().unwrap(), "delete the pod"]);
     }
     let other = otherwise(&|wanted| "other".clone_into(&mut wanted.0.volume_id));
     assert_refused(node.publish(&other), Code::AlreadyExists, &["holds another volume, "]);
@@ -75,7 +83,11 @@ fn a_user_namespace_cannot_be_taken_back(node: &Node) {
     let plain = Wanted::new("volume", &node.target("pod")).read("flows", flows);
     node.publish(&Wanted(plain.request()).in_user_namespace()).unwrap();
 
-    assert_refused(node.publish(&plain), Code::AlreadyExists, &["user_namespace true"]);
+    assert_refused(
+        node.publish(&plain),
+        Code::AlreadyExists,
+        &["hostUsers \"false\", now asked for hostUsers \"true\""],
+    );
 }
 
 fn a_group_of_0_is_not_the_same_as_none(node: &Node) {
@@ -84,7 +96,7 @@ fn a_group_of_0_is_not_the_same_as_none(node: &Node) {
     let zero = Wanted(without.request()).gid(0);
     node.publish(&zero).unwrap();
 
-    assert_refused(node.publish(&without), Code::AlreadyExists, &["group 0, now asked for group none"]);
+    assert_refused(node.publish(&without), Code::AlreadyExists, &["fsGroup 0, now asked for no fsGroup"]);
     assert_eq!(node.publish(&zero).unwrap(), Outcome::Unchanged);
 }
 

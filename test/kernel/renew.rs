@@ -57,8 +57,8 @@ fn maps_and_access_come_and_go(node: &Node) {
     let strict = Wanted::new("volume", &target).read("flows", flows);
     assert_refused(node.publish(&strict), Code::AlreadyExists, &["limits"]);
     // Renewal never changes the group or the layout.
-    assert_refused(node.publish(&whole.clone().gid(2000)), Code::AlreadyExists, &["group none"]);
-    assert_refused(node.publish(&whole.in_user_namespace()), Code::AlreadyExists, &["user_namespace"]);
+    assert_refused(node.publish(&whole.clone().gid(2000)), Code::AlreadyExists, &["no fsGroup"]);
+    assert_refused(node.publish(&whole.in_user_namespace()), Code::AlreadyExists, &["hostUsers \"true\""]);
     node.unpublish("volume", &target).unwrap();
     assert!(mounts::beneath(&target).is_empty());
 }

@@ -146,7 +146,7 @@ fn modes_are_those_of_a_volume(node: &Node) {
         assert_eq!(look("agent/deep/flows"), (file, 0, gid));
     }
     let wanted = Workspace(with.0.clone()).gid(GROUP + 1);
-    assert_refused(node.publish_workspace(&wanted), Code::AlreadyExists, &["group 4711, now asked for group 4712"]);
+    assert_refused(node.publish_workspace(&wanted), Code::AlreadyExists, &["fsGroup 4711, now asked for fsGroup 4712"]);
     let writable = Workspace::new("pv", &with.target());
     assert_refused(node.publish_workspace(&writable), Code::AlreadyExists, &["was published before with maps"]);
 }

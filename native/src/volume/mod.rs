@@ -20,6 +20,7 @@ mod generation;
 mod identify;
 mod list;
 mod mark;
+mod mismatch;
 mod observe;
 mod pod_volumes;
 mod publish_maps;

@@ -2,12 +2,12 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::Modes;
 use super::build::{File, Plan, build};
 use super::carriers::{self, Gives};
 use super::change::{Change, changes};
 use super::identify::Layout;
 use super::mark::Mark;
+use super::mismatch::{differences, otherwise, same_volume};
 use super::observe::Mounted;
 use super::publisher::{Publisher, Terms};
 use super::renew::{Resolved, There};
@@ -192,69 +192,23 @@ fn check_kept(volume: &Volume, lifecycle: Lifecycle) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn otherwise(place: &Place, how: &str) -> Error {
-    Error::Occupied(format!("{} was published before with {how}", place.path.display()))
-}
-
-/// Compares a mounted volume with a request, except for its files.
-pub(super) fn same_volume(
-    mounted: &Mounted,
-    volume_id: &str,
-    layout: Layout,
-    gid: Option<u32>,
-    place: &Place,
-) -> Result<()> {
-    if !mounted.is(volume_id) {
-        let (target, other) = (place.path.display(), mounted.shown_id());
-        return Err(Error::Occupied(format!("{target} holds another volume, {other}")));
-    }
-    match (mounted.layout, layout) {
-        (Layout::Workspace, Layout::Workspace) => return Ok(()),
-        (Layout::Workspace, _) => return Err(otherwise(place, "a workspace to write to")),
-        (_, Layout::Workspace) => return Err(otherwise(place, "maps")),
-        (is, asked) if is == asked => {}
-        (is, _) => return Err(otherwise(place, &format!("user_namespace {}", is == Layout::Tmpfs))),
-    }
-    let group = |gid: u32, mode: u32| if mode & 0o005 == 0 { gid.to_string() } else { "none".to_owned() };
-    let modes = Modes::new(gid, layout == Layout::Tmpfs);
-    let asked = (gid.unwrap_or(0), modes.directory.bits());
-    if (mounted.gid, mounted.mode) != asked {
-        let (is, asked) = (group(mounted.gid, mounted.mode), group(asked.0, asked.1));
-        return Err(otherwise(place, &format!("group {is}, now asked for group {asked}")));
-    }
-    Ok(())
-}
-
 /// Compares a mounted volume with a request, except for the maps' ids and, on renewal, all of its files.
 fn same_request<'a>(mounted: &'a Mounted, volume: &'a Volume, place: &Place) -> Result<There<'a>> {
     let layout = if volume.user_namespace { Layout::Tmpfs } else { Layout::Pins };
     same_volume(mounted, &volume.id, layout, volume.gid, place)?;
     let asked = volume.request.as_deref().map(Mark::of);
-    if let (Some(is), Some(asked)) = (mounted.marks.origin_in(&volume.id), asked)
-        && is != asked
-    {
-        return Err(otherwise(place, "another request: what the pod asks for cannot change while the volume is there"));
-    }
+    let recorded = mounted.marks.origin_in(&volume.id);
+    let is_other = recorded.is_some() && asked.is_some() && recorded != asked;
     let there = There::new(mounted, &volume.id)?;
-    if volume.renew {
+    if volume.renew && !is_other {
         return Ok(there);
     }
-    let files = &there.files;
-    let differs = |how: String| Err(otherwise(place, &how));
-    let access = |writable: bool| if writable { "read-write" } else { "read-only" };
-    for asked in &volume.maps {
-        match files.get(&asked.file) {
-            None => return differs(format!("other maps: it has no {:?}", asked.file)),
-            Some(file) if file.writable != asked.writable => {
-                let (is, wanted) = (access(file.writable), access(asked.writable));
-                return differs(format!("map {:?} {is}, now asked for {wanted}", asked.name));
-            }
-            Some(_) => {}
-        }
-    }
-    let extra = files.keys().find(|name| volume.maps.iter().all(|asked| asked.file != **name));
-    match extra {
-        Some(extra) => differs(format!("other maps: it has {extra:?} too")),
+    match differences(there.files.iter().map(|(name, file)| (name, file.writable)), &volume.maps) {
+        Some(how) => Err(otherwise(place, &format!("other maps or access: {how}"))),
+        None if is_other => Err(otherwise(
+            place,
+            "another request, by which it had the same files: other BpfMaps, or access that was withdrawn since",
+        )),
         None => Ok(there),
     }
 }

@@ -11,8 +11,9 @@ use super::carriers::Gives;
 use super::change::changes;
 use super::identify::Layout;
 use super::list::{Listed, list};
+use super::mismatch::{otherwise, same_volume};
 use super::observe::Mounted;
-use super::publish_maps::{Outcome, otherwise, same_volume};
+use super::publish_maps::Outcome;
 use super::publisher::{Publisher, Terms};
 use super::walk::{Cut, Limits, walk};
 use crate::error::{Error, Result};
@@ -104,7 +105,7 @@ impl Publisher {
         if let Some(mounted) = mounted {
             let files = mounted.files()?;
             if files.values().any(|file| file.writable) {
-                return Err(otherwise(place, "maps to write"));
+                return Err(otherwise(place, "maps to write, now asked for a workspace with readOnly: true"));
             }
             let found = changes(&files, maps.iter().map(|(path, map)| (path, map.info.id, false)));
             if found.is_empty() {
