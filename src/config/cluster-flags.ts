@@ -32,11 +32,12 @@ export function parseCluster(
   environment: NodeJS.ProcessEnv,
 ): ClusterConfig | undefined {
   if (!cluster) {
-    if (kubeconfig !== undefined) throw new BadConfiguration(['--kubeconfig goes with --cluster']);
+    if (kubeconfig !== undefined) throw new BadConfiguration(['--kubeconfig takes --cluster: give both, or neither']);
     return undefined;
   }
   const given = Object.keys(others).filter((flag) => others[flag] !== undefined);
-  if (given.length > 0) throw new BadConfiguration(given.map((flag) => `${flag} does not go with --cluster`));
+  if (given.length > 0)
+    throw new BadConfiguration(given.map((flag) => `${flag} does not go with --cluster: leave one of them out`));
   if (kubeconfig !== undefined) return { kind: 'cluster', kubeconfig };
   return { kind: 'cluster', kubeconfig, service: parseService(environment) };
 }

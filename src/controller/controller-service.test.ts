@@ -111,7 +111,8 @@ test('a volume on an abandoned node is created again on another, unless it may b
     (error) =>
       error instanceof CallError &&
       error.code === Code.RESOURCE_EXHAUSTED &&
-      error.message === 'volume pvc-2 exists already, in the memory of node node-2, which is not allowed',
+      error.message ===
+        'volume pvc-2 exists already, in the memory of node node-2, which is not allowed: delete the claim and create it again',
   );
   assert.deepEqual(await create('node-2'), ['pvc-2', on('node-2')]);
 });

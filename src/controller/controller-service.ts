@@ -31,7 +31,7 @@ const CAPABILITIES = [Capability.CREATE_DELETE_VOLUME, Capability.LIST_VOLUMES, 
 async function removeUnused(volume: Volume, volumes: VolumeStore): Promise<void> {
   if ((await volumes.isUnused?.(volume)) === true) return await volumes.delete(volume.id);
   throw resourceExhausted(
-    `volume ${volume.id} exists already, in the memory of node ${volume.spec.nodeName}, which is not allowed`,
+    `volume ${volume.id} exists already, in the memory of node ${volume.spec.nodeName}, which is not allowed: delete the claim and create it again`,
   );
 }
 

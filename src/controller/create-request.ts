@@ -20,11 +20,11 @@ export function parseCreateRequest(request: CreateVolumeRequest): CreateRequest 
   const { name: volumeName, capacityRange: capacity } = request;
   if (volumeName === '') throw invalidArgument('name', 'required');
   if (Buffer.byteLength(volumeName) > MAX_NAME_BYTES)
-    throw invalidArgument('name', `has more than ${MAX_NAME_BYTES} bytes`);
+    throw invalidArgument('name', `has ${Buffer.byteLength(volumeName)} bytes, and may have ${MAX_NAME_BYTES}`);
   if (request.volumeContentSource !== null)
-    throw invalidArgument('dataSource', 'a volume cannot be made from a snapshot or another volume');
+    throw invalidArgument('dataSource', 'a volume cannot be made from a snapshot or another volume; leave it out');
   if (Object.keys(request.mutableParameters).length > 0)
-    throw invalidArgument('volumeAttributesClassName', 'a volume has no attributes that can be changed');
+    throw invalidArgument('volumeAttributesClassName', 'a volume has no attributes that can be changed; leave it out');
   if (request.volumeCapabilities.length === 0) throw invalidArgument('volume_capabilities', 'required');
   const parameters = parseParameters(request.parameters);
   const reach = reachOf(parameters.content);

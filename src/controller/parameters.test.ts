@@ -48,12 +48,12 @@ describe('rejects', () => {
     [
       'maps with type shared',
       { type: 'shared', newMaps: NEW_MAPS, maps: 'a' },
-      /^parameters\.maps: only for type maps, and this is type shared$/,
+      /^parameters\.maps: only for type maps, and parameters\.type is shared; remove one of them$/,
     ],
     [
       'newMaps with type maps',
       { maps: 'a', newMaps: NEW_MAPS },
-      /^parameters\.newMaps: only for type shared, and this is type maps$/,
+      /^parameters\.newMaps: only for type shared, and parameters\.type is maps; remove one of them$/,
     ],
     ['newMaps with type workspace', { type: 'workspace', newMaps: '' }, /^parameters\.newMaps: only for type shared/],
     ['shared without maps', { type: 'shared' }, /^parameters\.newMaps: required for type shared: a YAML list/],

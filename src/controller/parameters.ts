@@ -35,13 +35,16 @@ export function parseParameters(given: Given): Parameters {
     ['newMaps', 'shared'],
   ] as const) {
     if (type !== only && given[parameter] !== undefined)
-      throw invalidArgument(`parameters.${parameter}`, `only for type ${only}, and this is type ${type}`);
+      throw invalidArgument(
+        `parameters.${parameter}`,
+        `only for type ${only}, and parameters.type is ${type}; remove one of them`,
+      );
   }
   const { userNamespace } = parseHostUsers(given.hostUsers, 'parameters.hostUsers');
   if (userNamespace && type === 'workspace') {
     throw invalidArgument(
       'parameters.hostUsers',
-      '"false" is not possible with type workspace: a bpf filesystem cannot be mapped to other users',
+      '"false" is not possible with type workspace: a bpf filesystem cannot be mapped to other users; leave it out, and let the pods have hostUsers: true',
     );
   }
   return { content: parseContent(type, given), userNamespace, claim: parseClaim(given) };

@@ -17,13 +17,16 @@ export function validate(
     const { content } = volume.spec;
     for (const capability of volumeCapabilities) parseVolumeCapability(capability, reachOf(content));
     if (hasKeys(volumeContext) && !isDeepStrictEqual(volumeContext, toCsiVolume(volume).volumeContext))
-      throw invalidArgument('volume_context', "is not the volume's");
+      throw invalidArgument('volume_context', "differs from the volume's own, which CreateVolume returned");
     if (hasKeys(parameters)) {
       const parameter = differingParameter(volume.spec, parseParameters(parameters));
-      if (parameter !== undefined) throw invalidArgument(parameter, "is not the volume's");
+      if (parameter !== undefined) throw invalidArgument(parameter.name, `the volume has ${parameter.how}`);
     }
     if (hasKeys(mutableParameters))
-      throw invalidArgument('volumeAttributesClassName', 'a volume has no attributes that can be changed');
+      throw invalidArgument(
+        'volumeAttributesClassName',
+        'a volume has no attributes that can be changed; leave it out',
+      );
   } catch (error) {
     if (!(error instanceof CallError) || error.code !== Code.INVALID_ARGUMENT) throw error;
     return { confirmed: null, message: error.message };

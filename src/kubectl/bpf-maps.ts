@@ -1,3 +1,4 @@
+import { claimName } from '../kubernetes/claim.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
 import { listAll } from '../kubernetes/list-all.ts';
 import type { BpfMap, MapSource } from '../maps/catalog.ts';
@@ -14,7 +15,7 @@ export async function listBpfMaps(client: KubernetesClient): Promise<readonly Bp
 export function sourceText(source: MapSource): string {
   switch (source.kind) {
     case 'workspace':
-      return `workspace ${source.claim.namespace}/${source.claim.name} ${source.path}`;
+      return `workspace ${claimName(source.claim)} ${source.path}`;
     case 'ownedWorkspace': {
       const { owner, volume, path } = source;
       return `workspace ${owner.kind} ${owner.namespace}/${owner.name} ${volume} ${path}`;

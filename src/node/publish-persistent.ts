@@ -1,5 +1,6 @@
 import type { PodTokens } from '../access/pod-tokens.ts';
 import { failedPrecondition, notFound, permissionDenied } from '../errors.ts';
+import { claimName } from '../kubernetes/claim.ts';
 import { toCreatedMap } from '../maps/created-map.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { Access as MapAccess, type PublishVolumeResponse, type VolumeMap } from '../rpc/pinner.ts';
@@ -19,7 +20,7 @@ export async function publishPersistent(
 ): Promise<PublishOutcome> {
   await parts.policy.identify(request.pod, tokens, call.signal);
   const { volumeId, targetPath, gid, singleTarget, readOnly } = request;
-  const { content, userNamespace } = await findVolume(request, parts);
+  const { content, userNamespace, claim } = await findVolume(request, parts);
   if (content.type === 'shared') {
     const maps = toSharedMaps(volumeId, content.newMaps, readOnly ? MapAccess.READ_ONLY : MapAccess.READ_WRITE);
     const volume = {
@@ -34,7 +35,14 @@ export async function publishPersistent(
     };
     return toOutcome(await parts.pinner.publishVolume(volume, call));
   }
-  const workspace = { volumeId, targetPath, ...(gid !== undefined && { gid }), readOnly, singleTarget };
+  const workspace = {
+    volumeId,
+    targetPath,
+    ...(gid !== undefined && { gid }),
+    readOnly,
+    singleTarget,
+    claim: claim === undefined ? '' : claimName(claim),
+  };
   return toOutcome(await parts.pinner.publishWorkspace(workspace, call));
 }
 
@@ -62,30 +70,41 @@ async function findVolume(
   { policy: { volumes, provesIdentity }, nodeId }: PublishParts,
 ): Promise<VolumeSpec> {
   if (volumes === undefined) {
-    throw failedPrecondition(`this node plugin was started without --volumes, which a volume of type ${type} takes`);
+    throw failedPrecondition(
+      `volume ${volumeId} has type ${type}, and this node plugin was started without --volumes: start it with the controller's directory`,
+    );
   }
   const volume = await volumes.get(volumeId);
   if (volume === undefined) {
     throw notFound(
-      `there is no BpfVolume for volume ${quote(volumeId)}: it was deleted, or its PersistentVolume was written by hand, which type ${type} does not allow`,
+      `there is no BpfVolume for volume ${quote(volumeId)}: it was deleted, or its PersistentVolume was written by hand, which type ${type} does not allow; delete claim and PersistentVolume, and create the claim again`,
     );
   }
   const { content, nodeName, claim } = volume.spec;
-  if (content.type !== type) throw failedPrecondition(`volume ${volumeId} has type ${content.type}, not ${type}`);
+  const shown = claim === undefined ? `volume ${volumeId}` : `the volume of claim ${claimName(claim)}`;
+  if (content.type !== type) {
+    throw failedPrecondition(
+      `volumeAttributes.type: the PersistentVolume says ${type}, and ${shown} has type ${content.type}; somebody wrote this PersistentVolume by hand: delete claim and PersistentVolume, and create the claim again`,
+    );
+  }
   if (claim === undefined && provesIdentity) {
     throw failedPrecondition(
-      `volume ${volumeId} does not say for which claim it was made, so that nobody can tell whose it is: external-provisioner has to run with --extra-create-metadata, and the claim has to be made anew`,
+      `volume ${volumeId} does not say for which claim it was made, so that nobody can tell whose it is: external-provisioner has to run with --extra-create-metadata, as the chart starts it; then delete the claim and create it again`,
     );
   }
   if (claim !== undefined && claim.namespace !== pod?.namespace) {
     const mismatch =
-      pod === undefined ? 'nobody says of which this one is' : `pod ${pod.podName} is in ${pod.namespace}`;
+      pod === undefined
+        ? 'the kubelet did not say of which this one is'
+        : `pod ${pod.namespace}/${pod.podName} needs a claim of its own namespace`;
     throw permissionDenied(
-      `volume ${volumeId} was made for claim ${claim.namespace}/${claim.name}, and is for pods of that namespace only; ${mismatch}`,
+      `volume ${volumeId} was made for claim ${claimName(claim)}, and is for pods of that namespace only; ${mismatch}`,
     );
   }
   if (nodeName !== nodeId) {
-    throw failedPrecondition(`volume ${volumeId} lives in the memory of node ${nodeName}; this is node ${nodeId}`);
+    throw failedPrecondition(
+      `${shown} lives in the memory of node ${nodeName}, and this is node ${nodeId}: let the scheduler choose the pod's node, without spec.nodeName`,
+    );
   }
   return volume.spec;
 }

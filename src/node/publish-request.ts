@@ -80,7 +80,10 @@ function requireShort(context: Context): void {
   let bytes = 0;
   for (const key in context) bytes += Buffer.byteLength(key) + Buffer.byteLength(context[key] ?? '');
   if (bytes > MAX_CONTEXT_BYTES)
-    throw invalidArgument('volumeAttributes', `${bytes} bytes; at most ${MAX_CONTEXT_BYTES}`);
+    throw invalidArgument(
+      'volumeAttributes',
+      `${bytes} bytes; names and values together may have ${MAX_CONTEXT_BYTES}`,
+    );
 }
 
 /** The kubelet says so if the CSIDriver object has podInfoOnMount. The ids that it makes for inline volumes show it too. */
@@ -144,7 +147,7 @@ function parsePod(context: Context): PodIdentity {
 function podField(context: Context, key: string): string {
   const value = context[key];
   if (value && value.length > MAX_NAME_LENGTH)
-    throw invalidArgument(key, `has more than ${MAX_NAME_LENGTH} characters`);
+    throw invalidArgument(key, `has ${value.length} characters, and may have ${MAX_NAME_LENGTH}`);
   if (value) return value;
   throw invalidArgument(key, 'the kubelet did not send it; the CSIDriver object needs podInfoOnMount: true');
 }

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { failedPrecondition, unavailable } from '../errors.ts';
-import type { Claim } from '../kubernetes/claim.ts';
+import { type Claim, claimName } from '../kubernetes/claim.ts';
 import type { Bpfman } from '../maps/bpfman.ts';
 import type { BpfMap, BpfmanSource, WorkspaceSource } from '../maps/catalog.ts';
 import type { Source } from '../rpc/pinner.ts';
@@ -41,7 +41,10 @@ export function createSourceResolver(parts: SourceResolverParts): ResolveSource 
 }
 
 async function bpfmanMap({ name }: BpfMap, source: BpfmanSource, { bpfman }: SourceResolverParts): Promise<Source> {
-  if (bpfman === undefined) throw failedPrecondition(`map "${name}": source.bpfman is for clusters (--cluster)`);
+  if (bpfman === undefined)
+    throw failedPrecondition(
+      `map "${name}": source.bpfman takes a cluster, and this node plugin was started without --cluster`,
+    );
   return { loaded: await bpfman.resolve(source) };
 }
 
@@ -50,21 +53,30 @@ async function workspaceMap(
   { claim, path }: WorkspaceSource,
   { nodeId, volumes, kept }: SourceResolverParts,
 ): Promise<Source> {
-  const shown = `claim ${claim.namespace}/${claim.name}`;
+  const shown = `claim ${claimName(claim)}`;
   const absent = (why: string) => unavailable(`map "${name}": ${why}`);
   const unusable = (why: string) => failedPrecondition(`map "${name}": ${why}`);
-  if (volumes === undefined) throw unusable(`${shown}: this node plugin knows no persistent volumes (--volumes)`);
+  if (volumes === undefined)
+    throw unusable(`source.workspace takes persistent volumes, and this node plugin was started without --volumes`);
   const { volumes: all, damaged } = await volumes.list();
   const found = await usedBy(claim, all, kept);
   if (found === undefined) {
     const hint = damaged.length === 0 ? '' : `; perhaps it is one that cannot be read: ${damaged[0]}`;
-    throw absent(`no volume on node ${nodeId} belongs to ${shown} yet${hint}`);
+    throw absent(
+      `no volume on node ${nodeId} belongs to ${shown} yet: start a pod on this node that mounts the claim${hint}`,
+    );
   }
   const { id, spec } = found;
   if (spec.content.type !== 'workspace')
-    throw unusable(`the volume of ${shown} has type ${spec.content.type}, not workspace`);
-  if (spec.nodeName !== nodeId) throw absent(`the workspace of ${shown} is on node ${spec.nodeName}, not on ${nodeId}`);
-  return { workspace: { volumeId: id, path } };
+    throw unusable(
+      `the volume of ${shown} has type ${spec.content.type}, not workspace: name a claim of a StorageClass with type workspace in the BpfMap's source.workspace`,
+    );
+  if (spec.nodeName !== nodeId) {
+    throw absent(
+      `the workspace of ${shown} is on node ${spec.nodeName}, not on ${nodeId}: give this pod an affinity to that node`,
+    );
+  }
+  return { workspace: { volumeId: id, path, claim: claimName(claim) } };
 }
 
 /**

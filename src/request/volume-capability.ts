@@ -22,11 +22,19 @@ export const accessModes = [
   'SINGLE_NODE_WRITER',
 ] as const;
 
-/** The names in claims of the modes for several nodes. */
+/** Their names in claims, if they have one: https://kubernetes-csi.github.io/docs/access-modes.html */
 const IN_CLAIMS: Readonly<Partial<Record<AccessMode, string>>> = {
   MULTI_NODE_MULTI_WRITER: 'ReadWriteMany',
   MULTI_NODE_READER_ONLY: 'ReadOnlyMany',
+  SINGLE_NODE_MULTI_WRITER: 'ReadWriteOnce',
+  SINGLE_NODE_SINGLE_WRITER: 'ReadWriteOncePod',
+  SINGLE_NODE_WRITER: 'ReadWriteOnce',
 };
+
+/** As a claim's author writes it: "ReadWriteOnce". */
+export function nameInClaims(mode: AccessMode): string {
+  return IN_CLAIMS[mode] ?? mode;
+}
 
 /**
  * `reach`: a volume of catalog maps is usable everywhere, because each node has its own maps of these names; other volumes live in one
@@ -42,7 +50,10 @@ export function parseVolumeCapability(capability: VolumeCapability | null, reach
   if (fsType !== '' && fsType !== 'bpf')
     throw invalidArgument('fsType', `${quote(fsType)} is not supported; leave it out, or write "bpf"`);
   if (mountFlags.length > 0)
-    throw invalidArgument('mountOptions', `none is supported, but ${quote(mountFlags.join(','))} is given`);
+    throw invalidArgument(
+      'mountOptions',
+      `none is supported, but ${quote(mountFlags.join(','))} is given; leave them out`,
+    );
   return { mode, gid: parseGroup(volumeMountGroup) };
 }
 
@@ -61,11 +72,10 @@ function parseMode(number: number, reach: 'everywhere' | 'node'): AccessMode {
     const name = Object.entries(Mode).find(([, each]) => each === number)?.[0] ?? String(number);
     throw invalidArgument('accessModes', `${name} is not supported; use ReadWriteOnce`);
   }
-  const onManyNodes = IN_CLAIMS[mode];
-  if (reach === 'node' && onManyNodes !== undefined) {
+  if (reach === 'node' && mode.startsWith('MULTI_NODE_')) {
     throw invalidArgument(
       'accessModes',
-      `${onManyNodes}: the volume lives in one node's memory; use ReadWriteOnce, which all pods of that node may mount`,
+      `${nameInClaims(mode)}: the volume lives in one node's memory; use ReadWriteOnce, which all pods of that node may mount`,
     );
   }
   return mode;

@@ -58,7 +58,7 @@ export function openVolumeDirectory(directory: string): VolumeStore {
     // Volumes from before there were markers.
     if (files.some(isVolume)) mark(directory);
   } catch (error) {
-    throw new BadConfiguration([`cannot keep volumes in ${directory}: ${(error as Error).message}`]);
+    throw new BadConfiguration([`--volumes: cannot keep volumes in ${directory}: ${(error as Error).message}`]);
   }
   return {
     ...readVolumeDirectory(directory),

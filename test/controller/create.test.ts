@@ -115,7 +115,7 @@ describe('refuses', () => {
     message: RegExp,
   ])[] = [
     ['no name', { name: '' }, 'INVALID_ARGUMENT', /^name: required$/],
-    ['a long name', { name: 'ä'.repeat(65) }, 'INVALID_ARGUMENT', /^name: has more than 128 bytes$/],
+    ['a long name', { name: 'ä'.repeat(65) }, 'INVALID_ARGUMENT', /^name: has 130 bytes, and may have 128$/],
     ['no capability', { volumeCapabilities: [] }, 'INVALID_ARGUMENT', /^volume_capabilities: required$/],
     [
       'a block volume',
@@ -153,7 +153,7 @@ describe('refuses', () => {
         ],
       },
       'INVALID_ARGUMENT',
-      /^mountOptions: none is supported, but "noexec" is given$/,
+      /^mountOptions: none is supported, but "noexec" is given; leave them out$/,
     ],
     [
       'many nodes for what lives on one',
@@ -202,7 +202,7 @@ describe('refuses', () => {
       'a size that the kernel refuses',
       { parameters: shared('- { name: events, type: ringbuf, maxEntries: 5000 }') },
       'INVALID_ARGUMENT',
-      /newMaps: .*maxEntries: must be a power of two/,
+      /newMaps: .*maxEntries must be a power of two from 4096 to 2147483648 for type ringbuf, is 5000$/,
     ],
     [
       'a negative capacity',
@@ -309,54 +309,59 @@ describe('the same name again', () => {
     code: string,
     message: RegExp,
   ])[] = [
-    ['another type', { parameters: { type: 'workspace' } }, 'ALREADY_EXISTS', /another parameters\.type$/],
+    [
+      'another type',
+      { parameters: { type: 'workspace' } },
+      'ALREADY_EXISTS',
+      /another parameters\.type: shared and not workspace; a volume never changes: delete the claim and create it again$/,
+    ],
     [
       'other maps',
       { parameters: shared(NEW_MAPS.replace('4096', '8192')) },
       'ALREADY_EXISTS',
-      /^volume "pvc-again" exists already, with another parameters\.newMaps$/,
+      /^volume "pvc-again" exists already, with another parameters\.newMaps: another definition of "events"; a volume never/,
     ],
     [
       'other users',
       { parameters: { ...shared(NEW_MAPS), hostUsers: 'false' } },
       'ALREADY_EXISTS',
-      /another parameters\.hostUsers$/,
+      /another parameters\.hostUsers: "true" and not "false"; a volume never/,
     ],
     [
       'another mode',
       { volumeCapabilities: [capability(Mode.SINGLE_NODE_SINGLE_WRITER)] },
       'ALREADY_EXISTS',
-      /for SINGLE_NODE_MULTI_WRITER, SINGLE_NODE_WRITER and not for SINGLE_NODE_SINGLE_WRITER$/,
+      /with accessModes ReadWriteOnce and not ReadWriteOncePod; a volume never/,
     ],
     [
       'more capacity',
       { capacityRange: { requiredBytes: 1 << 21, limitBytes: 0 } },
       'ALREADY_EXISTS',
-      /with a capacity of 1048576 bytes$/,
+      /with 1048576 bytes, which the claim's resources\.requests\.storage or limits exclude; a volume never/,
     ],
     [
       'less capacity',
       { capacityRange: { requiredBytes: 1 << 18, limitBytes: 1 << 19 } },
       'ALREADY_EXISTS',
-      /with a capacity of 1048576 bytes$/,
+      /with 1048576 bytes, which the claim's resources\.requests\.storage or limits exclude; a volume never/,
     ],
     [
       'another claim',
       { parameters: { ...shared(NEW_MAPS), 'csi.storage.k8s.io/pvc/namespace': 'test' } },
       'ALREADY_EXISTS',
-      /^volume "pvc-again" exists already, for claim prod\/events and not for claim test\/events$/,
+      /^volume "pvc-again" exists already, for claim prod\/events and not for claim test\/events; a volume never/,
     ],
     [
       'no claim',
       { parameters: { type: 'shared', newMaps: NEW_MAPS } },
       'ALREADY_EXISTS',
-      /exists already, for claim prod\/events and not for no claim$/,
+      /exists already, for claim prod\/events and not for no claim; a volume never/,
     ],
     [
       'another node',
       { accessibilityRequirements: { requisite: topology('node-2'), preferred: [] } },
       'RESOURCE_EXHAUSTED',
-      /in the memory of node node-1, which is not allowed$/,
+      /in the memory of node node-1, which is not allowed: delete the claim and create it again$/,
     ],
   ];
   for (const [what, change, code, message] of others) {

@@ -28,7 +28,7 @@ describe('bad configuration ends with 64 and one line', () => {
     });
 
   const cases: readonly (readonly [string, readonly string[], Readonly<Record<string, string>>, RegExp])[] = [
-    ['no directory', [], { BPFFS_VOLUMES: '/not/there' }, /cannot keep volumes in \/not\/there: ENOENT/],
+    ['no directory', [], { BPFFS_VOLUMES: '/not/there' }, /--volumes: cannot keep volumes in \/not\/there: ENOENT/],
     ['a file for a directory', ['--volumes', main], {}, /cannot keep volumes in .*: ENOTDIR/],
     ['a relative directory', ['--volumes', 'volumes'], {}, /It must be an absolute path\.$/],
     ['an empty node', [], { BPFFS_DEFAULT_NODE: '' }, /It must have 1 to 256 bytes\.$/],

@@ -269,7 +269,7 @@ describe('a directory', () => {
     const powerless = ['--bounding-set=-all', '--inh-caps=-all', process.execPath, CREATE_VOLUMES, directory, 'a', '1'];
     const { status, stderr } = spawnSync('setpriv', powerless, { encoding: 'utf8' });
     assert.notEqual(status, 0);
-    assert.match(stderr, /BadConfiguration: cannot keep volumes in .*: EACCES/);
+    assert.match(stderr, /BadConfiguration: --volumes: cannot keep volumes in .*: EACCES/);
   });
 });
 

@@ -101,8 +101,8 @@ describe('ValidateVolumeCapabilities', () => {
       { volumeCapabilities: [capability(Mode.MULTI_NODE_READER_ONLY)] },
       /^accessModes: ReadOnlyMany: /,
     ],
-    'a context': [{ volumeContext: { type: 'maps' } }, /^volume_context: is not the volume's$/],
-    'a parameter': [{ parameters: { type: 'workspace' } }, /^parameters\.type: is not the volume's$/],
+    'a context': [{ volumeContext: { type: 'maps' } }, /^volume_context: differs from the volume's own/],
+    'a parameter': [{ parameters: { type: 'workspace' } }, /^parameters\.type: the volume has \w+ and not workspace$/],
     'an unknown parameter': [{ parameters: { kind: 'shared' } }, /^parameters\.kind: unknown parameter/],
     'mutable parameters': [{ mutableParameters: { a: 'b' } }, /^volumeAttributesClassName: /],
   };

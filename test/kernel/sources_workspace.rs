@@ -54,14 +54,16 @@ fn a_pin_is_found_whether_its_pod_runs_or_not(node: &Node) {
 
 fn what_is_not_there_yet(node: &Node) {
     const NOT_YET: Code = Code::Unavailable;
-    let parts = ["there is no workspace \"pv\" on this node yet: start a pod"];
+    let parts = ["there is no workspace of claim prod/agent (volume \"pv\") on this node yet: start a pod"];
     assert_unusable(node, &in_workspace("pv", "flows"), NOT_YET, &parts);
     assert_eq!(node.kept(), [] as [&str; 0]);
 
     let directory = loader(node);
     fs::create_dir(directory.join("agent")).unwrap();
     for path in ["flows", "agent/flows", "gone/flows"] {
-        let part = format!("nothing is pinned at {path:?} in workspace \"pv\" yet: start the pod");
+        let part = format!(
+            "nothing is pinned at {path:?} in the workspace of claim prod/agent (volume \"pv\") yet: start the pod"
+        );
         assert_unusable(node, &in_workspace("pv", path), NOT_YET, &[&part]);
     }
     node.unpublish("pv", &directory).unwrap();

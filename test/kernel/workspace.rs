@@ -111,7 +111,7 @@ fn a_second_group_is_refused_while_the_first_has_it(node: &Node) {
         let (one, two, third) = (wanted(&one, first), wanted(&two, second), wanted("third", first));
         node.publish_workspace(&one).unwrap();
         let is = look(&one.target());
-        let group = |gid: Option<u32>| gid.map_or("no group".to_owned(), |gid| format!("group {gid}"));
+        let group = |gid: Option<u32>| gid.map_or("no fsGroup".to_owned(), |gid| format!("fsGroup {gid}"));
         let target = one.target();
         let [has, asks] = [group(first), group(second)];
         let (has, asks) = (format!("{} for {has}", target.display()), format!("asks for {asks}"));
@@ -145,7 +145,10 @@ fn a_pod_does_not_decide_whom_a_workspace_is_for(node: &Node) {
         chown(first.target(), Some(0), Some(0)).unwrap();
     });
     let other = Workspace::new("pv", &node.pod("other", "pv"));
-    assert_refused(node.publish_workspace(&other), Code::FailedPrecondition, &["the same fsGroup"]);
+    let parts = ["the workspace \"pv\" is published at", "the same fsGroup"];
+    assert_refused(node.publish_workspace(&other), Code::FailedPrecondition, &parts);
+    let parts = ["the workspace of claim prod/agent (volume \"pv\") is published at", "the same fsGroup"];
+    assert_refused(node.publish_workspace(&other.claim("prod/agent")), Code::FailedPrecondition, &parts);
     let alike = Workspace::new("pv", &node.pod("alike", "pv")).gid(GROUP);
     node.publish_workspace(&alike).unwrap();
     assert_eq!(look(&first.target()), (0o770, 0, GROUP));
@@ -387,6 +390,8 @@ fn malformed_requests_name_the_field() {
             "the parent directory of",
         ),
         (Workspace(good.0.clone()).gid(u32::MAX), "gid: 4294967295"),
+        (Workspace(good.0.clone()).claim("prod/a b"), "claim: ' '"),
+        (Workspace(good.0.clone()).claim(&"x".repeat(385)), "claim: must have 1 to 384 characters, has 385"),
     ] {
         for wanted in [Workspace(wanted.0.clone()).read_only(), wanted] {
             assert_refused(node.publish_workspace(&wanted), Code::InvalidArgument, &[part]);

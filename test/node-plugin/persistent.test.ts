@@ -119,6 +119,7 @@ describe('a workspace', () => {
       gid: 2000,
       readOnly: false,
       singleTarget: true,
+      claim: `prod/${volume.spec.claim?.name}`,
     });
   });
 
@@ -253,7 +254,7 @@ describe('refused', () => {
     await refuses(
       claimRequest(volume, (request) => (request.volumeContext.type = 'shared')),
       'FAILED_PRECONDITION',
-      /has type workspace, not shared$/,
+      /^volumeAttributes\.type: the PersistentVolume says shared, and the volume of claim prod\/\S+ has type workspace; .* create the claim again$/,
     );
   });
 
@@ -263,7 +264,10 @@ describe('refused', () => {
     const { code, message } = await call(without.node, without.node.nodePublishVolume, request);
     assert.deepEqual(
       [code, message],
-      ['FAILED_PRECONDITION', 'this node plugin was started without --volumes, which a volume of type shared takes'],
+      [
+        'FAILED_PRECONDITION',
+        `volume ${request.volumeId} has type shared, and this node plugin was started without --volumes: start it with the controller's directory`,
+      ],
     );
   });
 
@@ -273,7 +277,7 @@ describe('refused', () => {
       await refuses(
         claimRequest(volume),
         'PERMISSION_DENIED',
-        /^volume pvc-\d+-[0-9a-f]{8} was made for claim other\/theirs, and is for pods of that namespace only; pod collector-0 is in prod$/,
+        /^volume pvc-\d+-[0-9a-f]{8} was made for claim other\/theirs, and is for pods of that namespace only; pod prod\/collector-0 needs a claim of its own namespace$/,
       );
     }
   });
@@ -283,7 +287,11 @@ describe('refused', () => {
       await makeVolume(SHARED),
       (r) => delete r.volumeContext['csi.storage.k8s.io/pod.name'],
     );
-    await refuses(request, 'PERMISSION_DENIED', /for pods of that namespace only; nobody says of which this one is$/);
+    await refuses(
+      request,
+      'PERMISSION_DENIED',
+      /for pods of that namespace only; the kubelet did not say of which this one is$/,
+    );
   });
 
   test('a volume of another node', async () => {
@@ -291,7 +299,7 @@ describe('refused', () => {
     await refuses(
       claimRequest(volume),
       'FAILED_PRECONDITION',
-      /lives in the memory of node node-2; this is node node-1$/,
+      /^the volume of claim \S+ lives in the memory of node node-2, and this is node node-1: let the scheduler choose the pod's node/,
     );
   });
 });
@@ -311,14 +319,20 @@ describe('a BpfMap with source workspace', () => {
     const shared = await publish(inline());
     assert.deepEqual(
       [shared.code, shared.message],
-      ['FAILED_PRECONDITION', 'map "agent": the volume of claim net/agent has type shared, not workspace'],
+      [
+        'FAILED_PRECONDITION',
+        'map "agent": the volume of claim net/agent has type shared, not workspace: name a claim of a StorageClass with type workspace in the BpfMap\'s source.workspace',
+      ],
     );
     await store.delete(id);
     await using without = await startHarness({ volumes: null });
     const { code, message } = await call(without.node, without.node.nodePublishVolume, inline());
     assert.deepEqual(
       [code, message],
-      ['FAILED_PRECONDITION', 'map "agent": claim net/agent: this node plugin knows no persistent volumes (--volumes)'],
+      [
+        'FAILED_PRECONDITION',
+        'map "agent": source.workspace takes persistent volumes, and this node plugin was started without --volumes',
+      ],
     );
   });
 
@@ -326,12 +340,18 @@ describe('a BpfMap with source workspace', () => {
     const { code, message } = await publish(inline());
     assert.deepEqual(
       [code, message],
-      ['UNAVAILABLE', 'map "agent": no volume on node node-1 belongs to claim net/agent yet'],
+      [
+        'UNAVAILABLE',
+        'map "agent": no volume on node node-1 belongs to claim net/agent yet: start a pod on this node that mounts the claim',
+      ],
     );
     await makeVolume({ type: 'workspace' }, { claim, nodeName: 'node-2' });
     const elsewhere = await publish(inline());
     assert.equal(elsewhere.code, 'UNAVAILABLE');
-    assert.match(elsewhere.message, /the workspace of claim net\/agent is on node node-2, not on node-1$/);
+    assert.match(
+      elsewhere.message,
+      /the workspace of claim net\/agent is on node node-2, not on node-1: give this pod an affinity to that node$/,
+    );
     // Creation times have a resolution of one second.
     await new Promise((resolve) => setTimeout(resolve, 1100));
     const used = await makeVolume({ type: 'workspace' }, { claim });
@@ -339,7 +359,7 @@ describe('a BpfMap with source workspace', () => {
     const isOf = async (id: string) => {
       assert.equal((await publish(request)).code, 'OK');
       assert.deepEqual(harness.pinner.volumes.get(request.targetPath)?.maps[0]?.source, {
-        workspace: { volumeId: id, path: 'maps/agent' },
+        workspace: { volumeId: id, path: 'maps/agent', claim: 'net/agent' },
       });
     };
     await isOf(used.id);

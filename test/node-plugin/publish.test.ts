@@ -59,13 +59,13 @@ const refused: readonly Refusal[] = [
     'a pod whose name is too long',
     attribute('csi.storage.k8s.io/pod.name', 'p'.repeat(254)),
     'INVALID_ARGUMENT',
-    'csi.storage.k8s.io/pod.name: has more than 253 characters',
+    'csi.storage.k8s.io/pod.name: has 254 characters, and may have 253',
   ],
   [
     'more than all maps and tokens take',
     attribute('csi.storage.k8s.io/extra', 'x'.repeat(128 << 10)),
     'INVALID_ARGUMENT',
-    /^volumeAttributes: 131\d{3} bytes; at most 131072$/,
+    /^volumeAttributes: 131\d{3} bytes; names and values together may have 131072$/,
   ],
   [
     'a name with what cannot be seen',
@@ -138,7 +138,7 @@ const refused: readonly Refusal[] = [
     'mount options',
     (r) => (mount(r).mountFlags = ['noatime', 'ro']),
     'INVALID_ARGUMENT',
-    'mountOptions: none is supported, but "noatime,ro" is given',
+    'mountOptions: none is supported, but "noatime,ro" is given; leave them out',
   ],
   [
     'a group by name',

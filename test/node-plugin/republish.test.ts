@@ -108,7 +108,8 @@ test('a source that nobody knows at the moment leaves the file as it is, and is 
   const missing = (pod: string) => metric(`bpffs_map_refusals_total{reason="sourceMissing",pod="${pod}"}`);
   assert.deepEqual([await missing('new'), await missing('running')], [1, 1]);
   const { level, code, refused } = harness.log.at(-1) ?? {};
-  const error = 'map "agent": no volume on node node-1 belongs to claim net/agent yet';
+  const error =
+    'map "agent": no volume on node node-1 belongs to claim net/agent yet: start a pod on this node that mounts the claim';
   const agent = { map: 'agent', reason: 'sourceMissing', error };
   assert.deepEqual([level, code, refused], ['WARN', 'OK', [agent]]);
   // A source that the pinner does not find is reported the same way.

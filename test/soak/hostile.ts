@@ -131,7 +131,7 @@ async function askNonsense(node: LocalNode, random: Random): Promise<void> {
   const limits = () => ({ deadline: Date.now() + 20_000 });
   const answers = await Promise.allSettled([
     pinner.publishVolume({ ...request, maps, userNamespace: random.chance(0.5), renew: random.chance(0.5) }, limits()),
-    pinner.publishWorkspace({ ...request, readOnly: random.chance(0.5) }, limits()),
+    pinner.publishWorkspace({ ...request, readOnly: random.chance(0.5), claim: random.pick(['', long]) }, limits()),
     pinner.getVolumeStats({ volumeId, targetPath }, limits()),
     pinner.describeVolume({ volumeId, targetPath }, limits()),
     pinner.describeMap({ source: map.source }, limits()),

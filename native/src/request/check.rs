@@ -8,6 +8,8 @@ use crate::text::Quoted;
 
 const NAME_MAX: usize = 128;
 const UID_MAX: usize = 64;
+/// A namespace has at most 63 characters, a claim's name 253.
+const CLAIM_MAX: usize = 384;
 const PATH_MAX: usize = 4095;
 /// `NAME_MAX` of all filesystems used here.
 const ELEMENT_MAX: usize = 255;
@@ -48,6 +50,18 @@ pub fn text(field: &str, value: &str) -> Result<()> {
 /// [`Error::InvalidArgument`] naming the field.
 pub fn uid(field: &str, value: &str) -> Result<()> {
     word(field, value, UID_MAX, "_-")
+}
+
+/// A claim as "namespace/name"; `None` if it is empty.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] naming the field.
+pub fn claim(field: &str, value: String) -> Result<Option<String>> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    word(field, &value, CLAIM_MAX, "-./")?;
+    Ok(Some(value))
 }
 
 fn word(field: &str, value: &str, max: usize, extra: &str) -> Result<()> {

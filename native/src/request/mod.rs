@@ -50,6 +50,8 @@ pub struct Workspace {
     pub target: Target,
     /// The group that owns it; `None`: everyone who reaches the path may use it.
     pub gid: Option<u32>,
+    /// The workspace's claim, "namespace/name"; `None`: not known.
+    pub claim: Option<String>,
     /// Whether to publish a volume with the workspace's pinned maps instead of the workspace itself.
     pub read_only: bool,
     /// Whether it may be at only one target at a time.
@@ -156,8 +158,23 @@ impl Workspace {
         let gid = group(request.gid)?;
         let id = kept_volume_id("volume_id", request.volume_id)?;
         let target = target_path(&request.target_path, kubelet)?;
-        Ok(Self { id, target, gid, read_only: request.read_only, single_target: request.single_target })
+        let claim = check::claim("claim", request.claim)?;
+        Ok(Self { id, target, gid, claim, read_only: request.read_only, single_target: request.single_target })
     }
+
+    /// The workspace, for messages.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        shown_workspace(&self.id, self.claim.as_deref())
+    }
+}
+
+/// Names a workspace by its claim, which people know; the volume's id is what the mount table shows.
+fn shown_workspace(volume_id: &str, claim: Option<&str>) -> String {
+    claim.map_or_else(
+        || format!("workspace {volume_id:?}"),
+        |claim| format!("workspace of claim {claim} (volume {volume_id:?})"),
+    )
 }
 
 fn group(gid: Option<u32>) -> Result<Option<u32>> {

@@ -27,7 +27,11 @@ fn source() -> impl Strategy<Value = From> {
                 From::Created(api::CreatedMap { name, r#type, volume_id, ..made })
             }
         ),
-        (text(), text()).prop_map(|(volume_id, path)| From::Workspace(api::WorkspaceMap { volume_id, path })),
+        (text(), text(), text()).prop_map(|(volume_id, path, claim)| From::Workspace(api::WorkspaceMap {
+            volume_id,
+            path,
+            claim
+        })),
     ]
 }
 

@@ -69,6 +69,8 @@ pub struct Shape {
 pub struct WorkspaceMap {
     /// As [`super::kept_volume_id`] allows.
     pub volume_id: String,
+    /// The workspace's claim, "namespace/name"; `None`: not known.
+    pub claim: Option<String>,
     /// Relative to the workspace, without dots.
     pub path: PathBuf,
 }
@@ -186,6 +188,13 @@ impl WorkspaceMap {
     fn parse(map: api::WorkspaceMap) -> Result<Self> {
         let volume_id = super::kept_volume_id("source.workspace.volume_id", map.volume_id)?;
         check::relative_path("source.workspace.path", &map.path)?;
-        Ok(Self { volume_id, path: PathBuf::from(map.path) })
+        let claim = check::claim("source.workspace.claim", map.claim)?;
+        Ok(Self { volume_id, claim, path: PathBuf::from(map.path) })
+    }
+
+    /// The workspace, for messages.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        super::shown_workspace(&self.volume_id, self.claim.as_deref())
     }
 }

@@ -73,16 +73,17 @@ impl Publisher {
     fn give(&self, workspace: &Workspace, tree: &OwnedFd) -> Result<()> {
         let (store, id, asked) = (&self.sources.store, &workspace.id, workspace.gid);
         if !matches!(store.kept(id)?, Kept::Workspace(_)) {
-            return Err(Error::Busy(format!("workspace {id:?} was given up at this moment; ask again")));
+            return Err(Error::Busy(format!("the {} was given up at this moment; ask again", workspace.shown())));
         }
         if let Some(owner) = store.owner(id)?.filter(|owner| *owner != asked) {
             let volumes = list(&self.kubelet, store)?;
             let writes = |other: &&Listed| other.volume_id == *id && other.layout == Layout::Workspace;
             if let Some(other) = volumes.iter().find(writes) {
-                let group = |gid: Option<u32>| gid.map_or("no group".to_owned(), |gid| format!("group {gid}"));
+                let group = |gid: Option<u32>| gid.map_or("no fsGroup".to_owned(), |gid| format!("fsGroup {gid}"));
                 return Err(Error::Unusable(format!(
-                    "workspace {id:?} is published at {} for {}, and this pod asks for {}: give all its pods the same \
-                     fsGroup, or end the other one",
+                    "the {} is published at {} for {}, and this pod asks for {}: give all its pods the same fsGroup, or \
+                     end the other one",
+                    workspace.shown(),
                     other.target.path().display(),
                     group(owner),
                     group(asked)
@@ -136,8 +137,8 @@ impl Publisher {
     fn maps_in(&self, workspace: &Workspace) -> Result<BTreeMap<CString, Map>> {
         let root = self.sources.store.workspace(&workspace.id, &self.composer)?;
         let too_much = |what: String| {
-            let id = &workspace.id;
-            Error::Unusable(format!("workspace {id:?} has {what}, so it cannot be shown read-only: remove some"))
+            let workspace = workspace.shown();
+            Error::Unusable(format!("the {workspace} has {what}, so it cannot be shown read-only: remove some"))
         };
         let mut maps = BTreeMap::new();
         let cut = walk(root.as_fd(), LIMITS, &mut |path, found| {

@@ -72,6 +72,11 @@ impl Workspace {
         self
     }
 
+    pub fn claim(mut self, claim: &str) -> Self {
+        claim.clone_into(&mut self.0.claim);
+        self
+    }
+
     pub fn read_only(mut self) -> Self {
         self.0.read_only = true;
         self
@@ -115,8 +120,8 @@ pub fn created_for(volume_id: &str, name: &str, kind: &str) -> api::Source {
 }
 
 pub fn in_workspace(volume_id: &str, path: &str) -> api::Source {
-    let (volume_id, path) = (volume_id.to_owned(), path.to_owned());
-    api::Source { from: Some(From::Workspace(api::WorkspaceMap { volume_id, path })) }
+    let (volume_id, path, claim) = (volume_id.to_owned(), path.to_owned(), "prod/agent".to_owned());
+    api::Source { from: Some(From::Workspace(api::WorkspaceMap { volume_id, path, claim })) }
 }
 
 pub fn defined(created: api::CreatedMap) -> api::Source {
