@@ -101,7 +101,10 @@ impl Config {
         let made = self.peer_dirs.iter().map(|path| ("--peer-dir", path));
         for (flag, path) in made.chain([("--store-dir", &self.store_dir)]) {
             if path.exists() && !path.is_dir() {
-                return Err(format!("{flag}: {} exists and is no directory", path.display()));
+                return Err(format!(
+                    "{flag}: {} exists and is no directory; remove it or choose another",
+                    path.display()
+                ));
             }
         }
         let pods = self.kubelet_dir.join("pods");
@@ -112,7 +115,7 @@ impl Config {
             return Err("--driver-name: is empty; leave it out, and the kubelet's word is not asked for".to_owned());
         }
         if !self.socket.parent().is_some_and(Path::is_dir) {
-            return Err(format!("--socket: the directory of {} does not exist", self.socket.display()));
+            return Err(format!("--socket: the directory of {} does not exist; create it", self.socket.display()));
         }
         Ok(())
     }

@@ -39,7 +39,9 @@ impl fmt::Display for Error {
             Self::InUse(path) => {
                 write!(f, "--socket: a process already serves {}; stop it or choose another path", path.display())
             }
-            Self::NoSocket(path) => write!(f, "--socket: {} exists and is no socket", path.display()),
+            Self::NoSocket(path) => {
+                write!(f, "--socket: {} exists and is no socket; remove it or choose another path", path.display())
+            }
             Self::Io(path, error) => write!(f, "--socket: {}: {error}", path.display()),
         }
     }

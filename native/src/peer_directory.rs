@@ -30,7 +30,10 @@ pub fn give(path: &Path, uid: u32) -> Result<(), String> {
         }
         directory = match open(directory.as_fd(), &name) {
             Err(Errno::NOTDIR | Errno::LOOP) => {
-                return Err(format!("{} is a symbolic link or no directory", shown.display()));
+                return Err(format!(
+                    "{} is a symbolic link or no directory; remove it or choose another",
+                    shown.display()
+                ));
             }
             opened => opened.context("open", || shown.display().to_string()).map_err(text)?,
         };

@@ -82,7 +82,11 @@ async function judge(
 ): Promise<GrantedMap | DeniedMap> {
   const { map, verb } = wanted;
   if (exceedsMaxAccess(map, verb)) {
-    return { ...wanted, reason: 'maxAccess', why: `nobody may: its spec.maxAccess is ${map.maxAccess}` };
+    return {
+      ...wanted,
+      reason: 'maxAccess',
+      why: `nobody may: its spec.maxAccess is ${map.maxAccess}; ask for it without :rw`,
+    };
   }
   const decision = await access.check(pod, map.name, verb, signal);
   if (decision.allowed) return { ...wanted, rule: decision.rule };

@@ -3,5 +3,6 @@ import { didYouMean } from './nearest.ts';
 
 /** NOT_FOUND, with those of `names`, all BpfMaps, that were probably meant. */
 export function noSuchMap(name: string, names: Iterable<string>): CallError {
-  return notFound(`there is no BpfMap "${name}"${didYouMean(name, names)}`);
+  const remedy = didYouMean(name, names) || ': correct the name, or ask a cluster administrator for this BpfMap';
+  return notFound(`there is no BpfMap "${name}"${remedy}`);
 }

@@ -209,7 +209,7 @@ suite('grants', () => {
         message,
         new RegExp(`^system:serviceaccount:prod:nobody may not ${verb} map "flows" \\(no grant: kubectl`),
       );
-      const looking = `${otherwise}: look with kubectl get bpfmaps; if it is there, kubectl`;
+      const looking = `${otherwise}: look with kubectl get bpfmaps, or ask a cluster administrator; if it is there, kubectl`;
       const expected = message.replace('no grant: kubectl', looking);
       assert.notEqual(expected, message);
       assert(refusal?.endsWith(`denied request: ${expected}`), `${refusal}\n${expected}`);

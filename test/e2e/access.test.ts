@@ -61,7 +61,7 @@ suite('a pod without a grant', () => {
     );
     await space.described(
       'pod/hopeful',
-      /may not write map "e2e-flows" \(nobody may: its spec\.maxAccess is ReadOnly\)/,
+      /may not write map "e2e-flows" \(nobody may: its spec\.maxAccess is ReadOnly; ask for it without :rw\)/,
     );
   });
 

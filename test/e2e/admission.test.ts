@@ -43,7 +43,7 @@ suite('at kubectl apply', () => {
   test('no grant: refused', () =>
     assert.rejects(
       space.apply(pod('no-grant', { volume: inline({ maps: 'flows' }) })),
-      /:default may not read map "flows" \(no grant, or no such map: look with kubectl get bpfmaps; if it is there, kubectl create role read-flows /,
+      /:default may not read map "flows" \(no grant, or no such map: look with kubectl get bpfmaps, or ask a cluster administrator; if it is there, kubectl create role read-flows /,
     ));
 });
 

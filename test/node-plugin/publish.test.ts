@@ -227,12 +227,17 @@ const refused: readonly Refusal[] = [
     'NOT_FOUND',
     'there is no BpfMap "limit"; did you mean "limits" or "limits-old"?',
   ],
-  ['a map like none', maps('quite-another'), 'NOT_FOUND', 'there is no BpfMap "quite-another"'],
+  [
+    'a map like none',
+    maps('quite-another'),
+    'NOT_FOUND',
+    'there is no BpfMap "quite-another": correct the name, or ask a cluster administrator for this BpfMap',
+  ],
   [
     'above maxAccess',
     maps('flows:rw'),
     'PERMISSION_DENIED',
-    'system:serviceaccount:prod:collector may not write map "flows" (nobody may: its spec.maxAccess is ReadOnly)',
+    'system:serviceaccount:prod:collector may not write map "flows" (nobody may: its spec.maxAccess is ReadOnly; ask for it without :rw)',
   ],
   [
     'no grant to write',

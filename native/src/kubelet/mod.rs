@@ -75,7 +75,9 @@ impl Kubelet {
         let (shown, directory) = (path.display(), self.directory.display());
         let invalid = |what: &str| Err(Error::InvalidArgument(format!("target_path: {shown} {what}")));
         let Some(relative) = [&self.directory, &self.resolved].into_iter().find_map(|root| beneath(root, path)) else {
-            return invalid(&format!("is not beneath the kubelet's directory {directory}"));
+            return invalid(&format!(
+                "is not beneath the kubelet's directory {directory}: is --kubelet-dir of the pinner (kubeletDir of the chart) right?"
+            ));
         };
         self.below(relative).map_or_else(
             || invalid(&format!("is not {directory}/pods/<pod>/volumes/kubernetes.io~csi/<volume>/mount")),

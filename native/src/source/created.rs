@@ -98,7 +98,7 @@ fn create(wanted: &Created) -> Result<OwnedFd> {
     bpf::create_map_of_maps(definition(&wanted.shape, &name), sample.as_fd()).map_err(|error| {
         if error.errno.raw_os_error() == ENOTSUPP {
             let (kind, inner) = (map_type::name(wanted.shape.kind), map_type::name(inner.kind));
-            return Error::Unusable(format!("this kernel puts no {inner} into {kind}"));
+            return Error::Unusable(format!("this kernel puts no {inner} into {kind}: give inner another type"));
         }
         refused(&wanted.shape, error)
     })
@@ -119,7 +119,8 @@ fn refused(shape: &Shape, error: sys::Error) -> Error {
             shape.max_entries,
             shape.flags,
             if error.errno == Errno::PERM && map_type::is_for_networks(shape.kind) {
-                "; maps of this type take CAP_NET_ADMIN, which the pinner keeps when it is started with --network-maps"
+                "; maps of this type take CAP_NET_ADMIN, which the pinner keeps when it is started with --network-maps \
+                 (networkMaps of the chart)"
             } else {
                 ""
             }

@@ -25,7 +25,10 @@ pub fn open(path: &Path, pin_roots: &[PathBuf]) -> Result<Map> {
     let Some((root, relative)) = pin_roots.iter().find_map(|root| Some((root, beneath(root, path)?))) else {
         let roots: Vec<_> = pin_roots.iter().map(|root| root.display().to_string()).collect();
         let roots = roots.join(", ");
-        return Err(Error::InvalidArgument(format!("{shown} is not beneath the allowed pin roots: {roots}")));
+        return Err(Error::InvalidArgument(format!(
+            "{shown} is not beneath the allowed pin roots: {roots}; pin it there, or allow its directory with --pin-root of \
+             the pinner (pinRoots of the chart)"
+        )));
     };
     let absent = || {
         if is_on_bpffs(root, relative) {
@@ -53,7 +56,9 @@ pub fn map_at(place: sys::Result<OwnedFd>, shown: &str, absent: impl Fn() -> Str
     let place = place.map_err(|error| match error.errno {
         Errno::NOENT => Error::NotYet(absent()),
         Errno::LOOP => Error::Unusable(format!("{shown} has a symbolic link in it: name the pin itself")),
-        Errno::NOTDIR => Error::Unusable(format!("{shown} goes through something that is no directory")),
+        Errno::NOTDIR => {
+            Error::Unusable(format!("{shown} goes through something that is no directory: correct the path"))
+        }
         _ => error.into(),
     })?;
     let fd = bpf::open_pin(&through_descriptor(place.as_fd(), c"")).or_else(|error| match error.errno {
@@ -68,20 +73,24 @@ pub fn map_at(place: sys::Result<OwnedFd>, shown: &str, absent: impl Fn() -> Str
         ObjectKind::Program => {
             let program = bpf::program_info(fd.as_fd())?;
             let (id, name) = (program.id, program.name);
-            Err(Error::Unusable(format!("{shown} is the pin of a program, {name:?} (id {id}), not of a map")))
+            Err(Error::Unusable(format!(
+                "{shown} is the pin of a program, {name:?} (id {id}), not of a map: name a map's"
+            )))
         }
-        ObjectKind::Other => Err(Error::Unusable(format!("{shown} is the pin of a link, not of a map"))),
+        ObjectKind::Other => Err(Error::Unusable(format!("{shown} is the pin of a link, not of a map: name a map's"))),
     }
 }
 
 /// What is there instead of a map's pin.
 fn no_pin(place: &OwnedFd, shown: &str) -> Result<String> {
     if mount::file_system(place.as_fd())?.kind != Kind::Bpf {
-        return Ok(format!("{shown} is not on a bpf filesystem"));
+        return Ok(format!(
+            "{shown} is not on a bpf filesystem: mount one (mount -t bpf bpf DIRECTORY) before the program pins there"
+        ));
     }
     let stat = rustix::fs::fstat(place).context("fstat", || shown.to_owned())?;
     if FileType::from_raw_mode(stat.st_mode).is_dir() {
-        return Ok(format!("{shown} is a directory, not the pin of a map"));
+        return Ok(format!("{shown} is a directory, not the pin of a map: name a pin in it"));
     }
-    Ok(format!("{shown} is the pin of a link or of something else that is no map"))
+    Ok(format!("{shown} is the pin of a link or of something else that is no map: name a map's"))
 }

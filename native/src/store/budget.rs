@@ -96,7 +96,7 @@ impl Store {
         if memory > limit {
             return Err(Error::Unusable(format!(
                 "it would take {memory} bytes on this node, and all maps that the driver makes may take {limit} together: \
-                 make it smaller, or raise --created-memory-max of the pinner"
+                 make it smaller, or raise --created-memory-max of the pinner (budget.createdMemory of the chart)"
             )));
         }
         let mut making = self.budget.making();
@@ -105,13 +105,14 @@ impl Store {
         let instead = "give up what nobody uses any more, or raise";
         if maps >= most {
             return Err(Error::Exhausted(format!(
-                "the driver keeps {maps} maps on this node, and may make {most}: {instead} --created-maps-max of the pinner"
+                "the driver keeps {maps} maps on this node, and may make {most}: {instead} --created-maps-max of the pinner \
+                 (budget.createdMaps of the chart)"
             )));
         }
         if memory > limit.saturating_sub(used) {
             return Err(Error::Exhausted(format!(
                 "it would take {memory} bytes, and the maps that the driver keeps on this node take {used} of the {limit} \
-                 that they may: {instead} --created-memory-max of the pinner"
+                 that they may: {instead} --created-memory-max of the pinner (budget.createdMemory of the chart)"
             )));
         }
         making.maps += 1;
@@ -129,7 +130,7 @@ impl Store {
         if kept as u64 >= most {
             return Err(Error::Exhausted(format!(
                 "the driver keeps {kept} workspaces on this node, and may make {most}: delete claims that nobody uses any \
-                 more, or raise --workspaces-max of the pinner"
+                 more, or raise --workspaces-max of the pinner (budget.workspaces of the chart)"
             )));
         }
         Ok(())

@@ -94,7 +94,10 @@ impl Store {
     pub fn kept(&self, volume_id: &str) -> Result<Kept> {
         let foreign = |what: &str| {
             let path = self.directory.join("volumes").join(volume_id);
-            Err(Error::Unusable(format!("{} is {what} that the pinner did not make", path.display())))
+            Err(Error::Unusable(format!(
+                "{} is {what} that the pinner did not make: remove it, or unmount it, on the node",
+                path.display()
+            )))
         };
         let volumes = self.volumes()?;
         let Some(entry) = open_entry(volumes.as_fd(), &file_name(volume_id))? else { return Ok(Kept::Nothing) };

@@ -61,7 +61,8 @@ fn unpin_all(directory: BorrowedFd<'_>, volume_id: &str) -> Result<()> {
     let entries = entries(directory, usize::MAX)?;
     if let Some(foreign) = entries.iter().find(|entry| entry.kind == FileType::Directory) {
         return Err(Error::NotOurs(format!(
-            "the store holds a directory {:?} in volume {volume_id:?}, which the pinner did not make; it is left as it is",
+            "the store holds a directory {:?} in volume {volume_id:?}, which the pinner did not make; it is left as it is: \
+             remove it on the node",
             foreign.name
         )));
     }

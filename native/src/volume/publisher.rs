@@ -110,7 +110,10 @@ impl Publisher {
 }
 
 fn occupied(place: &Place, what: &str) -> Error {
-    Error::Occupied(format!("{} is {what}; it is left as it is", place.path.display()))
+    Error::Occupied(format!(
+        "{} is {what}; it is left as it is: remove it, or unmount it, on the node",
+        place.path.display()
+    ))
 }
 
 /// Attaches a tree where nothing is mounted. If that fails, a directory created for it is removed.

@@ -17,7 +17,11 @@ impl Publisher {
     /// [`Error::NotOurs`] if something else is there.
     pub fn unpublish(&self, volume_id: &str, target: &Target) -> Result<()> {
         let shown = target.path().display();
-        let refuse = |what: &str| Err(Error::NotOurs(format!("{shown} is {what}; it is left as it is")));
+        let refuse = |what: &str| {
+            Err(Error::NotOurs(format!(
+                "{shown} is {what}; it is left as it is: remove it, or unmount it, on the node"
+            )))
+        };
         let Some(place) = self.kubelet.place(target)? else { return Ok(()) };
         let mut is_vouched = false;
         loop {
