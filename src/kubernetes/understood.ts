@@ -10,5 +10,8 @@ import type { KubernetesObject } from './resource.ts';
 export function understood<S extends z.ZodMiniType>(schema: S, object: KubernetesObject, what: string): z.output<S> {
   const parsed = z.safeParse(schema, object);
   if (parsed.success) return parsed.data;
-  throw unavailable(`what the API server answers to a ${what} is none: ${objectProblem(parsed.error)}`, parsed.error);
+  throw unavailable(
+    `what the API server answers to a ${what} is none: ${objectProblem(parsed.error, object)}`,
+    parsed.error,
+  );
 }

@@ -2,6 +2,7 @@ import { type Document, isCollection, isMap, isNode, isScalar, LineCounter, pars
 import type * as z from 'zod/mini';
 import { BadConfiguration } from '../errors.ts';
 import { type Path, pathPrefix } from './issue-path.ts';
+import { describeIssue } from './issue-text.ts';
 
 /** One object of a manifest, and its place. */
 export interface Manifest<T> {
@@ -52,11 +53,11 @@ export function parseDocuments<T>(
     const problem = (path: Path, text: string) => `${at(path)}: ${pathPrefix(path)}${text}`;
     const content = toObject(document);
     if (content === null) continue;
-    const parsed = schema.safeParse(content, { reportInput: true });
+    const parsed = schema.safeParse(content);
     if (parsed.success) manifests.push({ value: parsed.data, at, problem });
     else
       for (const issue of parsed.error.issues)
-        problems.push(...describe(issue).map(([path, text]) => problem(path, text)));
+        problems.push(...describeIssue(issue, content).map(([path, text]) => problem(path, text)));
   }
   return { manifests, problems };
 }
@@ -93,17 +94,6 @@ function toObject(document: Document.Parsed): unknown {
   } catch (error) {
     return error; // too many aliases: rejected by the schema
   }
-}
-
-const NOUNS: Readonly<Record<string, string>> = { object: 'an object', array: 'a list' };
-
-function describe(issue: z.core.$ZodIssue): readonly [Path, string][] {
-  const path = issue.path as Path;
-  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => [[...path, key], 'unknown key']);
-  if (issue.input === undefined && issue.code !== 'custom') return [[path, 'required']];
-  if (issue.code === 'invalid_type') return [[path, `must be ${NOUNS[issue.expected] ?? `a ${issue.expected}`}`]];
-  if (issue.code === 'invalid_value') return [[path, `must be ${issue.values.join(' or ')}`]];
-  return [[path, issue.message]];
 }
 
 /** The offset of the key at the path's end or, if it is absent, of the deepest parent that exists. */

@@ -136,7 +136,7 @@ describe('reports the line and column of', () => {
     [
       'a size that is text',
       entry('a', created.replace('4,', '"4",')),
-      'c.yaml:5:36: spec.source.created.keySize: must be a number',
+      'c.yaml:5:36: spec.source.created.keySize: must be a number, is a string',
     ],
     [
       'no entries',
@@ -146,7 +146,7 @@ describe('reports the line and column of', () => {
     [
       'an unsupported flag',
       entry('a', created.replace('16 }', '16, flags: [BPF_F_ZERO_SEED, BPF_F_TOKEN_FD] }')),
-      'c.yaml:5:103: spec.source.created.flags[1]: must be BPF_F_NO_PREALLOC or BPF_F_NO_COMMON_LRU or BPF_F_ZERO_SEED or BPF_F_RDONLY_PROG or BPF_F_WRONLY_PROG or BPF_F_MMAPABLE or BPF_F_INNER_MAP',
+      'c.yaml:5:103: spec.source.created.flags[1]: "BPF_F_TOKEN_FD" is none of BPF_F_NO_PREALLOC, BPF_F_NO_COMMON_LRU, BPF_F_ZERO_SEED, BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG, BPF_F_MMAPABLE, BPF_F_INNER_MAP',
     ],
     [
       'a size that the type does not allow',
@@ -195,7 +195,7 @@ describe('reports the line and column of', () => {
       'c.yaml:5:3: spec.source: exactly one of pinned, loaded, bpfman, created, workspace is required',
     ],
     ['a duplicate key', `${entry('a', pinned)}kind: BpfMap\n`, 'c.yaml:6:1: Map keys must be unique'],
-    ['a list', '- a\n', 'c.yaml:1:1: must be an object'],
+    ['a list', '- a\n', 'c.yaml:1:1: must be an object, is a list'],
   ];
   for (const [what, text, ...problems] of cases) {
     test(what, () => {

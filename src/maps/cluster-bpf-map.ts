@@ -15,8 +15,9 @@ export function parseBpfMap(object: KubernetesObject): BpfMap {
 }
 
 function parse({ metadata: { name }, apiVersion, kind, spec }: KubernetesObject): BpfMap {
-  const parsed = bpfMapSchema.safeParse({ apiVersion, kind, metadata: { name }, spec });
-  if (!parsed.success) return unusableBpfMap(name, spec, objectProblem(parsed.error));
+  const object = { apiVersion, kind, metadata: { name }, spec };
+  const parsed = bpfMapSchema.safeParse(object);
+  if (!parsed.success) return unusableBpfMap(name, spec, objectProblem(parsed.error, object));
   return fromBpfMap(parsed.data);
 }
 

@@ -99,7 +99,7 @@ function stopping(problem: string): CsiDriverProblems {
 function problemsOf(object: KubernetesObject, audience: string): CsiDriverProblems {
   const named = (text: string) => `CSIDriver ${object.metadata.name}: ${text}`;
   const parsed = csiDriverSchema.safeParse(object);
-  if (!parsed.success) return stopping(named(objectProblem(parsed.error)));
+  if (!parsed.success) return stopping(named(objectProblem(parsed.error, object)));
   const found = (problems: readonly (readonly [boolean, string])[]) =>
     problems.filter(([wrong]) => wrong).map(([, text]) => named(text));
   const { spec } = parsed.data;

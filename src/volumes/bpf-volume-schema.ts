@@ -3,7 +3,7 @@ import { MAP_FLAGS, MAP_TYPE_RULES, type MapFlag, type MapType } from '../maps/m
 import { FILE_NAME, FILE_NAME_RULE } from '../maps/names.ts';
 import { accessModes } from '../request/volume-capability.ts';
 
-const text = z.string().check(z.minLength(1));
+const text = z.string().check(z.minLength(1, 'must not be empty'));
 const wholeNumber = z.number().check(z.refine((n) => Number.isSafeInteger(n) && n >= 0, 'must be a whole number'));
 
 const definition = {

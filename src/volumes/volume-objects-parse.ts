@@ -17,7 +17,7 @@ export function parseVolume(object: KubernetesObject): Volume {
       `BpfVolume ${name} cannot be used: ${why}; when no pod needs the volume any more, delete its PersistentVolume or, if there is none, the object and its finalizers`,
     );
   const parsed = bpfVolumeSchema.safeParse(object);
-  if (!parsed.success) throw damaged(objectProblem(parsed.error));
+  if (!parsed.success) throw damaged(objectProblem(parsed.error, object));
   const { volumeName } = parsed.data.spec;
   if (objectName(volumeName) !== name) throw damaged(`its spec.volumeName is "${volumeName}"`);
   return fromBpfVolume(parsed.data);
