@@ -190,7 +190,7 @@ describe('refuses', () => {
       'bad YAML, with its line',
       { parameters: shared(`${NEW_MAPS}- { name: more, type: rinbuf }\n`) },
       'INVALID_ARGUMENT',
-      /newMaps: 2:17: \[1\]\.type: must be hash or /,
+      /newMaps: 2:17: \[1\]\.type: "rinbuf" is none of hash, array, /,
     ],
     [
       'half a character',
