@@ -14,7 +14,8 @@ test('secrets take precedence over the volume context', () => {
 });
 
 const lacking = /; the CSIDriver object needs tokenRequests: \[\{audience: "[a-z._]+"\}\]$/;
-const malformed = /^what the kubelet sent as csi\.storage\.k8s\.io\/serviceAccount\.tokens is none$/;
+const malformed =
+  /^what the kubelet sent as csi\.storage\.k8s\.io\/serviceAccount\.tokens is no JSON object of tokens; the CSIDriver object needs tokenRequests: /;
 const wrong: readonly (readonly [string, Readonly<Record<string, string>>, string, RegExp])[] = [
   ['nothing', {}, 'csi.bpffs.dev', lacking],
   ['an empty text', { [KEY]: '' }, 'csi.bpffs.dev', lacking],

@@ -22,7 +22,8 @@ export function podTokens({ secrets, volumeContext }: RequestParts): PodTokens {
     const needs = `the CSIDriver object needs tokenRequests: [{audience: "${audience}"}]`;
     if (text === '') throw unauthenticated(`the kubelet sent no service account token of the pod; ${needs}`);
     const tokens = parse(text);
-    if (tokens === undefined) throw unauthenticated(`what the kubelet sent as ${TOKENS} is none`);
+    if (tokens === undefined)
+      throw unauthenticated(`what the kubelet sent as ${TOKENS} is no JSON object of tokens; ${needs}`);
     const token = Object.hasOwn(tokens, audience) ? tokens[audience]?.token : undefined;
     if (token === undefined) {
       throw unauthenticated(`the kubelet sent no service account token of the pod for "${audience}"; ${needs}`);

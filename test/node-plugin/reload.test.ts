@@ -35,7 +35,10 @@ test('a new catalog counts without a restart; a bad one does not, and says so', 
   assert.equal(await publish(harness, 'limits-new'), 'PERMISSION_DENIED');
   const line = log.find(({ message }) => message === 'bad catalog; the one before stays in use');
   assert.equal(line?.level, 'ERROR');
-  assert.match(String(line?.problems), /catalog\.yaml:10:\d+: spec\.maxAccess: "ReadMostly" is none of ReadOnly, ReadWrite/);
+  assert.match(
+    String(line?.problems),
+    /catalog\.yaml:10:\d+: spec\.maxAccess: "ReadMostly" is none of ReadOnly, ReadWrite/,
+  );
 
   rmSync(files.catalog);
   await until('its absence is seen', () => log.some(({ problems }) => String(problems).includes('cannot read')));
