@@ -20,7 +20,12 @@ fn a_volume_is_refused_at_a_second_target(node: &Node) {
     let before = mounts::snapshot(&node.kubelet);
     let user = Wanted(two.request()).in_user_namespace();
     for wanted in [&two, &user] {
-        let parts = ["volume \"pv\" may be at one target", one.0.target_path.as_str(), "end the pod"];
+        let parts = [
+            "volume \"pv\" may be at one target",
+            one.0.target_path.as_str(),
+            "end the pod",
+            "as ReadWriteOnce instead",
+        ];
         assert_refused(node.publish(wanted), REFUSED, &parts);
     }
     assert_eq!(mounts::snapshot(&node.kubelet), before);
@@ -48,7 +53,12 @@ fn a_workspace_is_refused_at_a_second_target(node: &Node) {
     assert_eq!(node.publish_workspace(&one).unwrap(), Outcome::Unchanged);
     let before = mounts::snapshot(&node.kubelet);
     for wanted in [&two, &Workspace(two.0.clone()).read_only()] {
-        let parts = ["volume \"pv\" may be at one target", one.0.target_path.as_str(), "end the pod"];
+        let parts = [
+            "volume \"pv\" may be at one target",
+            one.0.target_path.as_str(),
+            "end the pod",
+            "as ReadWriteOnce instead",
+        ];
         assert_refused(node.publish_workspace(wanted), REFUSED, &parts);
     }
     assert_eq!(mounts::snapshot(&node.kubelet), before);

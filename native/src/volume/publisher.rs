@@ -101,8 +101,9 @@ impl Publisher {
         match published.iter().find(|other| other.volume_id == volume_id && other.target.path() != place.path) {
             None => Ok(()),
             Some(other) => Err(Error::Unusable(format!(
-                "volume {volume_id:?} may be at one target at a time, and is published at {target}: end the pod that has it, or \
-                 unmount it on the node if there is no such pod any more (umount -l {target})",
+                "volume {volume_id:?} may be at one target at a time, and is published at {target}: end the pod that has it, unmount \
+                 it on the node if there is no such pod any more (umount -l {target}), or claim it as ReadWriteOnce instead of \
+                 ReadWriteOncePod",
                 target = other.target.path().display()
             ))),
         }
