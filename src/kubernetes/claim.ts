@@ -4,7 +4,6 @@ export interface Claim {
   readonly name: string;
 }
 
-
 /** As people write it: "prod/agent". */
 export function claimName({ namespace, name }: Claim): string {
   return `${namespace}/${name}`;

@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import { failedPrecondition, unavailable } from '../errors.ts';
+import { claimName } from '../kubernetes/claim.ts';
 import type { BpfMap, OwnedWorkspaceSource } from '../maps/catalog.ts';
 import { ownerText, type WorkspaceOwner } from '../maps/workspace-owner.ts';
 import type { Source } from '../rpc/pinner.ts';
-import type { Volume, VolumeOwner } from '../volumes/volume.ts';
+import { claimOf, type Volume, type VolumeOwner } from '../volumes/volume.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
 import { volumeInUse } from './volume-in-use.ts';
 
@@ -40,7 +41,10 @@ export async function ownedWorkspaceMap(
     here.filter(({ spec }) => isOf(spec.owner, owner, volume)),
     kept,
   );
-  if (found !== undefined) return { workspace: { volumeId: found.id, path } };
+  if (found !== undefined) {
+    const claim = claimOf(found);
+    return { workspace: { volumeId: found.id, path, claim: claim === undefined ? '' : claimName(claim) } };
+  }
   const others = [...new Set(here.flatMap(hintOf)), ...damaged];
   const hints = others.sort((a, b) => Number(b.includes(owner.name)) - Number(a.includes(owner.name)));
   const there = hints.length === 0 ? '' : `; what is there: ${hints.slice(0, MAX_NAMED).join('; ')}`;
