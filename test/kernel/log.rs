@@ -28,9 +28,9 @@ fn with_stderr(stderr: OwnedFd) -> Node {
     node
 }
 
-fn list_often(node: &Node) {
+fn call_often(node: &Node) {
     for _ in 0..CALLS {
-        node.list();
+        node.release("nothing").unwrap();
     }
 }
 
@@ -43,7 +43,7 @@ fn dropped(node: &Node) -> usize {
 fn a_log_that_nobody_reads_holds_up_no_call() {
     let (reader, writer) = pipe().unwrap();
     let mut node = with_stderr(writer.into());
-    list_often(&node);
+    call_often(&node);
     let lost = dropped(&node);
     assert!(lost > 0, "more lines were kept than there is room for");
 
@@ -59,12 +59,12 @@ fn a_log_that_nobody_reads_holds_up_no_call() {
 fn each_line_is_written_or_counted() {
     let (reader, writer) = pipe().unwrap();
     let mut node = with_stderr(writer.into());
-    list_often(&node);
+    call_often(&node);
     let lost = dropped(&node);
     let lines = std::thread::spawn(move || BufReader::new(reader).lines().map(Result::unwrap).collect::<Vec<_>>());
     assert!(node.stop_by(Signal::TERM).success());
     let lines = lines.join().unwrap();
-    let calls = lines.iter().filter(|line| line.contains("\"method\":\"ListVolumes\"")).count();
+    let calls = lines.iter().filter(|line| line.contains("\"method\":\"ReleaseVolume\"")).count();
     // A line about lost lines may follow each written line, and may be lost itself.
     assert!((CALLS..=CALLS + lines.len()).contains(&(calls + lost)), "{calls} written, {lost} lost");
 }
@@ -74,7 +74,7 @@ fn a_log_whose_reader_has_gone_ends_nothing() {
     let (reader, writer) = pipe().unwrap();
     let mut node = with_stderr(writer.into());
     drop(reader);
-    list_often(&node);
+    call_often(&node);
     assert!(dropped(&node) >= CALLS - 256);
     assert!(node.stop_by(Signal::TERM).success());
 }
@@ -171,20 +171,44 @@ fn a_call_that_ends_before_it_is_worked_on_has_its_line() {
     assert_line(&refused, &["\"code\":\"ABORTED\"", "another call works on"]);
 }
 
+#[test]
+fn what_changes_nothing_has_no_line_at_level_info() {
+    let node = Node::start();
+    let (_flows, flows) = node.map("flows", 1);
+    let target = node.target("pod");
+    let wanted = Wanted::new("volume", &target).read("flows", flows);
+    for _ in 0..3 {
+        node.publish(&wanted).unwrap();
+        node.stats("volume", &target).unwrap();
+        node.list();
+    }
+    node.unpublish("volume", &target).unwrap();
+    let text = || std::fs::read_to_string(node.log()).unwrap();
+    eventually(|| text().contains("UnpublishVolume"));
+    let calls: Vec<_> =
+        text().lines().filter_map(|line| Some(line.split_once("\"method\":\"")?.1.to_owned())).collect();
+    let methods: Vec<_> = calls.iter().map(|call| call.split('"').next().unwrap()).collect();
+    assert_eq!(methods, ["PublishVolume", "UnpublishVolume"]);
+}
+
 /// Calls that never reach the service have a line too. This takes the real pinner, because its guard logs them.
 #[test]
 fn every_call_of_a_client_has_its_line() {
     const ROUNDS: usize = 60;
     let node = Node::start();
     let (_flows, flows) = node.map("flows", 1);
-    let target = node.target("pod");
-    let wanted = framed(&Wanted::new("volume", &target).read("flows", flows).request());
+    // Each is a new volume: what finds its volume unchanged is logged at level debug.
+    let wanted = |round: usize| {
+        let target = node.target(&format!("pod{round}"));
+        framed(&Wanted::new("volume", &target).read("flows", flows.clone()).request())
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut pinner = connect(&node.socket).await;
-        for micros in (0..ROUNDS).map(|round| 50 * round) {
+        for round in 0..ROUNDS {
             ready(&mut pinner).await.unwrap();
-            let (answer, mut rest) = begin_within(&format!("{micros}u"), &mut pinner, &wanted).unwrap();
+            let timeout = format!("{}u", 50 * round);
+            let (answer, mut rest) = begin_within(&timeout, &mut pinner, &wanted(round)).unwrap();
             rest.send_data(Bytes::new(), true).unwrap();
             answer.await.unwrap();
         }
