@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,7 +34,7 @@ export interface ApiServer {
   /** Starts it again with its state in etcd. */
   start(): Promise<void>;
   /** Stops the API server's process or lets it continue: meanwhile it does not answer, but no connection breaks. */
-  freeze(frozen: boolean): void;
+  freeze(frozen: boolean): Promise<void>;
   /** Makes etcd forget older revisions: after a restart of the API server, a watch from there gets 410 Gone. */
   compact(): Promise<void>;
   /** Empties etcd: no objects, and revisions start at 1. */
@@ -144,7 +144,10 @@ export async function startApiServer(flags: readonly string[] = []): Promise<Api
       api = await startApi();
       await ready();
     },
-    freeze: (frozen) => void api.kill(frozen ? 'SIGSTOP' : 'SIGCONT'),
+    async freeze(frozen) {
+      api.kill(frozen ? 'SIGSTOP' : 'SIGCONT');
+      if (frozen) await eventually('the API server has stopped', 10, () => isStopped(api.pid ?? 0));
+    },
     async compact() {
       const post = async (path: string, body: object) => {
         const response = await fetch(`${etcdUrl}/v3/kv/${path}`, { method: 'POST', body: JSON.stringify(body) });
@@ -186,6 +189,13 @@ function applyPath({ apiVersion, kind, metadata }: Manifest): string {
   const [version = '', group = ''] = apiVersion.split('/').reverse();
   const path = resourcePath({ group, version, plural: `${kind.toLowerCase()}s` }, metadata);
   return `${path}?fieldManager=test&force=true&fieldValidation=Strict`;
+}
+
+/** Whether all threads are. The kernel stops one after the other, and the last ones still answer requests. */
+async function isStopped(pid: number): Promise<boolean> {
+  const tasks = `/proc/${pid}/task`;
+  const states = await Promise.all((await readdir(tasks)).map((task) => readFile(`${tasks}/${task}/stat`, 'utf8')));
+  return states.every((state) => /\) T /.test(state));
 }
 
 /** Kills a process with SIGKILL and waits until it has ended. */

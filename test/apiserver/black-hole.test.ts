@@ -45,7 +45,7 @@ test('pods end while many others wait for an API server that says nothing', asyn
   await eventually('it is ready', 30, async () => (await fetch(`${http}/readyz`)).status === 200);
   const inFlight = async () =>
     Number(/^bpffs_csi_calls_in_flight (\d+)$/m.exec(await (await fetch(`${http}/metrics`)).text())?.[1]);
-  api.freeze(true);
+  await api.freeze(true);
   try {
     const late = { deadline: Date.now() + 8000 };
     const waiting = Array.from({ length: 40 }, (_, pod) => call(node, node.nodePublishVolume, request(pod), late));
@@ -59,6 +59,6 @@ test('pods end while many others wait for an API server that says nothing', asyn
     const line = harness.log.find(({ method, code }) => method === 'NodePublishVolume' && code !== 'OK');
     assert.match(String(line?.error), / while waiting for the API server to say who the pod is$/);
   } finally {
-    api.freeze(false);
+    await api.freeze(false);
   }
 });

@@ -256,7 +256,7 @@ test('bad configuration is said', async () => {
 });
 
 test('an API server that is away is UNAVAILABLE, within the time that is given', async () => {
-  api.freeze(true);
+  await api.freeze(true);
   try {
     const started = performance.now();
     await assert.rejects(
@@ -271,7 +271,7 @@ test('an API server that is away is UNAVAILABLE, within the time that is given',
     const signal = AbortSignal.abort(cancelled);
     await assert.rejects(api.admin.get(CONFIG_MAPS, key('x'), { signal }), cancelled);
   } finally {
-    api.freeze(false);
+    await api.freeze(false);
   }
   await api.kill();
   await assert.rejects(

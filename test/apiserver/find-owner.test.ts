@@ -212,7 +212,7 @@ test('while the API server does not answer, nothing is said', async () => {
   const late: KubernetesClient = {
     ...client,
     async get(resource, key) {
-      if (resource.plural === 'pods') api.freeze(true);
+      if (resource.plural === 'pods') await api.freeze(true);
       return await client.get(resource, key, { timeoutMs: 500 });
     },
   };
@@ -222,6 +222,6 @@ test('while the API server does not answer, nothing is said', async () => {
       (error) => error instanceof CallError && error.code === Code.UNAVAILABLE && /get pods/.test(error.message),
     );
   } finally {
-    api.freeze(false);
+    await api.freeze(false);
   }
 });
