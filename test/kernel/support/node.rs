@@ -26,7 +26,7 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 use tempfile::TempDir;
 
 use super::client::Client;
-use super::{map, mounts, skipped, wanted};
+use super::{eventually, map, mounts, skipped, wanted};
 
 /// As good as none.
 pub const NO_LIMITS: Limits = Limits { maps: 1 << 20, memory: 1 << 40, workspaces: 1 << 20 };
@@ -163,8 +163,20 @@ impl Node {
         }
     }
 
+    /// After `SIGSTOP`, waits until all threads are stopped: the kernel stops one after the other.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
+        if signal == Signal::STOP {
+            eventually(|| self.is_stopped());
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid().as_raw_nonzero())).unwrap();
+        tasks
+            .flatten()
+            .filter_map(|task| fs::read_to_string(task.path().join("stat")).ok())
+            .all(|stat| stat.contains(") T "))
     }
 
     /// Ends the pinner by a signal, and waits for it.
