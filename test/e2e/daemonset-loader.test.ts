@@ -158,7 +158,10 @@ suite('a DaemonSet that pins maps in a workspace', () => {
     const young = await loaderPod(net, 'loader', 2);
     // Both pods run, and it is the young one that counts.
     await prod.apply(consumer('late', flows));
-    await prod.described('pod/late', /FailedMount.*nothing is pinned at "flows" in the workspace of claim e2e-\w+\/loader-\w+-pins \(volume "pvc-/);
+    await prod.described(
+      'pod/late',
+      /FailedMount.*nothing is pinned at "flows" in the workspace of claim e2e-\w+\/loader-\w+-pins \(volume "pvc-/,
+    );
     assert.equal((await net.kubectl('get', 'pods', '--selector=app=loader', '--output=name')).split('\n').length, 2);
     assert.equal(await prod.read('follower', '/maps/flows'), '1=1');
     await load('loader', 2);
