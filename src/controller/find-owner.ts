@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { ApiError } from '../kubernetes/api-error.ts';
-import { CLAIMS, type Claim } from '../kubernetes/claim.ts';
+import { CLAIMS, type Claim, claimName } from '../kubernetes/claim.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
 import { labelSelectorSchema, selects } from '../kubernetes/label-selector.ts';
 import type { KubernetesObject, Resource } from '../kubernetes/resource.ts';
@@ -63,7 +63,7 @@ export async function findOwner(client: KubernetesClient, claim: Claim, volumeNa
   } catch (error) {
     if (error instanceof ApiError && error.status === 403)
       return {
-        ownerProblem: cut(`the owner of claim ${shown(claim)} cannot be read: ${error.message}`, MAX_PROBLEM_BYTES),
+        ownerProblem: cut(`the owner of claim ${claimName(claim)} cannot be read: ${error.message}`, MAX_PROBLEM_BYTES),
       };
     throw error;
   }
@@ -74,11 +74,11 @@ async function find(client: KubernetesClient, claim: Claim, volumeName: string):
   const object = await getObject(client, CLAIMS, { namespace, name });
   // external-provisioner names a volume for its claim's uid.
   if (object === undefined || !volumeName.endsWith(object.metadata.uid))
-    return { ownerProblem: `claim ${shown(claim)} was deleted while its volume was created` };
+    return { ownerProblem: `claim ${claimName(claim)} was deleted while its volume was created` };
   const ofClaim = controllerOf(object);
   if (ofClaim === undefined || ofClaim.kind !== 'Pod' || ofClaim.apiVersion !== 'v1') return {};
   const pod = await getObject(client, PODS, { namespace, name: ofClaim.name });
-  const ofPod = `claim ${shown(claim)} names pod ${ofClaim.name} as its owner`;
+  const ofPod = `claim ${claimName(claim)} names pod ${ofClaim.name} as its owner`;
   if (pod?.metadata.uid !== ofClaim.uid) return { ownerProblem: `${ofPod}, which does not exist any more` };
   const { spec } = understood(podSchema, pod, 'get of a pod');
   const volume = spec.volumes?.find((each) => each.ephemeral != null && `${ofClaim.name}-${each.name}` === name);
@@ -138,8 +138,4 @@ function isOf({ apiVersion, kind }: Reference, wanted: WorkloadKind | 'ReplicaSe
 
 function disowned(subject: string, { kind, name }: Reference): string {
   return `${subject} names ${kind} ${name} as its owner, which does not exist, or is another object by now`;
-}
-
-function shown({ namespace, name }: Claim): string {
-  return `${namespace}/${name}`;
 }

@@ -17,8 +17,8 @@ export function describeIssue(issue: z.core.$ZodIssue, input: unknown): readonly
   if (issue.code === 'custom') return [[path, issue.message]];
   const is = valueAt(input, path);
   if (is === undefined) return [[path, 'required']];
-  const shown = isScalar(is) ? quote(`${is}`) : noun(kindOf(is));
   if (issue.message !== NO_MESSAGE) return [[path, issue.message]];
+  const shown = isScalar(is) ? quote(`${is}`) : noun(kindOf(is));
   switch (issue.code) {
     case 'invalid_type':
       return [[path, `must be ${noun(issue.expected)}, is ${noun(kindOf(is))}`]];

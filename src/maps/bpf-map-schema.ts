@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { mapDefinitionSchema } from './map-definition-schema.ts';
 import { FILE_NAME, FILE_NAME_RULE, isPlainPath, OBJECT_NAME } from './names.ts';
+import { OWNER_FIELDS } from './workspace-owner.ts';
 
 const kernelName = z
   .string()
@@ -28,7 +29,7 @@ const loaded = z.strictObject({
 const nameOf = (kind: string) => z.optional(z.string().check(z.regex(OBJECT_NAME, `must be the name of a ${kind}`)));
 
 /** What names a workspace: its claim, or whose it is. */
-const WORKSPACE_NAMES = ['claim', 'daemonSet', 'deployment', 'statefulSet', 'serviceAccount'] as const;
+const WORKSPACE_NAMES = ['claim', ...OWNER_FIELDS] as const;
 
 const workspace = z
   .strictObject({

@@ -2,7 +2,7 @@ import type { Source } from '../rpc/pinner.ts';
 import type { BpfMapObject } from './bpf-map-schema.ts';
 import type { BpfMap, MapSource } from './catalog.ts';
 import { nameInStore, toCreatedMap } from './created-map.ts';
-import { OWNER_KINDS } from './workspace-owner.ts';
+import { OWNER_FIELDS, OWNER_KINDS } from './workspace-owner.ts';
 
 /** Converts a valid object, and fills in defaults. */
 export function fromBpfMap(object: BpfMapObject): BpfMap {
@@ -29,7 +29,7 @@ function toSource({ metadata, spec: { source } }: BpfMapObject): MapSource {
 function toWorkspaceSource(workspace: NonNullable<BpfMapObject['spec']['source']['workspace']>): MapSource {
   const { namespace, claim, volume, path } = workspace;
   if (claim !== undefined) return { kind: 'workspace', claim: { namespace, name: claim }, path };
-  for (const field of Object.keys(OWNER_KINDS) as (keyof typeof OWNER_KINDS)[]) {
+  for (const field of OWNER_FIELDS) {
     const name = workspace[field];
     if (name === undefined || volume === undefined) continue;
     return { kind: 'ownedWorkspace', owner: { kind: OWNER_KINDS[field], namespace, name }, volume, path };

@@ -8,6 +8,10 @@ export const OWNER_KINDS = {
   serviceAccount: 'ServiceAccount',
 } as const;
 
+/** The fields alone. A valid source.workspace has one of them, or `claim`. */
+export const OWNER_FIELDS = Object.keys(OWNER_KINDS) as readonly (keyof typeof OWNER_KINDS)[];
+
+/** The kind of the object that such a field names. */
 export type OwnerKind = (typeof OWNER_KINDS)[keyof typeof OWNER_KINDS];
 
 /** Whose pods: those of a workload, or those that run as a service account. */

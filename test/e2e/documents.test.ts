@@ -52,7 +52,7 @@ async function follow(cluster: Cluster, ...documents: readonly string[]): Promis
     for (const { command, output } of steps) {
       const { all, failed } = await runAsReader(
         cluster,
-        command.replaceAll(/\b(NODE|POD|NAMESPACE|NAME)\b/g, (word) => PLACEHOLDERS[word] ?? word),
+        command.replaceAll(/\b[A-Z]+\b/g, (word) => PLACEHOLDERS[word] ?? word),
       );
       const said = `${document}:\n$ ${command}\n${all}`;
       if (output === undefined) assert.ok(!failed, `${said}\n\nIt failed.`);

@@ -181,21 +181,36 @@ describe('the socket', () => {
 });
 
 describe('SIGTERM', () => {
-  test('lets a call in work finish, takes no new one, and loses no line of the log', async () => {
+  /** Starts a node plugin whose pinner publishes nothing before `release`. */
+  async function startHeld(args: readonly string[] = []) {
     const pinner = await startPinner();
     const { promise, resolve: release } = Promise.withResolvers<void>();
     pinner.hold = promise;
-    const running = start();
+    const running = start(args);
     await until('it serves', accepts);
+    return { pinner, running, release };
+  }
+
+  /** Has the node plugin publish a volume, and waits until the pinner has the call. */
+  async function startPublish(pinner: FakePinner) {
     const node = new NodeClient(`unix://${socket}`, credentials.createInsecure());
-    const publish = call(node, node.nodePublishVolume, publishRequest());
+    const publish = call(node, node.nodePublishVolume, publishRequest()).finally(() => node.close());
     await until('the pinner has the call', () => !Number.isNaN(pinner.lastDeadline));
-    running.child.kill('SIGTERM');
+    return { publish };
+  }
+
+  async function stopServing({ child }: Running): Promise<void> {
+    child.kill('SIGTERM');
     await until('the socket is closed', async () => !(await accepts()));
+  }
+
+  test('lets a call in work finish, takes no new one, and loses no line of the log', async () => {
+    const { pinner, running, release } = await startHeld();
+    const { publish } = await startPublish(pinner);
+    await stopServing(running);
     release();
     const { code: published, message } = await publish;
     assert.equal(published, 'OK', message);
-    node.close();
     const { code, stdout } = await running.ended;
     assert.equal(code, 0);
     const lines = stdout.trimEnd().split('\n');
@@ -206,45 +221,29 @@ describe('SIGTERM', () => {
   });
 
   test('a connection that breaks meanwhile takes no call along', async () => {
-    const pinner = await startPinner();
-    const { promise, resolve: release } = Promise.withResolvers<void>();
-    pinner.hold = promise;
-    const running = start();
-    await until('it serves', accepts);
+    const { pinner, running, release } = await startHeld();
     // A client that closes before it has read everything resets the connection. This one never reads.
     const breaking = connect(socket).pause();
     await once(breaking, 'connect');
-    const node = new NodeClient(`unix://${socket}`, credentials.createInsecure());
-    const publish = call(node, node.nodePublishVolume, publishRequest());
-    await until('the pinner has the call', () => !Number.isNaN(pinner.lastDeadline));
-    running.child.kill('SIGTERM');
-    await until('the socket is closed', async () => !(await accepts()));
+    const { publish } = await startPublish(pinner);
+    await stopServing(running);
     breaking.destroy();
     await once(breaking, 'close');
     release();
     const { code: published, message } = await publish;
     assert.equal(published, 'OK', message);
-    node.close();
     const { code, stderr } = await running.ended;
     assert.deepEqual([code, stderr], [0, '']);
   });
 
   test('leaves the socket of a successor that started meanwhile', async () => {
-    const pinner = await startPinner();
-    const { promise, resolve: release } = Promise.withResolvers<void>();
-    pinner.hold = promise;
-    const first = start();
-    await until('it serves', accepts);
-    const node = new NodeClient(`unix://${socket}`, credentials.createInsecure());
-    const publish = call(node, node.nodePublishVolume, publishRequest());
-    await until('the pinner has the call', () => !Number.isNaN(pinner.lastDeadline));
-    first.child.kill('SIGTERM');
-    await until('the socket is closed', async () => !(await accepts()));
+    const { pinner, running: first, release } = await startHeld();
+    const { publish } = await startPublish(pinner);
+    await stopServing(first);
     const second = start();
     await until('the second serves', accepts);
     release();
     assert.equal((await publish).code, 'OK');
-    node.close();
     assert.equal((await first.ended).code, 0);
     assert(await accepts());
     second.child.kill('SIGTERM');
@@ -253,18 +252,12 @@ describe('SIGTERM', () => {
   });
 
   test('ends a call that does not finish in time', async () => {
-    const pinner = await startPinner();
-    pinner.hold = new Promise(() => {});
-    const running = start(['--drain-timeout', '1']);
-    await until('it serves', accepts);
-    const node = new NodeClient(`unix://${socket}`, credentials.createInsecure());
-    const publish = call(node, node.nodePublishVolume, publishRequest());
-    await until('the pinner has the call', () => !Number.isNaN(pinner.lastDeadline));
+    const { pinner, running } = await startHeld(['--drain-timeout', '1']);
+    const { publish } = await startPublish(pinner);
     const signalled = Date.now();
     running.child.kill('SIGTERM');
     assert.equal((await running.ended).code, 0);
     assert(Date.now() - signalled < 3000);
     assert.notEqual((await publish).code, 'OK');
-    node.close();
   });
 });

@@ -33,10 +33,9 @@ fn create(pin: &CString) -> Result<()> {
 }
 
 fn load(pin: &CString, key: u32) -> Result<()> {
-    if !bpf::open_pin(pin).is_err_and(|error| error.errno == Errno::NOENT) {
-        return endless::tick(pin, key);
+    if bpf::open_pin(pin).is_err_and(|error| error.errno == Errno::NOENT) {
+        create(pin)?;
     }
-    create(pin)?;
     endless::tick(pin, key)
 }
 
