@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import type { LocalNode } from '../../src/cli/local-node.ts';
@@ -24,8 +24,16 @@ const lines = (text: string) => text.trimEnd().split('\n');
 
 const descriptors = async (process: ChildProcess) => (await readdir(`/proc/${process.pid}/fd`)).length;
 
-/** Takes it now. */
+/** How many mounts that are attached nowhere a process has open: the path of such a mount's root is /. */
+async function detachedMounts(process: ChildProcess): Promise<number> {
+  const directory = `/proc/${process.pid}/fd`;
+  const paths = (await readdir(directory)).map((descriptor) => readlink(join(directory, descriptor)));
+  return (await Promise.all(paths)).filter((path) => path === '/').length;
+}
+
+/** Takes it once the pinner, which answers first, has closed the volumes that it unmounted. */
 export async function takeInventory(node: LocalNode): Promise<Inventory> {
+  await eventually('the pinner has only its store open', 60, async () => (await detachedMounts(node.pinner())) === 1);
   return {
     mounts: lines(await readFile('/proc/self/mountinfo', 'utf8')).length,
     maps: (await execa(mapProgram, ['count'])).stdout,
