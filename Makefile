@@ -138,7 +138,7 @@ clients: debian-packages
 	cd test && CGO_ENABLED=0 go build -o clients/example/bin/ ./clients/example/...
 	cd test && CGO_ENABLED=0 go build -o clients/afxdp/bin/ ./clients/afxdp/...
 	$(MAKE) --no-print-directory -C test/clients/libbpf
-	test/clients/bpftool/fetch.sh
+	test/clients/debian/fetch.sh
 	cargo build --release --locked --manifest-path test/clients/aya/Cargo.toml
 
 .PHONY: debian-packages

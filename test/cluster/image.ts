@@ -49,7 +49,11 @@ interface Descriptor {
 }
 
 function imageConfig({ entrypoint, user }: ImageOptions, layer: string): object {
-  const config = { Env: ['PATH=/bin'], ...(entrypoint && { Entrypoint: entrypoint }), ...(user && { User: user }) };
+  const config = {
+    Env: ['PATH=/bin:/sbin'],
+    ...(entrypoint && { Entrypoint: entrypoint }),
+    ...(user && { User: user }),
+  };
   const architecture = process.arch === 'x64' ? 'amd64' : process.arch;
   return { architecture, os: 'linux', config, rootfs: { type: 'layers', diff_ids: [layer] } };
 }

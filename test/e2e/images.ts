@@ -1,4 +1,4 @@
-import { chmod, copyFile, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { chmod, copyFile, cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { execa } from 'execa';
@@ -15,6 +15,8 @@ export const DRIVER = { repository: 'localhost/csi-driver-bpffs', tag: 'test' };
 export const PROVISIONER = 'localhost/csi-provisioner:test';
 /** For pods that use maps: a shell with the usual commands, and PROGRAMS. */
 export const MAPS = 'localhost/maps:1';
+/** For pods that run programs as Debian publishes them, bpftool and xdp-filter; with map and a shell. */
+export const PUBLISHED = 'localhost/published:1';
 
 /** native/examples/map, and the static clients of test/clients/README.md. */
 const PROGRAMS = [
@@ -32,15 +34,22 @@ export async function importImages(cluster: Cluster): Promise<void> {
   await importImage(cluster, { name: PROVISIONER, entrypoint: ['/csi-provisioner'] }, (root) =>
     copyFile(join(BIN, 'csi-provisioner'), join(root, 'csi-provisioner')),
   );
-  await importImage(cluster, { name: MAPS }, async (root) => {
-    const bin = join(root, 'bin');
-    await mkdir(bin);
-    for (const program of PROGRAMS) await copyFile(join(ROOT, program), join(bin, basename(program)));
-    await copyFile('/bin/busybox', join(bin, 'busybox'));
-    const { stdout } = await execa('/bin/busybox', ['--list']);
-    const applets = stdout.split('\n').filter((name) => name !== 'busybox');
-    for (const name of applets) await symlink('busybox', join(bin, name));
+  await importImage(cluster, { name: MAPS }, (root) => install(join(root, 'bin'), PROGRAMS));
+  await importImage(cluster, { name: PUBLISHED }, async (root) => {
+    await cp(join(ROOT, 'test/clients/debian/bin/root'), root, { recursive: true, verbatimSymlinks: true });
+    for (const directory of ['lib', 'lib64', 'sbin']) await symlink(`usr/${directory}`, join(root, directory));
+    await install(join(root, 'bin'), ['dist/map']);
   });
+}
+
+/** Makes a directory with these programs, and a shell with the usual commands. */
+async function install(directory: string, programs: readonly string[]): Promise<void> {
+  await mkdir(directory);
+  for (const program of programs) await copyFile(join(ROOT, program), join(directory, basename(program)));
+  await copyFile('/bin/busybox', join(directory, 'busybox'));
+  const { stdout } = await execa('/bin/busybox', ['--list']);
+  const applets = stdout.split('\n').filter((name) => name !== 'busybox');
+  for (const name of applets) await symlink('busybox', join(directory, name));
 }
 
 async function importImage(

@@ -18,7 +18,7 @@ import { cluster, WITHIN_S } from './running.ts';
 import { useSpace } from './space.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const BPFTOOL = join(ROOT, 'test/clients/bpftool/bin/bpftool');
+const BPFTOOL = join(ROOT, 'test/clients/debian/bin/bpftool');
 
 const FLOWS = 'e2e-inspect-flows';
 const LIMITS = 'e2e-inspect-limits';

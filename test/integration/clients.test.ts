@@ -7,7 +7,7 @@ import { asPod, pod, withNode } from './node.ts';
 const CLIENTS = {
   'cilium/ebpf': 'test/clients/cilium/bin/cilium',
   libbpf: 'test/clients/libbpf/bin/reader',
-  bpftool: 'test/clients/bpftool/reader.sh',
+  bpftool: 'test/clients/debian/bpftool.sh',
   aya: 'test/clients/aya/target/release/aya-client',
 };
 

@@ -10,7 +10,7 @@ import { asPod, claim, claimant, mapProgram, pod, withNode } from './node.ts';
 
 const SHARED = { type: 'shared', newMaps: '- { name: counts, type: hash, keySize: 4, valueSize: 8, maxEntries: 64 }' };
 const WORKSPACE = { type: 'workspace' };
-const BPFTOOL = 'clients/bpftool/bin/bpftool';
+const BPFTOOL = 'clients/debian/bin/bpftool';
 const LIBBPF_LOADER = 'clients/libbpf/bin/loader';
 
 /** Copies a pod's programs to where uid 65534 reaches them. */

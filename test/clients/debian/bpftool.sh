@@ -1,7 +1,7 @@
 #!/bin/sh
 # Reads and writes a map of a volume with bpftool:
 #
-#   reader.sh [--lookup KEY] [--update KEY=VALUE [--expect-denied]] DIRECTORY NAME
+#   bpftool.sh [--lookup KEY] [--update KEY=VALUE [--expect-denied]] DIRECTORY NAME
 #
 # Keys and values are hexadecimal. The exit status is 0, or 1 if the kernel did not answer as expected, or 64.
 #
@@ -11,7 +11,7 @@
 set -u
 
 usage() {
-	echo "usage: reader.sh [--lookup KEY] [--update KEY=VALUE [--expect-denied]] DIRECTORY NAME" >&2
+	echo "usage: bpftool.sh [--lookup KEY] [--update KEY=VALUE [--expect-denied]] DIRECTORY NAME" >&2
 	exit 64
 }
 
@@ -36,7 +36,7 @@ case $update in '' | ?*=?*) ;; *) usage ;; esac
 pin=$1/$2
 
 fail() {
-	echo "reader.sh: $pin: $1" >&2
+	echo "bpftool.sh: $pin: $1" >&2
 	exit 1
 }
 

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Fetches a recent bpftool from Debian, with its libraries, into bin/ without installing anything; bin/bpftool runs it with
-# them. apt checks the signatures. Needs apt-get, dpkg-deb and Debian's keyring.
+# Fetches bpftool and xdp-filter from Debian, with their libraries, into bin/root without installing anything; bin/bpftool runs
+# bpftool with them. apt checks the signatures. Needs apt-get, dpkg-deb and Debian's keyring.
 set -eu
 
 release=trixie
 cd "$(dirname "$0")"
 scratch=$PWD/bin/apt
-if [ -x bin/bpftool ] && bin/bpftool version >/dev/null 2>&1; then
+if [ -x bin/root/usr/sbin/xdp-filter ] && bin/bpftool version >/dev/null 2>&1; then
 	exit 0
 fi
 rm -rf bin
@@ -34,7 +34,7 @@ apt() {
 apt update
 (
 	cd "$scratch"
-	apt download bpftool/$release-backports libc6 libcap2 libelf1t64 libssl3t64 libzstd1 zlib1g
+	apt download bpftool/$release-backports xdp-tools libbpf1 libc6 libcap2 libelf1t64 libssl3t64 libxdp1 libzstd1 zlib1g
 )
 for package in bin/apt/*.deb; do
 	dpkg-deb --extract "$package" bin/root
