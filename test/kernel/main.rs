@@ -41,6 +41,7 @@ mod store;
 mod support;
 mod swap;
 mod target;
+mod turns;
 mod unpublish;
 mod vouched;
 mod watchdog;

@@ -28,6 +28,7 @@ mod publish_workspace;
 mod publisher;
 mod release;
 mod renew;
+mod turns;
 mod unpublish;
 mod walk;
 

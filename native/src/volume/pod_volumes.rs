@@ -14,12 +14,18 @@ use crate::store::Store;
 use crate::sys::Context;
 use crate::sys::path::{entries, open_subdirectory};
 
+/// The directory that has all of a pod's volumes.
+pub fn directory(place: &Place) -> &Path {
+    // Every target has it; see [`crate::kubelet`].
+    place.path.ancestors().nth(2).unwrap_or(&place.path)
+}
+
 /// Calls `look` for the pod's other volumes of this driver until it returns something.
 ///
 /// # Errors
 /// Any kernel error, and those of `look`.
 pub fn find<T>(place: &Place, store: &Store, look: impl Fn(&Mounted, &Path) -> Result<Option<T>>) -> Result<Option<T>> {
-    let Some(pod_path) = place.path.ancestors().nth(2) else { return Ok(None) };
+    let pod_path = directory(place);
     let own = place.path.parent().and_then(Path::file_name).unwrap_or_default();
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let pod = rustix::fs::openat(&place.parent, c"..", flags, Mode::empty())

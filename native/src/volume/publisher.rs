@@ -1,7 +1,6 @@
 //! What all publishes share: finding the place for a volume, and attaching it under its terms.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
@@ -10,6 +9,8 @@ use super::carriers::{self, Gives};
 use super::generation::swap;
 use super::list;
 use super::observe::{Found, Mounted, observe};
+use super::pod_volumes;
+use super::turns::Turns;
 use crate::error::{Error, Result};
 use crate::kubelet::{Kubelet, Lifecycle, MOUNT, Place, Target};
 use crate::source::Sources;
@@ -34,16 +35,15 @@ pub struct Publisher {
     pub sources: Sources,
     /// How trees are composed.
     pub composer: Composer,
-    /// Held while a volume is attached that depends on the pod's other volumes or on its other targets, and while one
-    /// is released.
-    pub(super) attaching: Mutex<()>,
+    /// One is held while a volume is attached that depends on other volumes, and while one is released.
+    pub(super) turns: Turns,
 }
 
 impl Publisher {
     /// A publisher for the volumes of one kubelet.
     #[must_use]
     pub fn new(kubelet: Kubelet, sources: Sources, composer: Composer) -> Self {
-        Self { kubelet, sources, composer, attaching: Mutex::default() }
+        Self { kubelet, sources, composer, turns: Turns::default() }
     }
 
     /// Opens the place for a volume and, if configured, reads what the kubelet says of it.
@@ -81,10 +81,12 @@ impl Publisher {
         terms: &Terms<'_>,
         last: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        // No other call may attach a volume between our look at the pod's other volumes, or at other targets, and our
-        // mount.
-        let is_free = terms.gives == Gives::WritableMaps && !terms.single_target;
-        let _alone = (!is_free).then(|| self.attaching.lock().unwrap_or_else(PoisonError::into_inner));
+        // Between our look at other volumes and our mount, nobody may attach one that we would have to see: of this pod,
+        // or, for a single target and for a workspace's owner, anywhere.
+        let is_anywhere = terms.single_target || terms.gives == Gives::Workspace;
+        let is_of_pod = !is_anywhere && terms.gives != Gives::WritableMaps;
+        let _of_node = is_anywhere.then(|| self.turns.of_node());
+        let _of_pod = is_of_pod.then(|| self.turns.of_pod(pod_volumes::directory(place)));
         if terms.single_target && over.is_none() {
             self.refuse_second_target(terms.volume_id, place)?;
         }

@@ -2,7 +2,6 @@
 
 use std::ffi::CStr;
 use std::os::fd::AsFd;
-use std::sync::PoisonError;
 
 use super::identify::Layout;
 use super::list::list;
@@ -18,7 +17,7 @@ impl Publisher {
     /// [`Error::NotYet`] while it is published, as far as the kernel tells (since Linux 5.17; workspaces always), and
     /// as [`crate::store::Store::release`].
     pub fn release(&self, volume_id: &str) -> Result<()> {
-        let _alone = self.attaching.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turns.of_node();
         let published = list(&self.kubelet, &self.sources.store)?;
         if let Some(published) = published.iter().find(|listed| listed.volume_id == volume_id) {
             let target = published.target.path().display();
