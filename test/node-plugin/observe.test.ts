@@ -139,12 +139,12 @@ test('metrics', async () => {
         r.targetPath = `/var/lib/kubelet/${maps}`;
       }),
     );
-  for (const maps of ['flows', 'flows:rw', 'keys:rw']) await publish(maps);
+  for (const maps of ['flows', 'flows', 'flows:rw', 'keys:rw']) await publish(maps);
   const response = await fetch(`${http}/metrics`);
   assert.match(response.headers.get('content-type') ?? '', /^text\/plain; version=0\.0\.4/);
   const text = await response.text();
   for (const line of [
-    'bpffs_csi_call_duration_seconds_count{method="NodePublishVolume",code="OK"} 1',
+    'bpffs_csi_call_duration_seconds_count{method="NodePublishVolume",code="OK"} 2',
     'bpffs_csi_call_duration_seconds_count{method="NodePublishVolume",code="PERMISSION_DENIED"} 2',
     'bpffs_csi_calls_in_flight 0',
     'bpffs_volumes 1',
@@ -164,6 +164,7 @@ test('metrics', async () => {
     'bpffs_volume_changes_total{reason="MapReplaced"} 0',
     'bpffs_faults_total{method="NodePublishVolume"} 0',
     'bpffs_publish_duration_seconds_count{outcome="created"} 1',
+    'bpffs_publish_duration_seconds_count{outcome="unchanged"} 1',
     'bpffs_pinner_info{version="0.1.0",kernel="6.12.0"} 1',
     `bpffs_build_info{version="${version}",nodejs="${process.version}"} 1`,
     'bpffs_file_reload_success{file="catalog"} 1',
