@@ -58,12 +58,19 @@ function none(): Permissions {
   return { read: { all: undefined, names: new Map() }, write: { all: undefined, names: new Map() } };
 }
 
-function apply(
-  { apiGroups, resources, verbs, resourceNames = [] }: Rule,
-  permissions: Permissions,
-  binding: string,
-): void {
-  if (!matches(apiGroups, 'bpffs.dev') || !matches(resources, 'bpfmaps')) return;
+/** Whether the rule allows a verb of this driver on any BpfMap. */
+export function grantsMaps(rule: Rule): boolean {
+  const { verbs } = rule;
+  return isOfMaps(rule) && (matches(verbs, 'read') || matches(verbs, 'write'));
+}
+
+function isOfMaps({ apiGroups, resources }: Rule): boolean {
+  return matches(apiGroups, 'bpffs.dev') && matches(resources, 'bpfmaps');
+}
+
+function apply(rule: Rule, permissions: Permissions, binding: string): void {
+  if (!isOfMaps(rule)) return;
+  const { verbs, resourceNames = [] } = rule;
   for (const verb of ['read', 'write'] as const) {
     if (!matches(verbs, verb)) continue;
     if (resourceNames.length === 0) permissions[verb].all = binding;

@@ -1,7 +1,7 @@
 import type { Option } from 'commander';
 import { BadConfiguration } from '../errors.ts';
 import type { ClusterConfig, KubernetesService } from '../kubernetes/connect.ts';
-import { absolutePath, boolean, optional } from './flags.ts';
+import { absolutePath, boolean, leaseKey, optional } from './flags.ts';
 
 /** As commander parses them. */
 export interface ClusterFlags {
@@ -19,6 +19,16 @@ export function kubeconfig(): Option {
     "with --cluster: how to reach its API server (default: as the pod's service account)",
     'BPFFS_KUBECONFIG',
     absolutePath,
+  );
+}
+
+/** For node plugin and controller alike. */
+export function accessLease(): Option {
+  return optional(
+    '--access-lease <namespace/name>',
+    'with --cluster: the Lease in which the controller says when grants change (default: nobody says so)',
+    'BPFFS_ACCESS_LEASE',
+    leaseKey,
   );
 }
 

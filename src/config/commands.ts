@@ -5,7 +5,7 @@ import type { ControllerConfig } from '../controller/config.ts';
 import { BadConfiguration } from '../errors.ts';
 import type { NodeConfig, PolicyConfig } from '../node/config.ts';
 import type { HttpAddress } from '../process/http-server.ts';
-import { type ClusterFlags, cluster, kubeconfig, parseCluster } from './cluster-flags.ts';
+import { accessLease, type ClusterFlags, cluster, kubeconfig, parseCluster } from './cluster-flags.ts';
 import {
   absolutePath,
   absolutePaths,
@@ -55,6 +55,7 @@ export function nodeCommand(run: (config: NodeConfig) => Promise<void>): Command
     .addOption(required('--node-id <name>', "this node's name, at most 256 bytes", 'BPFFS_NODE_ID', nodeName))
     .addOption(cluster('BpfMaps, grants and volumes are those of the cluster that this node is in'))
     .addOption(kubeconfig())
+    .addOption(accessLease())
     .addOption(
       optional(
         '--catalog <file>',
@@ -142,6 +143,7 @@ export function controllerCommand(run: (config: ControllerConfig) => Promise<voi
     .description('make the volumes of PersistentVolumeClaims, beside external-provisioner. Needs no privileges')
     .addOption(cluster('the volumes are kept in the cluster, as BpfVolume objects'))
     .addOption(kubeconfig())
+    .addOption(accessLease())
     .addOption(
       optional(
         '--volumes <directory>',

@@ -1,6 +1,7 @@
 import { BlockList, isIP } from 'node:net';
 import { isAbsolute, normalize } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
+import type { LeaseKey } from '../kubernetes/lease.ts';
 import { type LogLevel, logLevels } from '../logger.ts';
 import type { HttpAddress } from '../process/http-server.ts';
 
@@ -67,6 +68,12 @@ function trueOrFalse(value: string): boolean {
 export function nodeName(value: string): string {
   if (value === '' || Buffer.byteLength(value) > 256) throw new InvalidArgumentError('It must have 1 to 256 bytes.');
   return value;
+}
+
+export function leaseKey(value: string): LeaseKey {
+  const [, namespace, name] = /^([a-z0-9-]{1,63})\/([a-z0-9.-]{1,253})$/.exec(value) ?? [];
+  if (namespace === undefined || name === undefined) throw new InvalidArgumentError('It must be namespace/name.');
+  return { namespace, name };
 }
 
 export function absolutePath(value: string): string {

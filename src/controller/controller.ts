@@ -74,7 +74,7 @@ export async function startController(config: ControllerConfig, log: Logger): Pr
 
 /** Loads only the module that the configured store needs. */
 async function openStore(
-  { store, driverName }: ControllerConfig,
+  { store, driverName, accessLease }: ControllerConfig,
   log: Logger,
   metrics: ControllerMetrics,
 ): Promise<OpenStore> {
@@ -85,5 +85,5 @@ async function openStore(
     return { volumes, findOwner: undefined, list, readiness: list, async synced() {}, observe() {}, close() {} };
   }
   const { openClusterStore } = await import('./cluster-store.ts');
-  return openClusterStore(store, driverName, log, metrics);
+  return openClusterStore(store, { driverName, accessLease }, log, metrics);
 }

@@ -7,6 +7,8 @@ export interface Answer<T> {
   readonly value: T;
   /** Milliseconds from now; 0 or less: not cached. */
   readonly goodForMs: number;
+  /** Whether an answer of this age is still good, after `goodForMs`. Asked at each use. Default: no. */
+  isStillGood?(ageMs: number): boolean;
 }
 
 /** A cache of answers, in which concurrent equal questions are asked once. */
@@ -29,8 +31,7 @@ export interface AnswerCacheOptions {
   now?(): number;
 }
 
-interface Kept<T> {
-  readonly value: T;
+interface Kept<T> extends Answer<T> {
   readonly since: number;
 }
 
@@ -44,23 +45,32 @@ export function createAnswerCache<T>({
   lookedUp,
   now = () => performance.now(),
 }: AnswerCacheOptions): AnswerCache<T> {
-  const answers = new LRUCache<string, Kept<T>>({ max: maxAnswers, perf: { now }, ttlResolution: 0 });
+  const answers = new LRUCache<string, Kept<T>>({ max: maxAnswers });
   const pending = new Map<string, Promise<T>>();
 
   async function question(key: string, ask: () => Promise<Answer<T>>): Promise<T> {
     try {
-      const { value, goodForMs } = await ask();
-      if (goodForMs > 0) answers.set(key, { value, since: now() }, { ttl: goodForMs });
-      return value;
+      const answer = await ask();
+      if (answer.goodForMs > 0) answers.set(key, { ...answer, since: now() });
+      return answer.value;
     } finally {
       pending.delete(key);
     }
   }
 
+  function lookUp(key: string): Kept<T> | undefined {
+    const known = answers.get(key);
+    if (known === undefined) return undefined;
+    const ageMs = now() - known.since;
+    if (ageMs <= known.goodForMs || known.isStillGood?.(ageMs) === true) return known;
+    answers.delete(key);
+    return undefined;
+  }
+
   return {
     async get(key, ask, signal) {
       signal.throwIfAborted();
-      const known = answers.get(key);
+      const known = lookUp(key);
       lookedUp?.(known && (now() - known.since) / 1000);
       if (known !== undefined) return known.value;
       let answer = pending.get(key);

@@ -12,7 +12,7 @@ import {
   isRecord,
   SILENCE,
 } from './api-error.ts';
-import { type KubernetesObject, type ObjectKey, type Resource, resourcePath } from './resource.ts';
+import { fullName, type KubernetesObject, type ObjectKey, type Resource, resourcePath } from './resource.ts';
 import { createTransport, MAX_CONCURRENT_REQUESTS, type TransportRequest } from './transport.ts';
 
 /**
@@ -95,8 +95,15 @@ const TIMEOUT_MS = 10_000;
 /** Tens of thousands of objects: no API server sends more. */
 const MAX_ANSWER_BYTES = 128 << 20;
 
-/** For the API server of the current context. Connects at the first request. `caller`: whose credentials `config` has, for error texts. */
-export function createKubernetesClient(config: KubeConfig, caller?: Caller): KubernetesClient {
+/**
+ * For the API server of the current context. Connects at the first request. `caller`: whose credentials `config` has, for error texts.
+ * `sent` is called for each request, with the resource's full name.
+ */
+export function createKubernetesClient(
+  config: KubeConfig,
+  caller?: Caller,
+  sent?: (verb: string, resource: string) => void,
+): KubernetesClient {
   const transport = createTransport(config);
   const { server } = transport;
   const turns = createLimiter(MAX_CONCURRENT_REQUESTS);
@@ -116,6 +123,7 @@ export function createKubernetesClient(config: KubeConfig, caller?: Caller): Kub
         waiting.delete(timer);
         timer.refresh();
         awaited = describe(apiRequest);
+        sent?.(apiRequest.verb, fullName(apiRequest.resource));
         const response = await transport.send(request, either);
         for (const other of waiting) other.refresh();
         const body = parse(await readAll(response));
@@ -158,6 +166,7 @@ export function createKubernetesClient(config: KubeConfig, caller?: Caller): Kub
       const timer = setTimeout(() => idle.abort(), idleTimeoutMs);
       let response: IncomingMessage | undefined;
       try {
+        sent?.(apiRequest.verb, fullName(resource));
         response = await transport.send({ method: 'GET', path, endless: true }, AbortSignal.any([signal, idle.signal]));
         const status = response.statusCode ?? 0;
         if (status !== 200) throw fromAnswer(status, parse(await readAll(response)), apiRequest, caller);

@@ -4,6 +4,7 @@ import { CallError, Code } from '../errors.ts';
 import { cut } from '../text.ts';
 import { ApiError, isAbsent } from './api-error.ts';
 import type { KubernetesClient } from './client.ts';
+import { microTime } from './micro-time.ts';
 
 /**
  * The object that an event is about. `kubectl describe` shows only events with all of these fields as the object has them, with one
@@ -184,9 +185,4 @@ function isThere(error: unknown): boolean {
 /** Shortens an object's name so that the event's name has at most 253 characters and is valid. */
 function nameStart(name: string): string {
   return name.slice(0, 230).replace(/[-.]+$/, '');
-}
-
-/** Kubernetes's MicroTime: RFC 3339 with microseconds. */
-function microTime(date: Date): string {
-  return date.toISOString().replace('Z', '000Z');
 }

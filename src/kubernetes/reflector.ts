@@ -37,6 +37,8 @@ export interface ReflectorOptions<T> {
   parse(object: KubernetesObject): T;
   /** An object was created, changed or deleted (undefined). Not called for objects that a list shows unchanged. Must not throw. */
   changed?(key: string, value: T | undefined): void;
+  /** A complete list was read: changes before it may have gone unseen, if they were undone. Must not throw. */
+  listed?(): void;
   /** Called with the first error of an outage, and with undefined at its end. Must not throw. */
   failing?(error: CallError | undefined): void;
   readonly timing?: Partial<ReflectorTiming>;
@@ -141,6 +143,7 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
     next = { watch: page.resourceVersion };
     isSynced = true;
     lastContact = performance.now();
+    options.listed?.();
     first.resolve();
   }
 

@@ -1,9 +1,11 @@
 import { createClusterAccess } from '../access/cluster-access.ts';
+import { followGeneration } from '../access/followed-generation.ts';
 import { createTokenVerifier } from '../access/token-verifier.ts';
 import { unauthenticated } from '../errors.ts';
 import { createKubernetesClient } from '../kubernetes/client.ts';
 import { type ClusterConfig, connect } from '../kubernetes/connect.ts';
 import { createEventRecorder } from '../kubernetes/event-recorder.ts';
+import type { LeaseKey } from '../kubernetes/lease.ts';
 import { type Freshness, MAX_STALENESS_SECONDS } from '../kubernetes/reflector.ts';
 import type { Logger } from '../logger.ts';
 import { createBpfman } from '../maps/bpfman.ts';
@@ -19,17 +21,23 @@ import { createSourceResolver, type SourceResolverParts } from './source-resolve
 /** How long queued events may still be sent when the process ends. */
 const EVENTS_TIMEOUT_MS = 2000;
 
+interface ClusterNames {
+  readonly driverName: string;
+  /** In which the controller says when grants change; undefined: nobody does. */
+  readonly accessLease?: LeaseKey | undefined;
+}
+
 /**
  * The policy of a cluster: BpfMaps and BpfVolumes are watched, tokens and grants are reviewed on request. Does not wait for the API server.
  * Throws BadConfiguration when `config` cannot be used.
  */
 export function openClusterPolicy(
   config: ClusterConfig,
-  { driverName, nodeId, kept }: { readonly driverName: string } & Pick<SourceResolverParts, 'nodeId' | 'kept'>,
+  { driverName, nodeId, kept, accessLease }: ClusterNames & Pick<SourceResolverParts, 'nodeId' | 'kept'>,
   log: Logger,
   metrics: NodeMetrics,
 ): OpenPolicy {
-  const client = createKubernetesClient(connect(config));
+  const client = createKubernetesClient(connect(config), undefined, metrics.requestSent);
   const failing =
     (resource: string, stays = `stays in use for ${MAX_STALENESS_SECONDS / 60} minutes`) =>
     (error: Error | undefined) => {
@@ -59,7 +67,14 @@ export function openClusterPolicy(
     nodeName: nodeId,
     lookedUp: (age) => metrics.answerLookedUp('token', age),
   });
-  const access = createClusterAccess({ client, lookedUp: (age) => metrics.answerLookedUp('access', age) });
+  const generation =
+    accessLease &&
+    followGeneration({ client, lease: accessLease, failing: failing('leases', 'is asked for every 30 s') });
+  const access = createClusterAccess({
+    client,
+    generation,
+    lookedUp: (age) => metrics.answerLookedUp('access', age),
+  });
   const recorder = createEventRecorder({
     client,
     driverName,
@@ -90,7 +105,12 @@ export function openClusterPolicy(
   const watch = (resource: string, { staleness, failure }: Freshness) => ({ resource, staleness, failure });
   const state = (): PolicyState => ({
     catalog: { maps: catalog.size(), invalid: catalog.invalid() },
-    watches: [watch('bpfmaps', catalog), watch('bpfvolumes', volumes), watch('csidrivers', csiDriver)],
+    watches: [
+      watch('bpfmaps', catalog),
+      watch('bpfvolumes', volumes),
+      watch('csidrivers', csiDriver),
+      ...(generation === undefined ? [] : [watch('leases', generation)]),
+    ],
     csiDriver: csiDriver.staleness() === Number.POSITIVE_INFINITY ? undefined : csiDriver.problems(),
   });
   return {
@@ -107,11 +127,13 @@ export function openClusterPolicy(
       const { catalog, watches } = state();
       metrics.catalogSeen(catalog);
       metrics.csiDriverSeen(csiDriver.problems());
+      if (generation !== undefined) metrics.accessHeard(generation.isHeard());
       for (const { resource, staleness } of watches) metrics.watchSeen(resource, staleness());
     },
     async close() {
       await recorder.close(EVENTS_TIMEOUT_MS);
       for (const one of [...followed, bpfman]) one.close();
+      generation?.close();
       client.close();
     },
   };

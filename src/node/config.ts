@@ -1,4 +1,5 @@
 import type { ClusterConfig } from '../kubernetes/connect.ts';
+import type { LeaseKey } from '../kubernetes/lease.ts';
 import type { HttpAddress } from '../process/http-server.ts';
 import type { ServiceConfig } from '../process/service.ts';
 
@@ -11,6 +12,8 @@ export interface NodeConfig extends ServiceConfig {
   /** The CSI socket as the kubelet sees it on the host. */
   readonly kubeletEndpoint: string;
   readonly policy: PolicyConfig;
+  /** In which the cluster's controller says when grants change; undefined: nobody does. */
+  readonly accessLease?: LeaseKey | undefined;
   readonly maxCalls: number;
   readonly maxQueuedCalls: number;
   /** Where the node is inspected: a loopback address. Undefined: nowhere. */

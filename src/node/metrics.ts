@@ -34,6 +34,8 @@ export interface NodeMetrics extends ProcessMetrics {
   mapMemorySeen(memory: readonly MapMemory[]): void;
   /** Never called without a cluster. */
   csiDriverSeen(problems: CsiDriverProblems): void;
+  /** Whether the controller says when grants change. Never called where nobody is expected to. */
+  accessHeard(isHeard: boolean): void;
   /** Whether the kubelet has registered the driver. Never called where registration is not served. */
   registrationSeen(isRegistered: boolean): void;
 }
@@ -111,6 +113,12 @@ export function createNodeMetrics(): NodeMetrics {
     labelNames: ['stopping'],
     registers,
   });
+  const accessHeard = new Gauge({
+    name: 'bpffs_access_generation_heard',
+    help: '1 if the controller says when grants change, so that answers are good until then; 0: they are good for 30 s.',
+    registers,
+  });
+  accessHeard.remove();
   const publishes = new Histogram({
     name: 'bpffs_publish_duration_seconds',
     help: 'Time that a publish took which succeeded: of a new volume (created), or of one that was there (unchanged, replaced).',
@@ -196,6 +204,7 @@ export function createNodeMetrics(): NodeMetrics {
       csiDriver.set({ stopping: 'yes' }, stopping.length);
       csiDriver.set({ stopping: 'no' }, other.length);
     },
+    accessHeard: (isHeard) => accessHeard.set(isHeard ? 1 : 0),
     registrationSeen: (isRegistered) => registered.set(isRegistered ? 1 : 0),
   };
 }

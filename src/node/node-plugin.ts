@@ -178,7 +178,7 @@ export async function startNodePlugin(config: NodeConfig, root: string, log: Log
 
 /** Loads only the module that the configured policy needs. */
 async function openPolicy(
-  { policy, driverName, nodeId }: NodeConfig,
+  { policy, driverName, nodeId, accessLease }: NodeConfig,
   kept: SourceResolverParts['kept'],
   log: Logger,
   metrics: NodeMetrics,
@@ -188,5 +188,5 @@ async function openPolicy(
     return openFilePolicy(policy, { nodeId, kept }, log, metrics);
   }
   const { openClusterPolicy } = await import('./cluster-policy.ts');
-  return openClusterPolicy(policy, { driverName, nodeId, kept }, log, metrics);
+  return openClusterPolicy(policy, { driverName, nodeId, kept, accessLease }, log, metrics);
 }

@@ -13,6 +13,8 @@ export interface MetricsPage {
 export interface ProcessMetrics extends CallMetrics, MetricsPage {
   /** Seconds since the last contact with the API server, of one watched resource; Infinity: never. */
   watchSeen(resource: string, stalenessSeconds: number): void;
+  /** A request is sent to the API server. */
+  requestSent(verb: string, resource: string): void;
 }
 
 /** Of histograms of calls, in seconds: most take about a millisecond, some wait for others. */
@@ -52,6 +54,12 @@ export function createProcessMetrics(registry: Registry): ProcessMetrics {
     labelNames: ['resource'],
     registers,
   });
+  const requests = new Counter({
+    name: 'bpffs_api_requests_total',
+    help: 'Requests to the API server, by verb and kind of object. A watch is one request, and is made anew every 5 to 10 minutes.',
+    labelNames: ['verb', 'resource'],
+    registers,
+  });
   return {
     // A counter that begins with its first count has no increase by it:
     // https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics
@@ -63,6 +71,7 @@ export function createProcessMetrics(registry: Registry): ProcessMetrics {
       duration.observe({ method, code }, seconds);
     },
     watchSeen: (resource, seconds) => staleness.set({ resource }, seconds),
+    requestSent: (verb, resource) => requests.inc({ verb, resource }),
     render: () => registry.metrics(),
     contentType: registry.contentType,
   };
