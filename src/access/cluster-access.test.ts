@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { CallError, Code } from '../errors.ts';
 import { createClusterAccess } from './cluster-access.ts';
+import { createGeneration } from './generation.ts';
 
 const pod = { namespace: 'prod', serviceAccount: 'collector', podName: 'p', podUid: 'u' };
 const signal = new AbortController().signal;
@@ -68,4 +69,108 @@ test('a malformed review is UNAVAILABLE, and the error says what is wrong', asyn
     code: Code.UNAVAILABLE,
     message: /^what the API server answers to a SubjectAccessReview is none: status\.allowed: /,
   });
+});
+
+describe('with a generation of access', () => {
+  const MINUTE = 60_000;
+  const rule = 'RBAC: allowed by RoleBinding "prod/r"';
+
+  /** A controller that is heard every ten seconds, and an API server that gives the same answer to all. */
+  function cluster(status: object = { allowed: true, reason: rule }) {
+    let clock = 0;
+    let reviews = 0;
+    let beating: { generation: string; holder: string } | undefined = { generation: '1.a', holder: 'one' };
+    const now = () => clock;
+    const generation = createGeneration(now);
+    const client = {
+      async create() {
+        reviews += 1;
+        return { metadata, status };
+      },
+    };
+    const access = createClusterAccess({ client, generation, now });
+    const pass = (ms: number) => {
+      for (const end = clock + ms; clock < end; ) {
+        clock += 10_000;
+        if (beating !== undefined) generation.hear({ ...beating, ageMs: 60 * MINUTE });
+      }
+    };
+    /** The kubelet's looks at pods of that many service accounts; returns how many reviews that took. */
+    const look = async (accounts = 1) => {
+      const before = reviews;
+      for (let n = 0; n < accounts; n += 1) {
+        await access.check({ ...pod, serviceAccount: `account-${n}` }, 'flows', 'read', signal);
+      }
+      return reviews - before;
+    };
+    pass(MINUTE);
+    return {
+      pass,
+      look,
+      become: (generation: string) => {
+        beating = { generation, holder: 'one' };
+      },
+      stop: () => {
+        beating = undefined;
+      },
+    };
+  }
+
+  test('looks at a running pod cost nothing until grants change', async () => {
+    const { pass, look, become } = cluster();
+    assert.equal(await look(), 1);
+    for (let again = 0; again < 6; again += 1) {
+      pass(90_000);
+      assert.equal(await look(), 0);
+    }
+    become('2.b');
+    pass(10_000);
+    assert.equal(await look(), 1);
+  });
+
+  test('without the controller an answer is good for 30 s', async () => {
+    const { pass, look, stop } = cluster();
+    await look();
+    pass(5 * MINUTE);
+    stop();
+    pass(30_000);
+    assert.equal(await look(), 0);
+    pass(10_000);
+    assert.equal(await look(), 1);
+    pass(30_000);
+    assert.equal(await look(), 0);
+    pass(10_000);
+    assert.equal(await look(), 1);
+  });
+
+  test('old answers are asked for anew, one a minute, however many there are', async () => {
+    const { pass, look } = cluster();
+    assert.equal(await look(220), 220);
+    let asked = 0;
+    for (let minute = 0; minute < 240; minute += 1) {
+      pass(MINUTE);
+      const reviews = await look(220);
+      assert(reviews <= 1, `${reviews} in minute ${minute}`);
+      asked += reviews;
+    }
+    assert.equal(asked, 231);
+  });
+
+  test('a denial is asked for anew after ten minutes', async () => {
+    const { pass, look } = cluster({ allowed: false });
+    await look();
+    pass(9 * MINUTE);
+    assert.equal(await look(), 0);
+    pass(MINUTE);
+    assert.equal(await look(), 1);
+  });
+
+  for (const reason of ['', 'allowed by the webhook']) {
+    test(`an allowing answer that is not RBAC's ("${reason}") is good for 30 s`, async () => {
+      const { pass, look } = cluster({ allowed: true, reason });
+      await look();
+      pass(40_000);
+      assert.equal(await look(), 1);
+    });
+  }
 });

@@ -6,6 +6,7 @@ import { understood } from '../kubernetes/understood.ts';
 import { cut } from '../text.ts';
 import { type Access, type Decision, type PodIdentity, userName, type Verb } from './access.ts';
 import type { Generation } from './generation.ts';
+import { createRefresh } from './refresh.ts';
 
 export interface ClusterAccessOptions {
   readonly client: Pick<KubernetesClient, 'create'>;
@@ -37,11 +38,8 @@ const MAX_ANSWERS = 4096;
 const ALLOW_MS = 30_000;
 /** Shorter, because whoever was denied has probably asked for the grant. */
 const DENY_MS = 10_000;
-/** How long answers are cached while no grant changes. From this age on, one allowing answer a minute is asked for anew. */
-const AGED_MS = 10 * 60_000;
-const REFRESH_MS = 60_000;
-/** With one a minute, the answers for 110 pods with two maps each take less than this. */
-const MAX_ALLOW_MS = 4 * 60 * 60_000;
+/** How long a denial is cached while no grant changes. For what is allowed see Refresh. */
+const MAX_DENY_MS = 10 * 60_000;
 /** How RBAC's reasons begin. Only RBAC has a generation; other authorizers may change their mind unseen. */
 const BY_RBAC = 'RBAC: allowed by ';
 const MAX_REASON_BYTES = 200;
@@ -54,7 +52,7 @@ const MAX_REASON_BYTES = 200;
  */
 export function createClusterAccess(options: ClusterAccessOptions): Access {
   const { client, allowMs = ALLOW_MS, denyMs = DENY_MS, generation, now = () => performance.now() } = options;
-  let refreshedAt = Number.NEGATIVE_INFINITY;
+  const refresh = createRefresh(now);
   const cache = createAnswerCache<Decision>({
     maxAnswers: options.maxAnswers ?? MAX_ANSWERS,
     awaited: 'the API server to say what the pod may do',
@@ -62,20 +60,15 @@ export function createClusterAccess(options: ClusterAccessOptions): Access {
     now,
   });
 
-  async function reviewWithin(pod: PodIdentity, name: string, verb: Verb): Promise<Answer<Decision>> {
+  async function reviewWithin(key: string, pod: PodIdentity, name: string, verb: Verb): Promise<Answer<Decision>> {
     if (generation === undefined) return review(pod, name, verb);
     const { answer, term } = await generation.during(() => review(pod, name, verb));
     const { value } = answer;
-    if (term === undefined || (value.allowed && !value.rule.startsWith(BY_RBAC))) return answer;
-    return { ...answer, isStillGood: (ageMs) => term.isGood() && (value.allowed ? isFresh(ageMs) : ageMs < AGED_MS) };
-  }
-
-  function isFresh(ageMs: number): boolean {
-    if (ageMs < AGED_MS) return true;
-    if (ageMs >= MAX_ALLOW_MS) return false;
-    if (now() - refreshedAt < REFRESH_MS) return true;
-    refreshedAt = now();
-    return false;
+    if (term === undefined) return answer;
+    if (!value.allowed) return { ...answer, isStillGood: (ageMs) => term.isGood() && ageMs < MAX_DENY_MS };
+    if (!value.rule.startsWith(BY_RBAC)) return answer;
+    refresh.given(key);
+    return { ...answer, isStillGood: (ageMs) => term.isGood() && !refresh.isDue(key, ageMs) };
   }
 
   async function review(pod: PodIdentity, name: string, verb: Verb): Promise<Answer<Decision>> {
@@ -111,7 +104,7 @@ export function createClusterAccess(options: ClusterAccessOptions): Access {
   return {
     check(pod, mapName, verb, signal) {
       const key = JSON.stringify([pod.namespace, pod.serviceAccount, mapName, verb]);
-      return cache.get(key, () => reviewWithin(pod, mapName, verb), signal);
+      return cache.get(key, () => reviewWithin(key, pod, mapName, verb), signal);
     },
   };
 }

@@ -54,7 +54,12 @@ async function startReplica(name: string, rules: readonly object[]): Promise<Ope
   config.users[0].user = { token: await api.kubectl(['create', 'token', name, '--namespace=kube-system']) };
   await writeFile(kubeconfig, JSON.stringify(config));
   const lines = createLogger('info', { write: (line) => log.push(line) });
-  const store = openClusterStore({ kind: 'cluster', kubeconfig }, 'csi.bpffs.dev', lines, createControllerMetrics());
+  const store = openClusterStore(
+    { kind: 'cluster', kubeconfig },
+    { driverName: 'csi.bpffs.dev' },
+    lines,
+    createControllerMetrics(),
+  );
   stores.push(store);
   await store.synced();
   return store;
