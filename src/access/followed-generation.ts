@@ -11,11 +11,14 @@ export interface FollowedGeneration extends Generation, Freshness {
 /** Needs the rights to list and watch the Lease. Without them, or without a controller, it is never heard. */
 export function followGeneration({
   lease,
+  now,
   ...options
 }: Pick<ReflectorOptions<never>, 'client' | 'failing' | 'timing'> & {
   readonly lease: LeaseKey;
+  /** Milliseconds of a monotonic clock. */
+  readonly now?: () => number;
 }): FollowedGeneration {
-  const generation = createGeneration();
+  const generation = createGeneration(now);
   const { staleness, failure, close } = startReflector({
     ...options,
     ...selection(lease),

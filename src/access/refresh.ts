@@ -13,7 +13,7 @@ const MAX_AGE_MS = 4 * 60 * 60_000;
 /** The kubelet looks at each running pod more often than this; an answer that is not used belongs to a pod that is gone. */
 const UNUSED_MS = 180_000;
 /** Waiting for the very oldest one to be used would take too long. */
-const SHARE = 0.9;
+const SHARE = 0.95;
 
 /** `now`: milliseconds of a monotonic clock. */
 export function createRefresh(now: () => number): Refresh {
