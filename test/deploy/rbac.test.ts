@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { podTokens } from '../../src/access/pod-tokens.ts';
+import { publishAccess } from '../../src/controller/access-publisher.ts';
 import { startController } from '../../src/controller/controller.ts';
 import { findOwner } from '../../src/controller/find-owner.ts';
+import { followRbac } from '../../src/controller/followed-rbac.ts';
 import { followUnusableMaps } from '../../src/controller/unusable-maps.ts';
 import { keepVolumes } from '../../src/controller/volume-keeper.ts';
 import { createKubernetesClient } from '../../src/kubernetes/client.ts';
@@ -33,6 +35,8 @@ import { applyObjects } from './apply-objects.ts';
 import { type Manifest, NAMESPACE, parseManifest, render } from './helm.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
+
+const ACCESS_LEASE = { namespace: NAMESPACE, name: 'csi-driver-bpffs-access' };
 
 /** The audit log shows what each part of the driver asked of the API server, and whether it was allowed. */
 let scratch: string;
@@ -65,7 +69,7 @@ test('the node plugin may do what it does, and nothing else', async () => {
   const account = 'csi-driver-bpffs-node';
   const pod = await makePod(api, 'prod', 'collector', 'collector');
   const config = { kind: 'cluster' as const, kubeconfig: await kubeconfigOf(account) };
-  const names = { driverName: AUDIENCE, nodeId: NODE, kept: async () => [] };
+  const names = { driverName: AUDIENCE, nodeId: NODE, kept: async () => [], accessLease: ACCESS_LEASE };
   const opened = openClusterPolicy(config, names, createLogger('error'), createNodeMetrics());
   closing.push(() => opened.close());
   await opened.synced;
@@ -195,6 +199,10 @@ test('the controller may do with its volumes what it does, and nothing else', as
   closing.push(keeper.close);
   const maps = followUnusableMaps({ client, log, changed() {} });
   closing.push(maps.close);
+  const rbac = followRbac({ client, log, changed() {} });
+  closing.push(rbac.close);
+  const publisher = publishAccess({ client, lease: ACCESS_LEASE, rbac, log, timing: { beatMs: 100, pauseMs: 100 } });
+  closing.push(publisher.close);
   const recorder = createEventRecorder({ client, driverName: AUDIENCE, instance: 'controller-1' });
   for (const namespace of [undefined, 'prod']) {
     const regarding = { apiVersion: 'v1', kind: 'Any', ...(namespace && { namespace }), name: 'any', uid: 'any' };
@@ -233,8 +241,13 @@ test('the controller may do with its volumes what it does, and nothing else', as
     assert.equal((await findOwner(client, { namespace, name }, `pvc-${uid}`)).owner?.pod, `loader-${n}`);
   }
   assert.deepEqual(await refused(account), []);
-  const ours = allowed(account).filter((right) => / (bpffs\.dev|events\.k8s\.io|apps)\//.test(right));
+  const ours = allowed(account).filter((right) =>
+    / (bpffs\.dev|events\.k8s\.io|apps|rbac\.authorization\.k8s\.io)\//.test(right),
+  );
   const others = [
+    'create coordination.k8s.io/leases',
+    'get coordination.k8s.io/leases',
+    'patch coordination.k8s.io/leases',
     'get /persistentvolumeclaims',
     'get /persistentvolumes',
     'get /pods',
