@@ -286,18 +286,36 @@ test('a comment stands before every rule of RBAC', async () => {
   }
 });
 
-test('no rule has a wildcard, nor a verb upon secrets or upon RBAC', async () => {
+test('no rule has a wildcard, nor a verb upon secrets, nor one that changes RBAC', async () => {
   for (const { kind, metadata, rules } of parseManifest(await render(EVERYTHING))) {
     if (!kind.endsWith('Role')) continue;
     for (const rule of rules as readonly Record<string, readonly string[]>[]) {
       const words = Object.values(rule).flat();
-      for (const word of ['*', 'secrets', 'rbac.authorization.k8s.io', 'impersonate', 'escalate', 'bind']) {
+      for (const word of ['*', 'secrets', 'impersonate', 'escalate', 'bind']) {
         assert(!words.includes(word), `${metadata.name}: ${word}`);
       }
+      if (words.includes('rbac.authorization.k8s.io')) assert.deepEqual(rule.verbs, ['list', 'watch'], metadata.name);
       // To see that a map exists is not to see its content.
       if (rule.resources?.includes('bpfmaps'))
         assert(!words.includes('read') && !words.includes('write'), metadata.name);
     }
+  }
+});
+
+test('nodes wait for a controller that tells of grants only where there is one, and RBAC is all', async () => {
+  for (const [values, expected] of [
+    [{}, 2],
+    [{ rbacAlone: false }, 0],
+    [{ controller: { enabled: false } }, 0],
+  ] as const) {
+    const text = await render(values);
+    assert.equal(text.match(/--access-lease=csi-driver-bpffs\/csi-driver-bpffs-access\n/g)?.length ?? 0, expected);
+    const objects = parseManifest(text);
+    const reads = objects.some(({ rules }) => JSON.stringify(rules ?? []).includes('"clusterrolebindings"'));
+    assert.equal(reads, expected > 0);
+    const isThere = (name: string) =>
+      objects.some(({ kind, metadata }) => kind === name && metadata.name === 'csi-driver-bpffs-node');
+    assert.deepEqual([isThere('Role'), isThere('RoleBinding')], [expected > 0, expected > 0]);
   }
 });
 
