@@ -184,6 +184,9 @@ test('a volume that is published again asks the API server for nothing that is c
     assert.match(measured, new RegExp(`bpffs_review_lookups_total\\{review="${review}",result="hit"\\} \\d\\d`));
     assert.match(measured, new RegExp(`bpffs_review_age_seconds_count\\{review="${review}"\\} \\d\\d`));
   }
+  for (const kind of ['tokenreviews.authentication.k8s.io', 'subjectaccessreviews.authorization.k8s.io'])
+    assert.match(measured, new RegExp(`bpffs_api_requests_total\\{verb="create",resource="${kind}"\\} [1-9]`));
+  assert.match(measured, /bpffs_api_requests_total\{verb="watch",resource="bpfmaps\.bpffs\.dev"\} [1-9]/);
   for (const resource of ['bpfmaps', 'bpfvolumes', 'csidrivers']) {
     assert.match(measured, new RegExp(`bpffs_watch_staleness_seconds\\{resource="${resource}"\\} \\d`));
   }
