@@ -15,6 +15,8 @@ test('what a new list shows unchanged may have been otherwise before it', { time
     list: async () => ({ resourceVersion: '1', continue: undefined, items: [] }),
     async *watch(_, __, { signal, opened }): AsyncGenerator<WatchEvent> {
       opened?.();
+      const metadata = { name: '', uid: '', resourceVersion: '1', creationTimestamp: '' };
+      yield { type: 'BOOKMARK', object: { metadata } };
       while (!isForgetful) await sleep(1, undefined, { signal });
       throw new ApiError(Code.UNAVAILABLE, 'too old resource version', 410, 'Expired');
     },

@@ -261,6 +261,7 @@ test('the controller may do with its volumes what it does, and nothing else', as
     assert.deepEqual([...(await asked(account))].sort(), [...others, ...ours].sort());
     return true;
   });
+  await publisher.close();
 });
 
 test('probes and scrapes of the controller ask the API server for nothing', async () => {
