@@ -135,8 +135,7 @@ export function publishAccess({ client, lease, rbac, log, timing }: AccessPublis
       await sleep(Math.min(pauseMs, beatMs), undefined, { signal, ref: false }).catch(() => undefined);
       if (isDirty && held !== undefined) continue;
       const restMs = Math.max(0, (held === undefined ? lookMs : beatMs) - pauseMs);
-      const woken = AbortSignal.any([signal, waking.signal]);
-      await sleep(restMs, undefined, { signal: woken, ref: false }).catch(() => undefined);
+      await sleep(restMs, undefined, { signal: waking.signal, ref: false }).catch(() => undefined);
     }
   }
   const running = run();
@@ -148,6 +147,7 @@ export function publishAccess({ client, lease, rbac, log, timing }: AccessPublis
     },
     async close() {
       closing.abort();
+      waking.abort();
       await running;
       if (held === undefined) return;
       const given = { metadata: { resourceVersion: held.metadata.resourceVersion }, spec: { holderIdentity: '' } };
