@@ -17,6 +17,7 @@ export function limitPinner(pinner: Pinner, maxCalls: number): Pinner {
     ...pinner,
     publishVolume: limited(working, pinner.publishVolume),
     publishWorkspace: limited(working, pinner.publishWorkspace),
+    publishDelegation: limited(working, pinner.publishDelegation),
     getVolumeStats: limited(working, pinner.getVolumeStats),
     describeVolume: limited(working, pinner.describeVolume),
     describeMap: limited(working, pinner.describeMap),

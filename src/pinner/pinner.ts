@@ -11,6 +11,7 @@ import {
   type ListVolumesResponse,
   type PinnerDefinition,
   PinnerService,
+  type PublishDelegationRequest,
   type PublishVolumeRequest,
   type PublishVolumeResponse,
   type PublishWorkspaceRequest,
@@ -28,6 +29,7 @@ import { type CallLimits, createUnaryClient, type Method } from './unary-client.
 export interface Pinner {
   publishVolume(request: PublishVolumeRequest, limits: CallLimits): Promise<PublishVolumeResponse>;
   publishWorkspace(request: PublishWorkspaceRequest, limits: CallLimits): Promise<PublishVolumeResponse>;
+  publishDelegation(request: PublishDelegationRequest, limits: CallLimits): Promise<PublishVolumeResponse>;
   unpublishVolume(request: UnpublishVolumeRequest, limits: CallLimits): Promise<void>;
   getVolumeStats(request: GetVolumeStatsRequest, limits: CallLimits): Promise<GetVolumeStatsResponse>;
   describeVolume(request: DescribeVolumeRequest, limits: CallLimits): Promise<DescribeVolumeResponse>;
@@ -60,6 +62,7 @@ export function createPinner(socket: string): Pinner {
   return {
     publishVolume: (request, limits) => call('PublishVolume', request, limits),
     publishWorkspace: (request, limits) => call('PublishWorkspace', request, limits),
+    publishDelegation: (request, limits) => call('PublishDelegation', request, limits),
     async unpublishVolume(request, limits) {
       await call('UnpublishVolume', request, limits);
     },

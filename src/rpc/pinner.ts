@@ -1,6 +1,7 @@
 // The service and messages of pinner.proto, under their names there.
 export { Access } from './generated/bpffs/pinner/v1/Access.ts';
 export type { CreatedMap } from './generated/bpffs/pinner/v1/CreatedMap.ts';
+export type { Delegation } from './generated/bpffs/pinner/v1/Delegation.ts';
 export type { DescribeMapRequest } from './generated/bpffs/pinner/v1/DescribeMapRequest.ts';
 export type { DescribeMapResponse } from './generated/bpffs/pinner/v1/DescribeMapResponse.ts';
 export type { DescribeVolumeRequest } from './generated/bpffs/pinner/v1/DescribeVolumeRequest.ts';
@@ -19,6 +20,7 @@ export type { ListVolumesResponse } from './generated/bpffs/pinner/v1/ListVolume
 export type { MapDescription } from './generated/bpffs/pinner/v1/MapDescription.ts';
 export type { MapRefusal } from './generated/bpffs/pinner/v1/MapRefusal.ts';
 export type { PinRoot } from './generated/bpffs/pinner/v1/PinRoot.ts';
+export type { PublishDelegationRequest } from './generated/bpffs/pinner/v1/PublishDelegationRequest.ts';
 export type { PublishedMap } from './generated/bpffs/pinner/v1/PublishedMap.ts';
 export type { PublishVolumeRequest } from './generated/bpffs/pinner/v1/PublishVolumeRequest.ts';
 export {

@@ -7,6 +7,7 @@ import {
   PublishVolumeResponse_Outcome as Outcome,
   type PinnerHandlers,
   PinnerService,
+  type PublishDelegationRequest,
   type PublishVolumeRequest,
   type PublishWorkspaceRequest,
   type Source,
@@ -21,6 +22,8 @@ export interface FakePinner {
   readonly files: Map<string, VolumeFiles>;
   /** Workspaces, by target path. */
   readonly workspaces: Map<string, PublishWorkspaceRequest>;
+  /** Delegations, by target path. */
+  readonly delegations: Map<string, PublishDelegationRequest>;
   /** Ids of kept volumes. */
   readonly kept: Set<string>;
   /**
@@ -54,6 +57,7 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
   const server = new Server();
   const volumes = new Map<string, PublishVolumeRequest>();
   const workspaces = new Map<string, PublishWorkspaceRequest>();
+  const delegations = new Map<string, PublishDelegationRequest>();
   const files = new Map<string, VolumeFiles>();
   const kept = new Set<string>();
   const mapIds = { inVolume: new Map<string, number>(), atSource: new Map<string, number>() };
@@ -61,6 +65,7 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
     volumes,
     files,
     workspaces,
+    delegations,
     kept,
     mapIds,
     generations: 1,
@@ -135,6 +140,11 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
       kept.add(request.volumeId);
       return { outcome: Outcome.CREATED, changes: pinner.workspaceChanges, refusals: [], maps: [] };
     }),
+    PublishDelegation: handle('PublishDelegation', (request) => {
+      const outcome = delegations.has(request.targetPath) ? Outcome.UNCHANGED : Outcome.CREATED;
+      delegations.set(request.targetPath, request);
+      return { outcome, changes: [], refusals: [], maps: [] };
+    }),
     UnpublishVolume: handle('UnpublishVolume', ({ volumeId, targetPath }) => {
       const there = volumes.get(targetPath);
       if (there !== undefined && there.volumeId !== volumeId) {
@@ -146,6 +156,7 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
       volumes.delete(targetPath);
       files.delete(targetPath);
       workspaces.delete(targetPath);
+      delegations.delete(targetPath);
       return {};
     }),
     GetVolumeStats: handle('GetVolumeStats', ({ targetPath }) => {
@@ -157,6 +168,9 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
       const workspace = workspaces.get(targetPath);
       if (workspace?.volumeId === volumeId) {
         return { workspace: !workspace.readOnly, files: [], generations: pinner.generations, leftOut: 0 };
+      }
+      if (delegations.get(targetPath)?.volumeId === volumeId) {
+        return { workspace: false, files: [], generations: 1, leftOut: 0 };
       }
       const there = volumes.get(targetPath);
       if (there?.volumeId !== volumeId) throw { code: Code.NOT_FOUND, details: `no volume at ${targetPath}` };
@@ -179,10 +193,12 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
     }),
     ReleaseMap: handle('ReleaseMap', () => ({})),
     ListVolumes: handle('ListVolumes', () => ({
-      volumes: [...volumes.values(), ...workspaces.values()].map(({ volumeId, targetPath }) => ({
-        volumeId,
-        targetPath,
-      })),
+      volumes: [...volumes.values(), ...workspaces.values(), ...delegations.values()].map(
+        ({ volumeId, targetPath }) => ({
+          volumeId,
+          targetPath,
+        }),
+      ),
     })),
     DescribeMap: handle('DescribeMap', ({ source }) => {
       const id = source === null ? undefined : findMap(source);
