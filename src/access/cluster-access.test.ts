@@ -61,6 +61,23 @@ test('a denial with a reason is cached', async () => {
   assert.equal(asked(), 1);
 });
 
+test('for a delegation it asks about bpfdelegations, and the remedy grants use of it', async () => {
+  const asked: unknown[] = [];
+  const create = async (_: unknown, review: { readonly [field: string]: unknown }) => {
+    asked.push((review.spec as { resourceAttributes: unknown }).resourceAttributes);
+    return { metadata, status: { allowed: false } };
+  };
+  const decision = await createClusterAccess({ client: { create } }).check(pod, 'xdp', 'use', signal);
+  const attributes = { group: 'bpffs.dev', version: 'v1alpha1', resource: 'bpfdelegations', namespace: 'prod' };
+  assert.deepEqual(asked, [{ ...attributes, name: 'xdp', verb: 'use' }]);
+  assert(!decision.allowed);
+  assert.equal(
+    decision.remedy,
+    'kubectl create role use-xdp -n prod --verb=use --resource=bpfdelegations.bpffs.dev --resource-name=xdp; ' +
+      'kubectl create rolebinding use-xdp-collector -n prod --role=use-xdp --serviceaccount=prod:collector',
+  );
+});
+
 test('a malformed review is UNAVAILABLE, and the error says what is wrong', async () => {
   const access = createClusterAccess({
     client: { create: async () => ({ metadata, status: { allowed: 'yes' } }) },

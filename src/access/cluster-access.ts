@@ -4,7 +4,7 @@ import { type Answer, createAnswerCache } from '../kubernetes/answer-cache.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
 import { understood } from '../kubernetes/understood.ts';
 import { cut } from '../text.ts';
-import { type Access, type Decision, type PodIdentity, userName, type Verb } from './access.ts';
+import { type Access, type Decision, OBJECTS, type PodIdentity, type Right, userName } from './access.ts';
 import type { Generation } from './generation.ts';
 import { createRefresh } from './refresh.ts';
 
@@ -60,7 +60,7 @@ export function createClusterAccess(options: ClusterAccessOptions): Access {
     now,
   });
 
-  async function reviewWithin(key: string, pod: PodIdentity, name: string, verb: Verb): Promise<Answer<Decision>> {
+  async function reviewWithin(key: string, pod: PodIdentity, name: string, verb: Right): Promise<Answer<Decision>> {
     if (generation === undefined) return review(pod, name, verb);
     const { answer, term } = await generation.during(() => review(pod, name, verb));
     const { value } = answer;
@@ -71,15 +71,16 @@ export function createClusterAccess(options: ClusterAccessOptions): Access {
     return { ...answer, isStillGood: (ageMs) => term.isGood() && !refresh.isDue(key, ageMs) };
   }
 
-  async function review(pod: PodIdentity, name: string, verb: Verb): Promise<Answer<Decision>> {
+  async function review(pod: PodIdentity, name: string, verb: Right): Promise<Answer<Decision>> {
     const { namespace } = pod;
+    const { plural: resource, noun } = OBJECTS[verb];
     const review = await client.create(SUBJECT_ACCESS_REVIEWS, {
       kind: 'SubjectAccessReview',
       spec: {
         user: userName(pod),
         // Every service account is in exactly these groups.
         groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`, 'system:authenticated'],
-        resourceAttributes: { group: 'bpffs.dev', version: 'v1alpha1', resource: 'bpfmaps', namespace, name, verb },
+        resourceAttributes: { group: 'bpffs.dev', version: 'v1alpha1', resource, namespace, name, verb },
       },
     });
     const { allowed, reason, evaluationError } = understood(reviewSchema, review, 'SubjectAccessReview').status;
@@ -90,7 +91,7 @@ export function createClusterAccess(options: ClusterAccessOptions): Access {
     // https://github.com/kubernetes/kubernetes/blob/v1.36.0/staging/src/k8s.io/apiserver/pkg/endpoints/filters/authorization.go
     if (evaluationError) {
       throw unavailable(
-        `the API server cannot tell whether ${userName(pod)} may ${verb} map "${name}" until its authorizers answer: ${evaluationError.slice(0, 300)}`,
+        `the API server cannot tell whether ${userName(pod)} may ${verb} ${noun} "${name}" until its authorizers answer: ${evaluationError.slice(0, 300)}`,
       );
     }
     // A plain denial has no reason; a binding to a missing role gives one.
@@ -102,18 +103,18 @@ export function createClusterAccess(options: ClusterAccessOptions): Access {
   }
 
   return {
-    check(pod, mapName, verb, signal) {
-      const key = JSON.stringify([pod.namespace, pod.serviceAccount, mapName, verb]);
-      return cache.get(key, () => reviewWithin(key, pod, mapName, verb), signal);
+    check(pod, name, verb, signal) {
+      const key = JSON.stringify([pod.namespace, pod.serviceAccount, name, verb]);
+      return cache.get(key, () => reviewWithin(key, pod, name, verb), signal);
     },
   };
 }
 
 /** Short, because several of them have to fit an event. */
-function grantCommand({ namespace, serviceAccount }: PodIdentity, map: string, verb: Verb): string {
-  const role = `${verb}-${map}`;
+function grantCommand({ namespace, serviceAccount }: PodIdentity, name: string, verb: Right): string {
+  const role = `${verb}-${name}`;
   return (
-    `kubectl create role ${role} -n ${namespace} --verb=${verb} --resource=bpfmaps.bpffs.dev --resource-name=${map}; ` +
+    `kubectl create role ${role} -n ${namespace} --verb=${verb} --resource=${OBJECTS[verb].plural}.bpffs.dev --resource-name=${name}; ` +
     `kubectl create rolebinding ${role}-${serviceAccount} -n ${namespace} --role=${role} --serviceaccount=${namespace}:${serviceAccount}`
   );
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BadConfiguration } from '../errors.ts';
+import type { Right } from './access.ts';
 import { parseGrants } from './grants-file.ts';
 
 const API = 'apiVersion: rbac.authorization.k8s.io/v1';
@@ -13,10 +14,7 @@ const inProd = (subject: string) =>
   `${API}\nkind: RoleBinding\nmetadata: { name: b, namespace: prod }\nroleRef: { kind: ClusterRole, name: r }\nsubjects: [${subject}]\n`;
 const collector = '{ kind: ServiceAccount, name: collector, namespace: prod }';
 
-function may(
-  yaml: string,
-  { ns = 'prod', sa = 'collector', map = 'flows', verb = 'read' as 'read' | 'write' } = {},
-): boolean {
+function may(yaml: string, { ns = 'prod', sa = 'collector', map = 'flows', verb = 'read' as Right } = {}): boolean {
   return parseGrants(yaml, 'g.yaml').allowedBy(ns, sa, map, verb) !== undefined;
 }
 
@@ -67,6 +65,15 @@ describe('as a SubjectAccessReview would', () => {
     ['a group of another namespace', role() + everywhere('{ kind: Group, name: "system:serviceaccounts:dev" }')],
   ];
   for (const [what, yaml, who] of no) test(`denies ${what}`, () => assert.equal(may(yaml, who), false));
+});
+
+test('use is of delegations, and read and write are of maps', () => {
+  const granted = (resource: string) =>
+    role(`{ apiGroups: [bpffs.dev], resources: [${resource}], verbs: ["*"] }`) + everywhere(collector);
+  const rights = (yaml: string) => (['read', 'write', 'use'] as const).filter((verb) => may(yaml, { verb }));
+  assert.deepEqual(rights(granted('bpfmaps')), ['read', 'write']);
+  assert.deepEqual(rights(granted('bpfdelegations')), ['use']);
+  assert.deepEqual(rights(granted('bpfmaps, bpfdelegations')), ['read', 'write', 'use']);
 });
 
 test('names the binding that grants, and its place', () => {

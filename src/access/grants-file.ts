@@ -1,6 +1,6 @@
 import { BadConfiguration } from '../errors.ts';
 import { type Manifest, parseManifests } from '../manifest/manifest.ts';
-import type { Access } from './access.ts';
+import { type Access, OBJECTS } from './access.ts';
 import { createGrants, type Grants, type Rule, subjectKey } from './rbac.ts';
 import { type RbacObject, rbacSchema } from './rbac-schema.ts';
 
@@ -34,10 +34,10 @@ export function parseGrants(text: string, file: string): Grants {
 /** Access by the grants of a file. `grants` is called for every check, so that a new version of the file takes effect at once. */
 export function createFileAccess(file: string, grants: () => Grants): Access {
   return {
-    async check({ namespace, serviceAccount }, mapName, verb) {
-      const rule = grants().allowedBy(namespace, serviceAccount, mapName, verb);
+    async check({ namespace, serviceAccount }, name, verb) {
+      const rule = grants().allowedBy(namespace, serviceAccount, name, verb);
       if (rule !== undefined) return { allowed: true, rule };
-      return { allowed: false, remedy: `allow verb "${verb}" on bpfmaps.bpffs.dev/${mapName} in ${file}` };
+      return { allowed: false, remedy: `allow verb "${verb}" on ${OBJECTS[verb].plural}.bpffs.dev/${name} in ${file}` };
     },
   };
 }

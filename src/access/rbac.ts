@@ -1,7 +1,7 @@
-import type { Verb } from './access.ts';
+import { OBJECTS, type Right } from './access.ts';
 
-/** What allows each verb on BpfMaps: on all names, and on those listed. */
-type Permissions = { readonly [V in Verb]: { all: string | undefined; readonly names: Map<string, string> } };
+/** What allows each verb on its objects: on all names, and on those listed. */
+type Permissions = { readonly [R in Right]: { all: string | undefined; readonly names: Map<string, string> } };
 
 /** A rule of a Role or ClusterRole. */
 export interface Rule {
@@ -15,8 +15,8 @@ export interface Rule {
 export interface Grants {
   /** Adds rules for a subject (see subjectKey); without a namespace: in all namespaces. `binding`: what gives them, not empty. */
   add(subject: string, namespace: string | undefined, rules: readonly Rule[], binding: string): void;
-  /** Which binding allows the service account `verb` on the BpfMap in its namespace, as a SubjectAccessReview would; undefined: none. */
-  allowedBy(namespace: string, serviceAccount: string, mapName: string, verb: Verb): string | undefined;
+  /** Which binding allows the service account `verb` on the object in its namespace, as a SubjectAccessReview would; undefined: none. */
+  allowedBy(namespace: string, serviceAccount: string, name: string, verb: Right): string | undefined;
 }
 
 /** The keys of subjects for Grants.add. */
@@ -25,7 +25,7 @@ export const subjectKey = {
   group: (name: string) => `Group ${name}`,
 } as const;
 
-/** Kubernetes's RBAC for one resource: https://kubernetes.io/docs/reference/access-authn-authz/rbac/ */
+/** Kubernetes's RBAC for the resources of bpffs.dev: https://kubernetes.io/docs/reference/access-authn-authz/rbac/ */
 export function createGrants(): Grants {
   const everywhere = new Map<string, Permissions>();
   const byNamespace = new Map<string, Map<string, Permissions>>();
@@ -40,10 +40,10 @@ export function createGrants(): Grants {
       grants.set(subject, permissions);
       for (const rule of rules) apply(rule, permissions, binding);
     },
-    allowedBy(namespace, serviceAccount, mapName, verb) {
+    allowedBy(namespace, serviceAccount, name, verb) {
       const local = byNamespace.get(namespace);
       const by = (subject: string) =>
-        permittedBy(everywhere.get(subject), mapName, verb) ?? permittedBy(local?.get(subject), mapName, verb);
+        permittedBy(everywhere.get(subject), name, verb) ?? permittedBy(local?.get(subject), name, verb);
       return (
         by(subjectKey.user(`system:serviceaccount:${namespace}:${serviceAccount}`)) ??
         by(subjectKey.group(`system:serviceaccounts:${namespace}`)) ??
@@ -54,25 +54,26 @@ export function createGrants(): Grants {
   };
 }
 
+const RIGHTS = Object.keys(OBJECTS) as Right[];
+
 function none(): Permissions {
-  return { read: { all: undefined, names: new Map() }, write: { all: undefined, names: new Map() } };
+  const permission = () => ({ all: undefined, names: new Map() });
+  return { read: permission(), write: permission(), use: permission() };
 }
 
-/** Whether the rule allows a verb of this driver on any BpfMap. */
-export function grantsMaps(rule: Rule): boolean {
-  const { verbs } = rule;
-  return isOfMaps(rule) && (matches(verbs, 'read') || matches(verbs, 'write'));
+/** Whether the rule allows a verb of this driver on any of its objects. */
+export function grantsAccess(rule: Rule): boolean {
+  return RIGHTS.some((verb) => isAbout(rule, verb));
 }
 
-function isOfMaps({ apiGroups, resources }: Rule): boolean {
-  return matches(apiGroups, 'bpffs.dev') && matches(resources, 'bpfmaps');
+function isAbout({ apiGroups, resources, verbs }: Rule, verb: Right): boolean {
+  return matches(apiGroups, 'bpffs.dev') && matches(resources, OBJECTS[verb].plural) && matches(verbs, verb);
 }
 
 function apply(rule: Rule, permissions: Permissions, binding: string): void {
-  if (!isOfMaps(rule)) return;
-  const { verbs, resourceNames = [] } = rule;
-  for (const verb of ['read', 'write'] as const) {
-    if (!matches(verbs, verb)) continue;
+  const { resourceNames = [] } = rule;
+  for (const verb of RIGHTS) {
+    if (!isAbout(rule, verb)) continue;
     if (resourceNames.length === 0) permissions[verb].all = binding;
     for (const name of resourceNames) permissions[verb].names.set(name, binding);
   }
@@ -82,6 +83,6 @@ function matches(words: readonly string[] | undefined, word: string): boolean {
   return words !== undefined && (words.includes('*') || words.includes(word));
 }
 
-function permittedBy(permissions: Permissions | undefined, mapName: string, verb: Verb): string | undefined {
-  return permissions?.[verb].all ?? permissions?.[verb].names.get(mapName);
+function permittedBy(permissions: Permissions | undefined, name: string, verb: Right): string | undefined {
+  return permissions?.[verb].all ?? permissions?.[verb].names.get(name);
 }

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod/mini';
-import { grantsMaps } from '../access/rbac.ts';
+import { grantsAccess } from '../access/rbac.ts';
 import { type Reflector, type ReflectorOptions, startReflector } from '../kubernetes/reflector.ts';
 import type { KubernetesObject } from '../kubernetes/resource.ts';
 import type { Logger } from '../logger.ts';
 import { logOutage } from './log-outage.ts';
 
-/** The RBAC objects that may let a service account have a BpfMap, watched. Of these only digests are kept in memory, of others names. */
+/** The RBAC objects that may give a service account a right of this driver, watched. Of these only digests are kept in memory, of others names. */
 export interface FollowedRbac {
-  /** Of all grants of BpfMaps to service accounts. */
+  /** Of all grants of these rights. */
   digest(): string;
   /** Whether all changes are known up to a moment ago. */
   isFresh(): boolean;
@@ -104,7 +104,7 @@ function rulesOf({ rules }: KubernetesObject): string | undefined {
   const { success, data } = rulesSchema.safeParse(rules);
   if (!success) return hash(rules);
   const ofMaps = (data ?? []).filter((rule) =>
-    grantsMaps({ verbs: rule.verbs, apiGroups: rule.apiGroups ?? [], resources: rule.resources ?? [] }),
+    grantsAccess({ verbs: rule.verbs, apiGroups: rule.apiGroups ?? [], resources: rule.resources ?? [] }),
   );
   return ofMaps.length === 0 ? undefined : hash(ofMaps);
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Verb } from '../../src/access/access.ts';
+import type { Right, Verb } from '../../src/access/access.ts';
 import { CallError, Code, notFound, unavailable } from '../../src/errors.ts';
 import type { BpfMap } from '../../src/maps/catalog.ts';
 import { createDenials } from '../../src/node/denials.ts';
@@ -31,7 +31,7 @@ interface World {
   readonly maps: Readonly<
     Record<Name, (Pick<BpfMap, 'fileName' | 'maxAccess'> & { readonly source: string }) | undefined>
   >;
-  readonly grants: Readonly<Record<Name, readonly Verb[]>>;
+  readonly grants: Readonly<Record<Name, readonly Right[]>>;
   /** Sources that have a map; a source's number is the map's id. */
   readonly there: readonly string[];
   /** Sources for which the API server does not answer. */
@@ -153,7 +153,7 @@ function startNode(world: () => World, hasWorkspace: boolean) {
     metrics: createNodeMetrics(),
     published: createPublished(),
     denials: createDenials(),
-    audit: { published() {}, refused() {} },
+    audit: { published() {}, refused() {}, refusedDelegation() {} },
   } as PublishParts;
   const call: Call = {
     signal: new AbortController().signal,
