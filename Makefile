@@ -110,12 +110,14 @@ image: build dist/map ## Build the container image into test/deploy/bin/image.ta
 	test/deploy/build-image.sh
 
 .PHONY: manifests
-manifests: $(NODE) test/deploy/bin/helm ## Render deploy/csi-driver-bpffs.yaml, and make the chart's README, the SELinux modules and the seccomp profile
+manifests: $(NODE) test/deploy/bin/helm ## Render deploy/csi-driver-bpffs.yaml, and make the chart's README, the SELinux modules and the seccomp profiles
 	$(NODE) test/deploy/write-manifest.ts
 	$(NODE) test/deploy/write-chart-readme.ts
 	$(NODE) test/deploy/write-selinux-modules.ts
-	cd deploy/seccomp/generate && profile=$$(go run .) && printf '%s\n' "$$profile" >../bpf-consumer.json
-	npx --no-install biome format --write deploy/seccomp/bpf-consumer.json
+	cd deploy/seccomp/generate && for whose in consumer loader; do \
+		profile=$$(go run . $$whose) && printf '%s\n' "$$profile" >../bpf-$$whose.json || exit; \
+	done
+	npx --no-install biome format --write deploy/seccomp
 
 .PHONY: set-version
 set-version: $(NODE) test/deploy/bin/helm ## Write VERSION wherever the version is, except in CHANGELOG.md

@@ -66,16 +66,16 @@ test('the processes of the chart start, as far as they get without a cluster', a
   assert.match(pinner.stdout, /"kernelRelease"/);
 });
 
-test('the seccomp profile can be installed, and installed again', async () => {
+test('the seccomp profiles can be installed, and installed again', async () => {
   const install = () => run('root', 'node', '/opt/csi-driver-bpffs/seccomp/install.ts', '/profiles');
-  assert.match((await install()).stdout, /is installed$/);
-  assert.match((await install()).stdout, /is up to date$/);
-  const [ours, installed] = await Promise.all(
-    [join(ROOT, 'deploy/seccomp/bpf-consumer.json'), join(root, 'profiles/bpf-consumer.json')].map((file) =>
-      readFile(file),
-    ),
-  );
-  assert(installed?.equals(ours ?? Buffer.alloc(0)));
+  assert.match((await install()).stdout, /consumer\.json is installed\n.*loader\.json is installed$/);
+  assert.match((await install()).stdout, /consumer\.json is up to date\n.*loader\.json is up to date$/);
+  for (const name of ['bpf-consumer.json', 'bpf-loader.json']) {
+    const [ours, installed] = await Promise.all(
+      [join(ROOT, 'deploy/seccomp', name), join(root, 'profiles', name)].map((file) => readFile(file)),
+    );
+    assert(installed?.equals(ours ?? Buffer.alloc(0)), name);
+  }
 });
 
 test('it says what it is made of: npm packages, crates and Debian packages', async () => {

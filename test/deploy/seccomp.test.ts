@@ -7,11 +7,10 @@ import { execa } from 'execa';
 import { BIN } from '../cluster/node.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
-const PROFILE = join(ROOT, 'deploy/seccomp/bpf-consumer.json');
 const { EPERM } = constants.errno;
 
 /** What a consumer of maps needs. It cannot create, load, pin or freeze anything, or open anything by id. */
-const ALLOWED: Readonly<Record<number, string>> = {
+const OF_CONSUMERS: Readonly<Record<number, string>> = {
   1: 'BPF_MAP_LOOKUP_ELEM',
   2: 'BPF_MAP_UPDATE_ELEM',
   3: 'BPF_MAP_DELETE_ELEM',
@@ -24,6 +23,28 @@ const ALLOWED: Readonly<Record<number, string>> = {
   26: 'BPF_MAP_UPDATE_BATCH',
   27: 'BPF_MAP_DELETE_BATCH',
 };
+
+/** What a loader with a BPF token needs, besides. It cannot open anything by id, either. */
+const OF_LOADERS: Readonly<Record<number, string>> = {
+  ...OF_CONSUMERS,
+  0: 'BPF_MAP_CREATE',
+  5: 'BPF_PROG_LOAD',
+  6: 'BPF_OBJ_PIN',
+  8: 'BPF_PROG_ATTACH',
+  9: 'BPF_PROG_DETACH',
+  16: 'BPF_PROG_QUERY',
+  18: 'BPF_BTF_LOAD',
+  22: 'BPF_MAP_FREEZE',
+  28: 'BPF_LINK_CREATE',
+  29: 'BPF_LINK_UPDATE',
+  34: 'BPF_LINK_DETACH',
+  35: 'BPF_PROG_BIND_MAP',
+  36: 'BPF_TOKEN_CREATE',
+};
+
+const PROFILES = { consumer: OF_CONSUMERS, loader: OF_LOADERS } as const;
+type Whose = keyof typeof PROFILES;
+const EACH = Object.keys(PROFILES) as Whose[];
 
 let scratch: string;
 before(async () => {
@@ -47,10 +68,12 @@ after(async () => {
 });
 
 // The generator looks at the architecture that it runs on.
-test('the profile is what its generator makes', { skip: process.arch !== 'x64' }, async () => {
-  const { stdout } = await execa('go', ['run', '.'], { cwd: join(ROOT, 'deploy/seccomp/generate') });
-  assert.deepEqual(await profile(), JSON.parse(stdout), 'run `make manifests`');
-});
+for (const whose of EACH) {
+  test(`the profile for a ${whose} is what its generator makes`, { skip: process.arch !== 'x64' }, async () => {
+    const { stdout } = await execa('go', ['run', '.', whose], { cwd: join(ROOT, 'deploy/seccomp/generate') });
+    assert.deepEqual(await profile(whose), JSON.parse(stdout), 'run `make manifests`');
+  });
+}
 
 test('without a profile the kernel itself refuses root nothing for want of permission', async () => {
   const answers = await bpfCommands(undefined);
@@ -58,13 +81,16 @@ test('without a profile the kernel itself refuses root nothing for want of permi
   assert.deepEqual(refused, []);
 });
 
-test('with it, the commands of a consumer get through and no other', async () => {
-  const answers = await bpfCommands(await profile());
-  for (let command = 0; command < 64; command++) {
-    const refused = answers.get(String(command)) === EPERM;
-    assert.equal(refused, !(command in ALLOWED), `command ${command} ${ALLOWED[command] ?? ''}`);
-  }
-});
+for (const whose of EACH) {
+  test(`with it, the commands of a ${whose} get through and no other`, async () => {
+    const answers = await bpfCommands(await profile(whose));
+    const allowed = PROFILES[whose];
+    for (let command = 0; command < 64; command++) {
+      const refused = answers.get(String(command)) === EPERM;
+      assert.equal(refused, !(command in allowed), `command ${command} ${allowed[command] ?? ''}`);
+    }
+  });
+}
 
 test('the upper half of the register neither shuts out nor lets in', async () => {
   const answers = await bpfCommands(await profile());
@@ -79,22 +105,24 @@ test('a map can be read and written, and none made', async () => {
   await assert.rejects(run(['map', 'create', '/maps/other'], seccomp), /MAP_CREATE.*EPERM/);
 });
 
-test('beside bpf(2) it is the default profile', async () => {
-  const { defaultAction, syscalls } = await profile();
-  assert.equal(defaultAction, 'SCMP_ACT_ERRNO');
-  const allowed = new Set(syscalls.flatMap(({ names, action }) => (action === 'SCMP_ACT_ALLOW' ? names : [])));
-  for (const name of ['read', 'openat2', 'mmap', 'epoll_wait', 'futex', 'clone']) assert(allowed.has(name), name);
-  for (const name of ['mount', 'unshare', 'setns', 'init_module', 'perf_event_open', 'keyctl', 'io_uring_setup'])
-    assert(!allowed.has(name), name);
-});
+for (const whose of EACH) {
+  test(`beside bpf(2), that for a ${whose} is the default profile`, async () => {
+    const { defaultAction, syscalls } = await profile(whose);
+    assert.equal(defaultAction, 'SCMP_ACT_ERRNO');
+    const allowed = new Set(syscalls.flatMap(({ names, action }) => (action === 'SCMP_ACT_ALLOW' ? names : [])));
+    for (const name of ['read', 'openat2', 'mmap', 'epoll_wait', 'futex', 'clone']) assert(allowed.has(name), name);
+    for (const name of ['mount', 'unshare', 'setns', 'init_module', 'perf_event_open', 'keyctl', 'io_uring_setup'])
+      assert(!allowed.has(name), name);
+  });
+}
 
 interface Profile {
   readonly defaultAction: string;
   readonly syscalls: readonly { readonly names: readonly string[]; readonly action: string }[];
 }
 
-async function profile(): Promise<Profile> {
-  return JSON.parse(await readFile(PROFILE, 'utf8'));
+async function profile(whose: Whose = 'consumer'): Promise<Profile> {
+  return JSON.parse(await readFile(join(ROOT, `deploy/seccomp/bpf-${whose}.json`), 'utf8'));
 }
 
 /** The errno of each command; 0 for success. */

@@ -274,16 +274,22 @@ test('without the pinner, or its registration, the node says so', async () => {
   });
 });
 
-test('the installed seccomp profile is that of this version, or a check says that it is not', async () => {
+test('the installed seccomp profiles are those of this version, or a check says that one is not', async () => {
   await using harness = await startHarness();
   const installed = join(harness.directory, 'bpf-consumer.json');
   await using checked = await startHarness({ seccompProfile: installed });
   const check = async () => {
     const found = (await nodeReport(checked)).checks.find(({ what }) => what === 'seccomp profile');
-    return [found?.state, found?.found.replace(installed, 'FILE').split(':')[0]];
+    return [found?.state, found?.found.replace(installed, 'FILE').replace(loader, 'LOADER').split(':')[0]];
   };
+  const loader = join(harness.directory, 'bpf-loader.json');
+  const profiles = join(import.meta.dirname, '../../deploy/seccomp');
   assert.deepEqual(await check(), ['warn', 'FILE cannot be read']);
-  await copyFile(join(import.meta.dirname, '../../deploy/seccomp/bpf-consumer.json'), installed);
+  await copyFile(join(profiles, 'bpf-consumer.json'), installed);
+  assert.deepEqual(await check(), ['warn', 'LOADER cannot be read']);
+  await copyFile(join(profiles, 'bpf-consumer.json'), loader);
+  assert.deepEqual(await check(), ['warn', 'LOADER is not that of this version']);
+  await copyFile(join(profiles, 'bpf-loader.json'), loader);
   assert.deepEqual(await check(), ['ok', 'is that of this version']);
   await writeFile(installed, '{}\n');
   assert.deepEqual(await check(), ['warn', 'FILE is not that of this version']);
