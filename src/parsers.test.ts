@@ -7,6 +7,7 @@ import { parseGrants } from './access/grants-file.ts';
 import { parseCreateRequest } from './controller/create-request.ts';
 import { toPage } from './controller/page.ts';
 import { BadConfiguration, CallError, Code } from './errors.ts';
+import { parseBpfDelegation } from './maps/bpf-delegation.ts';
 import { parseCatalog } from './maps/catalog-file.ts';
 import { parseBpfMap } from './maps/cluster-bpf-map.ts';
 import { parsePublishRequest } from './node/publish-request.ts';
@@ -74,6 +75,11 @@ apiVersion: bpffs.dev/v1alpha1
 kind: BpfMap
 metadata: { name: limits }
 spec: { source: { created: { type: hash, keySize: 4, valueSize: 8, maxEntries: 64, flags: [BPF_F_NO_PREALLOC] } } }
+---
+apiVersion: bpffs.dev/v1alpha1
+kind: BpfDelegation
+metadata: { name: xdp }
+spec: { commands: [prog_load], programTypes: [xdp, kprobe], attachTypes: [xdp], allowBeyondPod: true }
 `;
 const GRANTS = `\
 apiVersion: rbac.authorization.k8s.io/v1
@@ -119,11 +125,17 @@ test('catalog and grants files', () => {
 });
 
 test('objects from the API server', () => {
-  const spec = fc.oneof(fc.jsonValue(), fc.record({ source: fc.jsonValue(), fileName: anything, maxAccess: anything }));
+  const names = fc.array(fc.oneof(anything, fc.constantFrom('prog_load', 'xdp', 'kprobe', 'hash')), { maxLength: 3 });
+  const spec = fc.oneof(
+    fc.jsonValue(),
+    fc.record({ source: fc.jsonValue(), fileName: anything, maxAccess: anything }),
+    fc.record({ commands: names, mapTypes: names, programTypes: names, attachTypes: names }),
+  );
   const object = fc.record({ metadata: fc.record({ name: anything }), spec });
   const property = fc.property(object, ({ metadata, spec }) => {
     const map = { apiVersion: 'bpffs.dev/v1alpha1', kind: 'BpfMap', metadata, spec };
     hold(codes(Code.FAILED_PRECONDITION), () => parseBpfMap(map as never));
+    hold(codes(Code.FAILED_PRECONDITION), () => parseBpfDelegation({ ...map, kind: 'BpfDelegation' } as never));
     hold(codes(Code.INTERNAL), () => parseVolume({ ...map, kind: 'BpfVolume' } as never));
   });
   fc.assert(property);
@@ -152,6 +164,7 @@ const attributes = fc.dictionary(
     fc.constantFrom(
       'type',
       'maps',
+      'delegation',
       'newMaps',
       'hostUsers',
       'csi.storage.k8s.io/ephemeral',

@@ -71,7 +71,7 @@ export function followRbac({ log, changed, ...options }: FollowedRbacOptions): F
     Role: follow('roles', rulesOf, isRole),
     ClusterRole: follow('clusterroles', rulesOf, isRole),
   };
-  /** The digest of the rules of a binding's role; undefined: it is absent, or of no BpfMap. */
+  /** The digest of the rules of a binding's role; undefined: it is absent, or of nothing of this driver. */
   const rulesBehind = ({ role }: Binding) => roles.ClusterRole.current().get(role) ?? roles.Role.current().get(role);
   const isGrant = (binding: Binding | undefined) => binding !== undefined && rulesBehind(binding) !== undefined;
   const bindings = {
@@ -99,7 +99,7 @@ export function followRbac({ log, changed, ...options }: FollowedRbacOptions): F
   };
 }
 
-/** The digest of the rules about BpfMaps; undefined: there are none. Rules that cannot be read may be about anything. */
+/** The digest of the rules about this driver's objects; undefined: there are none. Rules that cannot be read may be about anything. */
 function rulesOf({ rules }: KubernetesObject): string | undefined {
   const { success, data } = rulesSchema.safeParse(rules);
   if (!success) return hash(rules);

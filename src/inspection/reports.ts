@@ -53,6 +53,8 @@ const volumeSchema = z.object({
   volumeId: z.string(),
   /** Null: not known since the plugin's start, until the kubelet repeats its request (60 to 90 s). */
   type: z.nullable(z.enum(['maps', 'shared', 'workspace'])),
+  /** The BpfDelegation, for a volume that has one; its `type` is null. */
+  delegation: z.optional(z.string()),
   podUid: z.string(),
   /** Null as for `type`, or because the request named no pod. */
   pod: z.nullable(podSchema),

@@ -16,7 +16,7 @@ const created = 'source: { created: { type: hash, keySize: 4, valueSize: 8, maxE
 
 test('fills in the sizes that the type of a created map determines', () => {
   const inner = '{ type: ringbuf, maxEntries: 4096 }';
-  const maps = parseCatalog(
+  const { maps } = parseCatalog(
     entry('a', `source: { created: { type: array_of_maps, maxEntries: 8, inner: ${inner} } }`),
     'c.yaml',
   );
@@ -30,7 +30,7 @@ test('fills in the sizes that the type of a created map determines', () => {
 test('reads a workspace source', () => {
   const workspace = 'source: { workspace: { namespace: net, claim: agent, path: maps/flows } }';
   const source = { kind: 'workspace', claim: { namespace: 'net', name: 'agent' }, path: 'maps/flows' };
-  assert.deepEqual(parseCatalog(entry('a', workspace), 'c.yaml').get('a')?.source, source);
+  assert.deepEqual(parseCatalog(entry('a', workspace), 'c.yaml').maps.get('a')?.source, source);
 });
 
 test('reads a workspace source that names whose the workspace is', () => {
@@ -39,7 +39,7 @@ test('reads a workspace source that names whose the workspace is', () => {
     const workspace = `source: { workspace: { namespace: net, ${field}: agent, volume: pins, path: maps/flows } }`;
     const owner = { kind, namespace: 'net', name: 'agent' };
     const source = { kind: 'ownedWorkspace', owner, volume: 'pins', path: 'maps/flows' };
-    assert.deepEqual(parseCatalog(entry('a', workspace), 'c.yaml').get('a')?.source, source);
+    assert.deepEqual(parseCatalog(entry('a', workspace), 'c.yaml').maps.get('a')?.source, source);
   }
 });
 
@@ -47,12 +47,21 @@ test('reads a bpfman source', () => {
   const program = 'application: counter, program: count_packets_everywhere, map: counts';
   const expected = { application: 'counter', program: 'count_packets_everywhere', map: 'counts' };
   const read = (fields: string) =>
-    parseCatalog(entry('a', `source: { bpfman: { ${fields} } }`), 'c.yaml').get('a')?.source;
+    parseCatalog(entry('a', `source: { bpfman: { ${fields} } }`), 'c.yaml').maps.get('a')?.source;
   const any = { kind: 'bpfman', namespace: undefined, programTag: undefined };
   assert.deepEqual(read(program), { ...any, ...expected });
   assert.deepEqual(read(`namespace: net, ${program}`), { ...any, ...expected, namespace: 'net' });
   const programTag = '0123456789abcdef';
   assert.deepEqual(read(`programTag: "${programTag}", ${program}`), { ...any, ...expected, programTag });
+});
+
+test('reads delegations, which may have the name of a map', () => {
+  const delegation = entry('a', 'commands: [map_create]\n  mapTypes: [hash]').replace('BpfMap', 'BpfDelegation');
+  const { maps, delegations } = parseCatalog(`${entry('a', pinned)}---\n${delegation}`, 'c.yaml');
+  assert.deepEqual([...maps.keys()], ['a']);
+  const expected = { commands: ['map_create'], mapTypes: ['hash'], programTypes: [], attachTypes: [] };
+  assert.deepEqual([...delegations], [['a', expected]]);
+  assert.throws(() => parseCatalog(`${delegation}---\n${delegation}`, 'c.yaml'), BadConfiguration);
 });
 
 test('reads the other sources', () => {
@@ -64,7 +73,7 @@ test('reads the other sources', () => {
     ),
     entry('c.d', `${created.replace('16 }', '16, flags: [BPF_F_NO_PREALLOC] }')}\n  fileName: c`),
   ].join('---\n');
-  const maps = parseCatalog(text, 'c.yaml');
+  const { maps } = parseCatalog(text, 'c.yaml');
   assert.deepEqual(
     [...maps.values()],
     [
@@ -101,7 +110,7 @@ test('reads the other sources', () => {
       },
     ],
   );
-  assert.equal(parseCatalog('', 'c.yaml').size, 0);
+  assert.equal(parseCatalog('', 'c.yaml').maps.size, 0);
 });
 
 describe('reports the line and column of', () => {

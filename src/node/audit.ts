@@ -7,11 +7,11 @@ import {
   PublishVolumeResponse_Outcome as Outcomes,
 } from '../rpc/pinner.ts';
 import type { PublishOutcome } from './publish-outcome.ts';
-import type { PublishRequest } from './publish-request.ts';
+import type { DelegationRequest, PublishRequest } from './publish-request.ts';
 import type { RefusedMap } from './refused-map.ts';
 
 /**
- * Writes to the log which pod got which maps, and by which rule: a line with the message "audit" for each volume that a pod gets
+ * Writes to the log which pod got which maps or delegation, and by which rule: a line with the message "audit" for each volume that a pod gets
  * ("allowed"), each change of a running pod's volume ("changed"), and each refusal of a new pod ("denied").
  */
 export interface Audit {
@@ -19,6 +19,8 @@ export interface Audit {
   published(request: PublishRequest, outcome: PublishOutcome): void;
   /** A new pod gets no volume because of these maps. A repetition within `sameWithinMs` is not written. */
   refused(request: PublishRequest, refused: readonly RefusedMap[]): void;
+  /** As `refused`, because of the delegation. */
+  refusedDelegation(request: DelegationRequest, reason: 'grant' | 'absent', why: string): void;
 }
 
 export interface AuditOptions {
@@ -60,9 +62,20 @@ export function createAudit({ nodeId, log, sameWithinMs = SAME_WITHIN_MS }: Audi
       'audit',
     );
 
+  const writeDenied = (request: PublishRequest, key: string, fields: object) => {
+    if (recent.has(key)) return;
+    recent.set(key, true);
+    write('denied', request, fields);
+  };
+
   return {
-    published(request, { outcome, given, rules, changes }) {
+    published(request, { outcome, given, rules, changes, delegation }) {
       if (outcome !== Outcomes.CREATED && changes.length === 0) return;
+      if (request.type === 'delegation') {
+        const { delegation: bpfDelegation } = request;
+        write('allowed', request, { bpfDelegation, rule: rules.get(bpfDelegation), delegated: delegation });
+        return;
+      }
       const maps = given.map(({ name, mapId, access }) => ({
         bpfMap: name,
         verb: access === MapAccess.READ_WRITE ? 'write' : 'read',
@@ -89,9 +102,13 @@ export function createAudit({ nodeId, log, sameWithinMs = SAME_WITHIN_MS }: Audi
         refused.slice(0, MAX_NAMED).map(({ bpfMap, verb, cause }) => [bpfMap, verb, cause]),
         refused.length,
       ]);
-      if (recent.has(key)) return;
-      recent.set(key, true);
-      write('denied', request, fields);
+      writeDenied(request, key, fields);
+    },
+
+    refusedDelegation(request, reason, why) {
+      const { pod, volumeId, delegation: bpfDelegation } = request;
+      const key = JSON.stringify([pod.podUid, volumeId, bpfDelegation, reason]);
+      writeDenied(request, key, { bpfDelegation, reason, why: why.slice(0, MAX_WHY_LENGTH) });
     },
   };
 }

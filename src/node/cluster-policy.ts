@@ -2,12 +2,14 @@ import { createClusterAccess } from '../access/cluster-access.ts';
 import { followGeneration } from '../access/followed-generation.ts';
 import { createTokenVerifier } from '../access/token-verifier.ts';
 import { unauthenticated } from '../errors.ts';
+import { isAbsent } from '../kubernetes/api-error.ts';
 import { createKubernetesClient } from '../kubernetes/client.ts';
 import { type ClusterConfig, connect } from '../kubernetes/connect.ts';
 import { createEventRecorder } from '../kubernetes/event-recorder.ts';
 import type { LeaseKey } from '../kubernetes/lease.ts';
 import { type Freshness, MAX_STALENESS_SECONDS } from '../kubernetes/reflector.ts';
 import type { Logger } from '../logger.ts';
+import { BPF_DELEGATIONS, noSuchDelegation, parseBpfDelegation } from '../maps/bpf-delegation.ts';
 import { createBpfman } from '../maps/bpfman.ts';
 import { followClusterCatalog } from '../maps/cluster-catalog.ts';
 import { followVolumeObjects } from '../volumes/volume-objects-followed.ts';
@@ -28,7 +30,8 @@ interface ClusterNames {
 }
 
 /**
- * The policy of a cluster: BpfMaps and BpfVolumes are watched, tokens and grants are reviewed on request. Does not wait for the API server.
+ * The policy of a cluster: BpfMaps and BpfVolumes are watched, tokens and grants are reviewed on request. BpfDelegations are read on
+ * request, because few pods have one, and each reads it once. Does not wait for the API server.
  * Throws BadConfiguration when `config` cannot be used.
  */
 export function openClusterPolicy(
@@ -88,6 +91,13 @@ export function openClusterPolicy(
   const policy: Policy = {
     catalog,
     access,
+    async findDelegation(name, signal) {
+      try {
+        return parseBpfDelegation(await client.get(BPF_DELEGATIONS, { name }, { signal }));
+      } catch (error) {
+        throw isAbsent(error) ? noSuchDelegation(name) : error;
+      }
+    },
     resolveSource: createSourceResolver({ nodeId, volumes, kept, bpfman }),
     volumes,
     requireTrusted: csiDriver.requireTrusted,

@@ -1,6 +1,7 @@
 import { createFileAccess, parseGrants } from '../access/grants-file.ts';
 import type { Logger } from '../logger.ts';
 import { type ReloadedFile, reloadFile } from '../manifest/reloaded-file.ts';
+import { noSuchDelegation } from '../maps/bpf-delegation.ts';
 import { parseCatalog } from '../maps/catalog-file.ts';
 import { readVolumeDirectory } from '../volumes/volume-directory.ts';
 import type { FilePolicyConfig } from './config.ts';
@@ -23,7 +24,13 @@ export function openFilePolicy(
   const volumes = directory === undefined ? undefined : readVolumeDirectory(directory);
   const opened = stack.move();
   const policy: Policy = {
-    catalog: { find: (name) => catalog.current().get(name), names: () => [...catalog.current().keys()] },
+    catalog: { find: (name) => catalog.current().maps.get(name), names: () => [...catalog.current().maps.keys()] },
+    async findDelegation(name) {
+      const { delegations } = catalog.current();
+      const found = delegations.get(name);
+      if (found === undefined) throw noSuchDelegation(name, delegations.keys());
+      return found;
+    },
     access: createFileAccess(grantsFile, grants.current),
     resolveSource: createSourceResolver({ nodeId, volumes, kept, bpfman: undefined }),
     volumes,
@@ -33,7 +40,7 @@ export function openFilePolicy(
     identify: async (pod) => pod,
   };
   const state = (): PolicyState => ({
-    catalog: { maps: catalog.current().size, invalid: 0 },
+    catalog: { maps: catalog.current().maps.size, invalid: 0 },
     watches: [],
     csiDriver: undefined,
   });

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Right } from '../access/access.ts';
 import { createProcessMetrics, DURATION_BUCKETS, type ProcessMetrics, setOrRemove } from '../process/metrics.ts';
 import {
   type GetBudgetResponse,
@@ -16,7 +17,7 @@ import { REFUSAL_REASONS } from './volume-plan.ts';
 export interface NodeMetrics extends ProcessMetrics {
   /** A publish succeeded. */
   published(outcome: Outcome, seconds: number): void;
-  denied(verb: 'read' | 'write', reason: 'grant' | 'maxAccess'): void;
+  denied(verb: Right, reason: 'grant' | 'maxAccess'): void;
   /** A map is not published as its pod asked; `reason`: a RefusalReason of volume-plan.ts. */
   refused(reason: string, pod: 'new' | 'running'): void;
   /** Files of an existing volume changed. */
@@ -128,11 +129,12 @@ export function createNodeMetrics(): NodeMetrics {
   });
   const denials = new Counter({
     name: 'bpffs_denials_total',
-    help: 'Maps refused to a pod, by verb and by what stood against it.',
+    help: 'Maps, and with use delegations, refused to a pod, by verb and by what stood against it.',
     labelNames: ['verb', 'reason'],
     registers,
   });
   for (const verb of ['read', 'write']) for (const reason of ['grant', 'maxAccess']) denials.inc({ verb, reason }, 0);
+  denials.inc({ verb: 'use', reason: 'grant' }, 0);
   const refusals = new Counter({
     name: 'bpffs_map_refusals_total',
     help: 'Maps that a pod asked for and did not get so, or not anew, at a look of the kubelet: a new pod waits, a running one goes on.',

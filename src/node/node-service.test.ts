@@ -69,7 +69,7 @@ function startService(isAway: boolean) {
     events: { record() {} },
     published: createPublished(),
     denials: createDenials(),
-    audit: { published() {}, refused() {} },
+    audit: { published() {}, refused() {}, refusedDelegation() {} },
     pinner: limitPinner(pinner as Pinner, MAX_CALLS),
     calls: createLimiter(4 * MAX_CALLS, 0),
     lock: createLock(),

@@ -2,7 +2,7 @@ import type { Access, PodIdentity } from '../access/access.ts';
 import type { PodTokens } from '../access/pod-tokens.ts';
 import type { Freshness } from '../kubernetes/reflector.ts';
 import type { BpfMap, Catalog } from '../maps/catalog.ts';
-import type { Source } from '../rpc/pinner.ts';
+import type { Delegation, Source } from '../rpc/pinner.ts';
 import type { VolumeReader } from '../volumes/volume-store.ts';
 import type { CsiDriverProblems } from './csi-driver.ts';
 import type { NodeEvents } from './node-events.ts';
@@ -12,6 +12,11 @@ import type { PodEvents } from './pod-events.ts';
 export interface Policy {
   readonly catalog: Catalog;
   readonly access: Access;
+  /**
+   * What the BpfDelegation of this name says now. Throws NOT_FOUND if there is none, FAILED_PRECONDITION if it cannot be used, and
+   * UNAVAILABLE if it cannot be read now.
+   */
+  findDelegation(name: string, signal: AbortSignal): Promise<Delegation>;
   readonly resolveSource: ResolveSource;
   /** Undefined: all persistent volumes are of type maps. */
   readonly volumes: VolumeReader | undefined;

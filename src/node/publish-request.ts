@@ -1,5 +1,6 @@
 import type { PodIdentity } from '../access/access.ts';
 import { invalidArgument } from '../errors.ts';
+import { OBJECT_NAME } from '../maps/names.ts';
 import { didYouMean } from '../maps/nearest.ts';
 import { parseHostUsers } from '../request/host-users.ts';
 import { type MapRequest, parseMapList } from '../request/map-list.ts';
@@ -9,7 +10,7 @@ import { quote } from '../text.ts';
 import type { VolumeReference } from './volume-reference.ts';
 
 /** What a pod asks for, complete, and checked as far as the request alone allows. */
-export type PublishRequest = MapsRequest | PersistentRequest;
+export type PublishRequest = MapsRequest | DelegationRequest | PersistentRequest;
 
 /** Maps of the catalog: an inline volume, or a persistent one of type maps. */
 export interface MapsRequest extends Mount {
@@ -17,6 +18,14 @@ export interface MapsRequest extends Mount {
   readonly maps: readonly MapRequest[];
   /** The pod has a user namespace of its own. */
   readonly userNamespace: boolean;
+  readonly pod: PodIdentity;
+}
+
+/** A bpf filesystem for BPF tokens: an inline volume of a pod that has a user namespace of its own. */
+export interface DelegationRequest extends Mount {
+  readonly type: 'delegation';
+  /** The BpfDelegation's name. */
+  readonly delegation: string;
   readonly pod: PodIdentity;
 }
 
@@ -44,10 +53,10 @@ const MAX_CONTEXT_BYTES = 128 << 10;
 const MAX_NAME_LENGTH = 253;
 
 /** What a pod's author may write under volumeAttributes. */
-const INLINE_ATTRIBUTES = ['maps', 'hostUsers'];
+const INLINE_ATTRIBUTES = ['maps', 'delegation', 'hostUsers'];
 
 /** What the controller writes under a PersistentVolume's volumeAttributes. */
-const PERSISTENT_ATTRIBUTES = ['type', ...INLINE_ATTRIBUTES];
+const PERSISTENT_ATTRIBUTES = ['type', 'maps', 'hostUsers'];
 
 /** What Kubernetes adds to these. It may add more, and a pod's author gains nothing by writing them. */
 const FROM_KUBERNETES = /^(csi\.storage\.k8s\.io|storage\.kubernetes\.io)\//;
@@ -64,6 +73,9 @@ export function parsePublishRequest(
   const { gid, mode } = parseVolumeCapability(volumeCapability, type === 'maps' && !isInline ? 'everywhere' : 'node');
   const mount = { volumeId, targetPath, gid, singleTarget: !isInline && isSingleTarget(mode) };
   const readOnly = readonly || isReaderOnly(mode);
+  if (context.delegation !== undefined) {
+    return { ...mount, type: 'delegation', delegation: parseDelegation(context, readOnly), pod: parsePod(context) };
+  }
   if (type !== 'maps') return { ...mount, type, readOnly, pod: hasPod(context) ? parsePod(context) : undefined };
   const maps = parseMapList(context.maps ?? '', 'volumeAttributes.maps');
   return {
@@ -102,13 +114,36 @@ function checkAttributes(context: Context, isInline: boolean): void {
         'an inline volume holds maps that exist; one that makes maps or a workspace takes a PersistentVolumeClaim, whose StorageClass says so',
       );
     }
+    if (key === 'delegation') throw invalidArgument(field, 'a delegation is for one pod: write it in an inline volume');
     throw invalidArgument(field, `unknown attribute${didYouMean(key, known) || ';'} known: ${known.join(', ')}`);
   }
 }
 
-function parseType({ type = 'maps' }: Context): PublishRequest['type'] {
+function parseType({ type = 'maps' }: Context): Exclude<PublishRequest['type'], 'delegation'> {
   if (type === 'maps' || type === 'shared' || type === 'workspace') return type;
   throw invalidArgument('volumeAttributes.type', `${quote(type)} is none of maps, shared, workspace`);
+}
+
+function parseDelegation({ delegation = '', maps, hostUsers }: Context, readOnly: boolean): string {
+  if (maps !== undefined) {
+    throw invalidArgument('volumeAttributes', 'both maps and delegation are given; write a volume for each');
+  }
+  if (!OBJECT_NAME.test(delegation)) {
+    throw invalidArgument(
+      'volumeAttributes.delegation',
+      `${quote(delegation)} is no BpfDelegation name: a DNS-1123 subdomain of at most 128 characters`,
+    );
+  }
+  if (readOnly) {
+    throw invalidArgument('readOnly', 'the pod writes to the volume of a delegation: leave it out');
+  }
+  if (!parseHostUsers(hostUsers, 'volumeAttributes.hostUsers').userNamespace) {
+    throw invalidArgument(
+      'volumeAttributes.hostUsers',
+      'a delegation takes a pod with a user namespace: write hostUsers: false in its spec, and hostUsers: "false" here',
+    );
+  }
+  return delegation;
 }
 
 /** A StorageClass may offer writing, and a pod ask for less. In an inline volume both are the pod author's, and contradict each other. */

@@ -100,7 +100,7 @@ function startNode(state: NodeState) {
     policy,
     pinner,
     denials: createDenials(),
-    audit: { published() {}, refused() {} },
+    audit: { published() {}, refused() {}, refusedDelegation() {} },
     metrics: createNodeMetrics(),
     published: createPublished(),
   } as unknown as PublishParts;

@@ -1,13 +1,15 @@
-import { podTokens } from '../access/pod-tokens.ts';
+import { type PodTokens, podTokens } from '../access/pod-tokens.ts';
 import type { Call } from '../rpc/adapter.ts';
 import type { NodePublishVolumeRequest } from '../rpc/csi.ts';
 import { PublishVolumeResponse_Outcome as Outcome } from '../rpc/pinner.ts';
+import { publishDelegation } from './publish-delegation.ts';
 import { publishMaps } from './publish-maps.ts';
+import type { PublishOutcome } from './publish-outcome.ts';
 import type { PublishParts } from './publish-parts.ts';
 import { publishPersistent } from './publish-persistent.ts';
 import { type PublishRequest, parsePublishRequest } from './publish-request.ts';
-import { observeTarget } from './target.ts';
-import { toVolumeChanges, type VolumeChange } from './volume-changes.ts';
+import { observeTarget, type Target } from './target.ts';
+import { delegationRevoked, toVolumeChanges, type VolumeChange } from './volume-changes.ts';
 import type { VolumeReference } from './volume-reference.ts';
 
 /**
@@ -30,13 +32,12 @@ export async function publish(
     parts.policy.requireTrusted();
     const wanted = parsePublishRequest(volume, request);
     const tokens = podTokens(request);
-    const outcome =
-      wanted.type === 'maps'
-        ? await publishMaps(wanted, tokens, target, parts, call)
-        : await publishPersistent(wanted, tokens, parts, call);
+    const outcome = await publishWanted(wanted, tokens, target, parts, call);
     const before = parts.published.originsAt(wanted.targetPath);
+    const wasRevoked = parts.published.at(wanted.targetPath)?.isRevoked ?? false;
     parts.published.add(wanted, outcome);
     recordChanges(wanted, toVolumeChanges(wanted, outcome.changes, before, outcome.maps), parts);
+    if (outcome.isRevoked === true && !wasRevoked) recordChanges(wanted, [delegationRevoked(wanted)], parts);
     parts.audit.published(wanted, outcome);
     if (outcome.failure !== undefined) throw outcome.failure;
     parts.metrics.published(outcome.outcome, (performance.now() - started) / 1000);
@@ -44,6 +45,23 @@ export async function publish(
     if (outcome.outcome === Outcome.UNCHANGED) call.quiet();
   } catch (error) {
     throw await target.asAnswer(error);
+  }
+}
+
+function publishWanted(
+  wanted: PublishRequest,
+  tokens: PodTokens,
+  target: Target,
+  parts: PublishParts,
+  call: Call,
+): Promise<PublishOutcome> {
+  switch (wanted.type) {
+    case 'maps':
+      return publishMaps(wanted, tokens, target, parts, call);
+    case 'delegation':
+      return publishDelegation(wanted, tokens, target, parts, call);
+    default:
+      return publishPersistent(wanted, tokens, parts, call);
   }
 }
 

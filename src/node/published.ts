@@ -24,7 +24,7 @@ export interface Published {
 }
 
 /** What is kept of how a volume was published. */
-type AddedOutcome = Pick<PublishOutcome, 'outcome' | 'maps' | 'refused'>;
+type AddedOutcome = Pick<PublishOutcome, 'outcome' | 'maps' | 'refused' | 'isRevoked'>;
 
 /** A volume that was published since the start of the node plugin. */
 export interface PublishedVolume {
@@ -36,6 +36,8 @@ export interface PublishedVolume {
   readonly refused: readonly RefusedMap[];
   /** How many more. */
   readonly refusedLeftOut: number;
+  /** At the last publish, the pod might not use its delegation any more. */
+  readonly isRevoked: boolean;
 }
 
 /** A running pod may lose each of its 256 maps; the memory of all volumes of a node has to fit the process. */
@@ -49,7 +51,7 @@ export function createPublished(): Published {
   const at = (targetPath: string) => known.get(inKubeletDirectory(targetPath));
   const originsAt = (targetPath: string) => at(targetPath)?.origins ?? NONE;
   return {
-    add(request, { outcome, maps: last, refused }) {
+    add(request, { outcome, maps: last, refused, isRevoked = false }) {
       const { targetPath, volumeId } = request;
       const before = at(targetPath);
       const ever = new Map([...originsAt(targetPath).ever, ...last]);
@@ -60,6 +62,7 @@ export function createPublished(): Published {
         since: outcome === Outcomes.CREATED ? new Date() : sinceBefore,
         refused: refused.slice(0, MAX_REFUSED),
         refusedLeftOut: Math.max(0, refused.length - MAX_REFUSED),
+        isRevoked,
       });
     },
     remove: (targetPath) => void known.delete(inKubeletDirectory(targetPath)),

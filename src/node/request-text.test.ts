@@ -12,11 +12,13 @@ const maps = (list: string): PublishRequest => ({
   maps: parseMapList(list, 'volumeAttributes.maps'),
   userNamespace: false,
 });
+const delegation = (name: string): PublishRequest => ({ ...mount, type: 'delegation', delegation: name });
 const persistent = (type: 'shared' | 'workspace', readOnly: boolean): PublishRequest => ({ ...mount, type, readOnly });
 
 test('the text of a request does not change between versions of the driver, because volumes outlive them', () => {
   assert.equal(requestText(maps('limits:rw, flows')), 'maps: flows, limits:rw');
   assert.equal(requestText(persistent('workspace', true)), 'workspace: ro');
+  assert.equal(requestText(delegation('xdp')), 'delegation: xdp');
 });
 
 test('the text distinguishes maps, access and type, and nothing else', () => {
@@ -24,7 +26,13 @@ test('the text distinguishes maps, access and type, and nothing else', () => {
   assert.equal(requestText(maps(' limits:rw,flows ')), text);
   assert.equal(requestText({ ...maps('flows,limits:rw'), targetPath: '/2', gid: 7 }), text);
   const others = [maps('flows,limits'), maps('flows:rw,limits'), maps('flows'), maps('limits:rw')];
-  const kinds = [persistent('shared', true), persistent('shared', false), persistent('workspace', false)];
+  const kinds = [
+    delegation('flows'),
+    delegation('limits'),
+    persistent('shared', true),
+    persistent('shared', false),
+    persistent('workspace', false),
+  ];
   const all = [text, ...[...others, ...kinds].map(requestText)];
   assert.equal(new Set(all).size, all.length);
 });

@@ -6,8 +6,14 @@ import type { PublishRequest } from './publish-request.ts';
  * namespace are compared by the pinner itself. All versions of the driver must write the same text for the same request.
  */
 export function requestText(request: PublishRequest): string {
-  const { type } = request;
-  return `${type}: ${type === 'maps' ? formatMapList(request.maps.toSorted(byName)) : request.readOnly ? 'ro' : 'rw'}`;
+  switch (request.type) {
+    case 'maps':
+      return `maps: ${formatMapList(request.maps.toSorted(byName))}`;
+    case 'delegation':
+      return `delegation: ${request.delegation}`;
+    default:
+      return `${request.type}: ${request.readOnly ? 'ro' : 'rw'}`;
+  }
 }
 
 function byName({ name: one }: MapRequest, { name: other }: MapRequest): number {

@@ -68,6 +68,14 @@ export function toVolumeChanges(
   });
 }
 
+/** A grant was withdrawn, and the volume stays. */
+export function delegationRevoked({ targetPath }: Pick<PublishRequest, 'targetPath'>): VolumeChange {
+  const note =
+    `The pod may not use the delegation of volume ${quote(volumeName(targetPath))} any more. ` +
+    'The volume stays, and so do a BPF token and programs that were loaded with it, until the pod ends: delete the pod to take them away.';
+  return { reason: 'DelegationRevoked', note, files: 1 };
+}
+
 type Found = readonly (readonly [what: keyof typeof CHANGE_TEXTS, file: string])[];
 
 function ofWorkspace({ path, kind }: FileChange): Found {

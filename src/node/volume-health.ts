@@ -7,7 +7,7 @@ import { quote, statusText } from '../text.ts';
 import { idOfMap, idOfSource } from './present-map.ts';
 import type { PublishParts } from './publish-parts.ts';
 import { toSharedMaps } from './publish-persistent.ts';
-import type { MapsRequest, PublishRequest } from './publish-request.ts';
+import type { DelegationRequest, MapsRequest, PublishRequest } from './publish-request.ts';
 
 /** CSI's `reason`, and the volume's status for it. */
 const STATUS = {
@@ -15,6 +15,7 @@ const STATUS = {
   MapSourceMissing: Status.DEGRADED,
   MapAccessRevoked: Status.DEGRADED,
   MapDeleted: Status.DEGRADED,
+  DelegationRevoked: Status.DEGRADED,
   PinMissing: Status.INACCESSIBLE,
 } as const;
 
@@ -73,12 +74,23 @@ async function inspect(
   call: Call,
 ): Promise<readonly Finding[]> {
   if (request.type === 'maps') return await inspectMaps(request, volume, parts, call);
+  if (request.type === 'delegation') return await inspectDelegation(request, parts, call);
   const content = (await parts.policy.volumes?.get(request.volumeId))?.spec.content;
   // A workspace may contain whatever its pods pin.
   if (content?.type !== 'shared') return [];
   const files = toSharedMaps(request.volumeId, content.newMaps, MapAccess.READ_ONLY);
   const found = files.map((file) => inspectFile(file, volume, () => idOfSource(file.source, parts.pinner, call)));
   return (await Promise.all(found)).flat();
+}
+
+async function inspectDelegation(
+  { delegation, pod }: DelegationRequest,
+  { policy }: PublishParts,
+  call: Call,
+): Promise<readonly Finding[]> {
+  if ((await policy.access.check(pod, delegation, 'use', call.signal)).allowed) return [];
+  const message = `use of delegation "${delegation}" is not granted any more; its token works until the pod ends`;
+  return [{ reason: 'DelegationRevoked', message }];
 }
 
 async function inspectMaps(

@@ -4,7 +4,9 @@ import { after, before, test } from 'node:test';
 import type * as z from 'zod/mini';
 import { loadKubeconfig } from '../../src/kubernetes/kubeconfig.ts';
 import { createTransport } from '../../src/kubernetes/transport.ts';
+import { bpfDelegationSchema } from '../../src/maps/bpf-delegation-schema.ts';
 import { bpfMapSchema } from '../../src/maps/bpf-map-schema.ts';
+import { DELEGATION_NAMES } from '../../src/maps/delegation-names.ts';
 import { MAP_FLAGS, MAP_TYPE_RULES, type MapTypeRules, type Numbers } from '../../src/maps/map-type-rules.ts';
 import { bpfVolumeSchema } from '../../src/volumes/bpf-volume-schema.ts';
 import { type ApiServer, startApiServer } from './api-server.ts';
@@ -16,7 +18,7 @@ let api: ApiServer;
 before(async () => {
   api = await startApiServer();
   await api.kubectl(['apply', `--filename=${CRDS}`]);
-  await api.kubectl(['wait', '--for=condition=Established', 'crd/bpfmaps.bpffs.dev', 'crd/bpfvolumes.bpffs.dev']);
+  await api.kubectl(['wait', '--for=condition=Established', 'crd', '--all']);
 });
 after(() => api?.stop());
 
@@ -266,6 +268,66 @@ test('a map of no such type is refused by both', () =>
     judgeMap,
   ));
 
+const loader = {
+  commands: ['prog_load', 'map_create', 'btf_load'],
+  mapTypes: ['hash'],
+  programTypes: ['xdp'],
+  attachTypes: ['xdp', 'cgroup_inet_ingress'],
+};
+const onlyPrograms = { commands: ['prog_load'], programTypes: ['xdp'], attachTypes: ['xdp'] };
+
+const DELEGATIONS: readonly Candidate[] = [
+  { what: 'a loader', spec: loader },
+  { what: 'an empty spec', spec: {} },
+  { what: 'nothing', spec: { commands: [] } },
+  { what: 'BTF alone', spec: { commands: ['btf_load'] } },
+  { what: 'maps alone', spec: { commands: ['map_create'], mapTypes: ['hash'] } },
+  { what: 'programs alone', spec: onlyPrograms },
+  { what: 'empty lists', spec: { commands: ['btf_load'], mapTypes: [], programTypes: [], attachTypes: [] } },
+  { what: 'an unknown field', spec: { ...loader, linkTypes: ['xdp'] } },
+  { what: 'a field of another type', spec: { ...loader, allowBeyondPod: 'true' } },
+  { what: 'a name as long as can be', spec: loader, name: 'n'.repeat(128) },
+  { what: 'a longer name', spec: loader, name: 'n'.repeat(129) },
+  { what: 'a dot in the name', spec: loader, name: 'a.b' },
+  ...(['mapTypes', 'programTypes', 'attachTypes'] as const).flatMap((field): readonly Candidate[] => [
+    { what: `no ${field}`, spec: { ...loader, [field]: undefined } },
+    { what: `empty ${field}`, spec: { ...loader, [field]: [] } },
+    { what: `${field} without its command`, spec: { commands: ['btf_load'], [field]: loader[field] } },
+  ]),
+  ...Object.entries(DELEGATION_NAMES).flatMap(([field, { within, beyond }]): readonly Candidate[] => [
+    ...['any', 'XDP', 'BPF_XDP', '', 'hash ', 1].map((name) => ({
+      what: `${name} in ${field}`,
+      spec: { ...loader, [field]: [name], allowBeyondPod: true },
+    })),
+    { what: `${field} twice`, spec: { ...loader, [field]: [within[0], within[1], within[0]] } },
+    { what: `${field} that is no list`, spec: { ...loader, [field]: within[0] } },
+    { what: `all ${field}`, spec: { ...loader, commands: ['prog_load', 'map_create'], [field]: within } },
+    ...[...within, ...beyond].flatMap((name): readonly Candidate[] => {
+      const named = (all: readonly string[]) => ({
+        ...loader,
+        [field]: field === 'commands' ? [...new Set([...loader.commands, ...all])] : all,
+      });
+      return [undefined, false, true].map((allowBeyondPod) => ({
+        what: `${name} in ${field}`,
+        spec: { ...named([name]), allowBeyondPod },
+      }));
+    }),
+    { what: `all ${field}, also beyond`, spec: { ...loader, [field]: [...within, ...beyond], allowBeyondPod: true } },
+  ]),
+];
+
+test('a BpfDelegation: the CRD takes what the driver takes', () =>
+  compare('BpfDelegation', DELEGATIONS, (candidate) =>
+    refusalOf(bpfDelegationSchema, JSON.parse(JSON.stringify(asObject('BpfDelegation', candidate)))),
+  ));
+
+test('the CRD says of a delegation which name reaches beyond the pod, and where', async () => {
+  const spec = { ...loader, programTypes: ['xdp', 'kprobe'] };
+  const [message] = await judge('BpfDelegation', [{ what: 'kprobe', spec }]);
+  const text = '"kprobe" reaches beyond the pod: leave it out, or accept that with allowBeyondPod: true';
+  assert.match(message ?? '', new RegExp(`spec\\.programTypes: Invalid value: .*${text}`));
+});
+
 const UID = '01234567-89ab-cdef-0123-456789abcdef';
 const judgeVolume: Judge = (candidate) =>
   refusalOf(bpfVolumeSchema, asObject('BpfVolume', candidate, { uid: UID, creationTimestamp: '2030-01-01T00:00:00Z' }));
@@ -355,6 +417,8 @@ test('a volume never changes, and neither does a map that nodes have made', asyn
   );
   await assert.rejects(put('BpfMap', 'made', here), /keep it as it is/);
   await put('BpfMap', 'made', { source: { created }, maxAccess: 'ReadWrite' });
+  await put('BpfDelegation', 'loader', loader);
+  await put('BpfDelegation', 'loader', onlyPrograms);
   await put('BpfMap', 'moved', here);
   await put('BpfMap', 'moved', pinned('/sys/fs/bpf/other'));
 });
@@ -398,6 +462,11 @@ test('they are listed as people expect', async () => {
   assert.match(
     await api.kubectl(['get', 'bv', '--field-selector=spec.nodeName=node-2']),
     /^NAME .*\ntwo\s+workspace\s+node-2\s+prod\s+agent\s+Bound\s+\S+$/,
+  );
+  await put('BpfDelegation', 'xdp', onlyPrograms);
+  assert.match(
+    await api.kubectl(['get', 'bd', 'xdp']),
+    /^NAME\s+COMMANDS\s+PROGRAMS\s+BEYOND POD\s+AGE\nxdp\s+\["prog_load"\]\s+\["xdp"\]\s+\S+$/,
   );
   assert.match(await api.kubectl(['get', 'bpffs']), /bpfmap\.bpffs\.dev\/flows[\s\S]*bpfvolume\.bpffs\.dev\/two/);
   assert.match(await api.kubectl(['explain', 'bpfmap.spec.source.loaded']), /Exactly one may fit/);

@@ -81,7 +81,7 @@ const publishTo = (request: NodePublishVolumeRequest) => {
     ...opened,
     published: createPublished(),
     denials: createDenials(),
-    audit: { published() {}, refused() {} },
+    audit: { published() {}, refused() {}, refusedDelegation() {} },
     pinner,
     metrics: createNodeMetrics(),
   };

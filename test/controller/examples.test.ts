@@ -141,7 +141,7 @@ for (const file of readdirSync(DIRECTORY)) {
     });
 
     test('has the DaemonSets whose workspaces its maps are in', () => {
-      for (const { source } of parseCatalog(manifest('BpfMap'), file).values()) {
+      for (const { source } of parseCatalog(manifest('BpfMap'), file).maps.values()) {
         if (source.kind !== 'ownedWorkspace') continue;
         const { kind, namespace, name } = source.owner;
         named(kind, name, namespace);
@@ -155,7 +155,7 @@ for (const file of readdirSync(DIRECTORY)) {
     for (const { metadata, spec } of pods) {
       test(`has a pod ${metadata.name} that gets what it asks for`, () => {
         const { namespace = '' } = metadata;
-        const catalog = parseCatalog(manifest('BpfMap'), file);
+        const { maps: catalog } = parseCatalog(manifest('BpfMap'), file);
         const grants = parseGrants(manifest('Role', 'RoleBinding'), file);
         const granted = (maps: readonly MapRequest[]) => {
           const serviceAccount = spec.serviceAccountName ?? assert.fail('a service account is needed');

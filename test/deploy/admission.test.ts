@@ -13,8 +13,9 @@ import { applyObjects } from './apply-objects.ts';
 import { NAMESPACE as DRIVER_NAMESPACE, parseManifest, render } from './helm.ts';
 
 /**
- * In this namespace, the account `reader` may read flows and limits and write limits, `writer` may write both, and others
- * nothing.
+ * In this namespace, the account `reader` may read flows and limits and write limits, `writer` may write both, `loader`
+ * may use delegation xdp and write maps, `anything`
+ * may do what it likes, and others nothing.
  */
 const NAMESPACE = 'prod';
 const CONTROLLER = 'csi-driver-bpffs-controller';
@@ -404,12 +405,110 @@ suite('hostUsers, set by admission', () => {
   });
 });
 
+suite('delegations', () => {
+  const loader = (options: PodOptions = {}) =>
+    pod({
+      attributes: { delegation: 'xdp', hostUsers: 'false' },
+      hostUsers: false,
+      serviceAccount: 'loader',
+      ...options,
+    });
+  const maps = (list: string) => ({ maps: list, hostUsers: 'false' });
+  const delegation = (name: string) => ({ delegation: name, hostUsers: 'false' });
+
+  const taken = (what: string, options: PodOptions) =>
+    test(`${what}: taken`, async () => {
+      const { refusal, warnings } = await admit(loader(options));
+      assert.deepEqual([refusal, warnings], [undefined, []]);
+    });
+  taken('one in a pod with a user namespace', {});
+  taken('beside maps to write', { more: [maps('limits:rw')] });
+  taken('with CAP_BPF and CAP_NET_ADMIN', {
+    container: { securityContext: { capabilities: { add: ['BPF', 'NET_ADMIN'] } } },
+  });
+
+  const refused = (what: string, options: PodOptions, says: RegExp) =>
+    test(`${what}: refused`, async () => {
+      // With every grant, so that only the attributes can be refused.
+      const { refusal } = await admit(loader({ serviceAccount: 'anything', ...options }));
+      assert.match(refusal ?? 'taken', says);
+    });
+  refused(
+    'without a user namespace',
+    { hostUsers: true, attributes: { delegation: 'xdp' } },
+    /volume v0: volumeAttributes\.delegation: a delegation takes a pod with a user namespace: write hostUsers: false/,
+  );
+  refused(
+    'with maps',
+    { attributes: { ...delegation('xdp'), maps: 'flows' } },
+    /volume v0: volumeAttributes: both maps/,
+  );
+  refused('read-only', { readOnly: true }, /volume v0: readOnly: the pod writes to the volume of a delegation/);
+  for (const name of ['', 'XDP', 'a, b', 'a'.repeat(129)]) {
+    refused(
+      `the name ${name.slice(0, 9)}`,
+      { attributes: delegation(name) },
+      /delegation: "[^"]*" is no name of a BpfD/,
+    );
+  }
+  refused(
+    'beside a map to read',
+    { more: [maps('limits:rw, flows')] },
+    /volume v1: volumeAttributes\.maps: "flows" is for reading, and with the delegation of volume v0 the pod could write/,
+  );
+  refused('neither maps nor a delegation', { attributes: { hostUsers: 'false' } }, /volume v0: .*names no map/);
+  refused(
+    'a second one without a grant',
+    { more: [delegation('tc')], serviceAccount: 'loader' },
+    /prod:loader may not use delegation "tc"/,
+  );
+
+  test('without a grant: admission says what the driver says', async () => {
+    const who = { namespace: NAMESPACE, serviceAccount: 'reader', podName: 'p', podUid: 'u' };
+    const access = createClusterAccess({ client: api.admin });
+    const decision = await access.check(who, 'xdp', 'use', AbortSignal.timeout(10_000));
+    assert(!decision.allowed);
+    const { refusal } = await admit(loader({ serviceAccount: 'reader' }));
+    const look = 'no grant, or no such delegation: look with kubectl get bpfdelegations; if it is there, ';
+    const expected = `system:serviceaccount:prod:reader may not use delegation "xdp" (${look}${decision.remedy})`;
+    assert(refusal?.endsWith(`denied request: ${expected}`), `${refusal}\n${expected}`);
+  });
+
+  test('20 maps and two delegations are within the cost limit', async () => {
+    const more = [delegation('xdp'), maps(numbered(20).replaceAll(/m\d+/g, '$&:rw'))];
+    assert.equal((await admit(loader({ more }))).refusal, undefined);
+    const ungranted = [delegation('xdp'), maps(`${numbered(19).replaceAll(/m\d+/g, '$&:rw')},x:rw`)];
+    const { refusal } = await admit(loader({ more: ungranted }));
+    assert.match(refusal ?? '', /prod:loader may not write map "x"/);
+  });
+
+  test('a container that could trace is warned of', async () => {
+    for (const add of ['PERFMON', 'CAP_PERFMON', 'SYS_ADMIN', 'ALL']) {
+      const { refusal, warnings } = await admit(
+        loader({ container: { securityContext: { capabilities: { add: [add] } } } }),
+      );
+      assert.equal(refusal, undefined);
+      assert.match(
+        warnings.join(),
+        /container c .* CAP_PERFMON .* volume v0, programs of any type can read the memory/,
+      );
+    }
+  });
+});
+
 const GRANTS = [
   role('reader', [
     { resourceNames: ['flows', 'limits', ...numbered(30).split(',')], verbs: ['read'] },
     { resourceNames: ['limits'], verbs: ['write'] },
   ]),
   role('writer', [{ verbs: ['read', 'write'] }]),
+  role('loader', [
+    { resources: ['bpfdelegations'], resourceNames: ['xdp'], verbs: ['use'] },
+    { resourceNames: ['limits', ...numbered(30).split(',')], verbs: ['write'] },
+  ]),
+  binding('loader'),
+  role('anything', [{ resources: ['bpfmaps', 'bpfdelegations'], verbs: ['*'] }]),
+  binding('anything'),
   binding('reader'),
   binding('writer'),
 ];

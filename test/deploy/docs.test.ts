@@ -4,6 +4,7 @@ import { dirname, join, normalize } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
 import { createControllerMetrics } from '../../src/controller/metrics.ts';
+import { bpfDelegationSchema } from '../../src/maps/bpf-delegation-schema.ts';
 import { bpfMapSchema } from '../../src/maps/bpf-map-schema.ts';
 import { createNodeMetrics } from '../../src/node/metrics.ts';
 
@@ -51,7 +52,7 @@ test('every promise names the test that holds it', () => {
   }
 });
 
-test('every BpfMap in them is one', () => {
+test('every BpfMap in them is one, and every BpfDelegation', () => {
   const blocks = docs.flatMap(([file, text]) =>
     Array.from(text.matchAll(/^```yaml\n(.*?)^```/gms), ([, yaml = '']) => ({ file, object: parse(yaml) })),
   );
@@ -59,6 +60,10 @@ test('every BpfMap in them is one', () => {
   assert(maps.length >= 3);
   for (const { file, object } of maps)
     assert(bpfMapSchema.safeParse(object).success, `${file}: ${object.metadata.name}`);
+  const delegations = blocks.filter(({ object }) => object.kind === 'BpfDelegation');
+  assert(delegations.length >= 1);
+  for (const { file, object } of delegations)
+    assert(bpfDelegationSchema.safeParse(object).success, `${file}: ${object.metadata.name}`);
 });
 
 test('the driver says what troubleshooting.md says that it says', async () => {

@@ -83,6 +83,7 @@ test('the node plugin may do what it does, and nothing else', async () => {
   const secrets = { 'csi.storage.k8s.io/serviceAccount.tokens': tokens };
   const identity = await policy.identify(pod, podTokens({ secrets, volumeContext: {} }), signal);
   assert.equal((await policy.access.check(identity, 'flows', 'read', signal)).allowed, false);
+  await assert.rejects(policy.findDelegation('xdp', signal), { message: 'there is no BpfDelegation "xdp"' });
   const listEvents = () => api.kubectl(['get', 'events', '--namespace=prod', '--output=name']);
   events.record(pod, 'MapReplaced', 'once');
   await eventually('it is told', 5, async () => (await listEvents()) !== '');
@@ -144,7 +145,7 @@ test('a volume that is published again asks the API server for nothing that is c
     ...opened,
     published: createPublished(),
     denials: createDenials(),
-    audit: { published() {}, refused() {} },
+    audit: { published() {}, refused() {}, refusedDelegation() {} },
     pinner: pinner as unknown as Pinner,
     metrics,
   };

@@ -130,7 +130,7 @@ describe('bad configuration ends with 64 and one line', () => {
     const { code, stderr } = await start(['--catalog', bad]).ended;
     assert.equal(code, 64);
     assert.deepEqual(stderr.trimEnd().split('\n'), [
-      `csi-driver-bpffs: ${bad}:3:1: kind: must be BpfMap, is "Bpfmap"`,
+      `csi-driver-bpffs: ${bad}:3:1: kind: must be BpfMap or BpfDelegation`,
       `csi-driver-bpffs: ${bad}:20:29: spec.source.pinned.path: must be an absolute path without "." or ".." or empty elements`,
     ]);
   });

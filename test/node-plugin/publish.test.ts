@@ -179,13 +179,13 @@ const refused: readonly Refusal[] = [
     'a typing error',
     attribute('map', 'flows'),
     'INVALID_ARGUMENT',
-    'volumeAttributes.map: unknown attribute; did you mean "maps"? known: maps, hostUsers',
+    'volumeAttributes.map: unknown attribute; did you mean "maps"? known: maps, delegation, hostUsers',
   ],
   [
     'an unknown attribute',
     attribute('color', 'red'),
     'INVALID_ARGUMENT',
-    'volumeAttributes.color: unknown attribute; known: maps, hostUsers',
+    'volumeAttributes.color: unknown attribute; known: maps, delegation, hostUsers',
   ],
   [
     'hostUsers: no',

@@ -203,4 +203,6 @@ matchConditions:
       'fsType': dyn(v.csi.?fsType.orValue('')),
       'maps': dyn(v.csi.?volumeAttributes.?maps.orValue('').split(',').map(item, item.trim()))
     })
+- name: delegating
+  expression: variables.wanted.filter(w, 'delegation' in w.attributes)
 {{- end }}

@@ -64,7 +64,9 @@ function toReport(
 ): VolumeReport {
   const { request, since, refused, refusedLeftOut } = known ?? {};
   const pod = request?.pod;
-  const type = request?.type ?? (found.workspace ? 'workspace' : null);
+  const delegation = request?.type === 'delegation' ? request.delegation : undefined;
+  // Readers of before know no such type.
+  const type = request?.type === 'delegation' ? null : (request?.type ?? (found.workspace ? 'workspace' : null));
   const toFile = (file: VolumeFile): FileReport => {
     const bpfMap = bpfMapOf(file) ?? null;
     const map = toMap(file);
@@ -77,6 +79,7 @@ function toReport(
     name: volumeName(targetPath),
     volumeId,
     type,
+    ...(delegation !== undefined && { delegation }),
     podUid: podUid(targetPath),
     pod: pod === undefined ? null : { namespace: pod.namespace, name: pod.podName, serviceAccount: pod.serviceAccount },
     since: since?.toISOString() ?? null,
