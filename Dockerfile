@@ -24,8 +24,8 @@ FROM ${DEBIAN_IMAGE} AS root
 RUN dpkg --status binutils libatomic1 libstdc++6 >/dev/null 2>&1 \
  || { apt-get update && apt-get install --yes --no-install-recommends binutils libatomic1 libstdc++6; }
 COPY --from=build /opt/csi-driver-bpffs/node_modules/node-linux-*/bin/node /opt/csi-driver-bpffs/node_modules/node-linux-*/LICENSE /node/
-COPY --from=build /opt/csi-driver-bpffs/dist/*.cjs /opt/csi-driver-bpffs/dist/bpffs-pinner /opt/csi-driver-bpffs/dist/map \
-    /opt/csi-driver-bpffs/dist/*.cdx.json /dist/
+COPY --from=build /opt/csi-driver-bpffs/dist/*.cjs /opt/csi-driver-bpffs/dist/bpffs-pinner /opt/csi-driver-bpffs/dist/bpffs-delegate \
+    /opt/csi-driver-bpffs/dist/map /opt/csi-driver-bpffs/dist/*.cdx.json /dist/
 COPY deploy/seccomp/bpf-consumer.json deploy/seccomp/bpf-loader.json deploy/seccomp/install.ts /seccomp/
 COPY LICENSE deploy/image/assemble.sh /
 RUN sh /assemble.sh /image

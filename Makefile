@@ -27,7 +27,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 .PHONY: build
-build: dist/csi-driver-bpffs.cjs dist/bpffs-pinner ## Build the node plugin and the pinner into dist/
+build: dist/csi-driver-bpffs.cjs dist/bpffs-pinner dist/bpffs-delegate ## Build the node plugin and the pinner into dist/
 
 .PHONY: kubectl
 kubectl: dist/csi-driver-bpffs.cjs ## Build the kubectl plugin into dist/kubectl/, as a single executable
@@ -249,6 +249,10 @@ dist/bpffs-pinner: $(NATIVE) $(PROTO)
 	$(call say,Compiling the pinner (some minutes the first time))
 	cd native && cargo build --locked --release
 	@mkdir -p dist && install $(RELEASE)/bpffs-pinner $@
+
+# The helper of pods with a delegation, which the same command compiles.
+dist/bpffs-delegate: dist/bpffs-pinner
+	install $(RELEASE)/bpffs-delegate $@
 
 dist/map: $(NATIVE)
 	$(call say,Compiling the example program of a pod)

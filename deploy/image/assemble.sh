@@ -13,10 +13,11 @@ strip --strip-all -o "$app/bin/node" /node/node
 chmod 755 "$app/bin/node"
 install -m 644 /node/LICENSE "$app/bin/node.LICENSE"
 install -m 644 /dist/*.cjs /dist/*.cdx.json "$app/dist"
-install -m 755 /dist/bpffs-pinner "$app/dist"
+install -m 755 /dist/bpffs-pinner /dist/bpffs-delegate "$app/dist"
 install -m 644 /seccomp/bpf-consumer.json /seccomp/bpf-loader.json /seccomp/install.ts "$app/seccomp"
 install -m 644 /LICENSE "$app"
 ln -s ../dist/bpffs-pinner "$app/bin/bpffs-pinner"
+ln -s ../dist/bpffs-delegate "$app/bin/bpffs-delegate"
 # A small program that uses maps, for docs/tutorial.md.
 install -m 755 /dist/map "$app/bin/map"
 

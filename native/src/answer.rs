@@ -114,8 +114,24 @@ pub fn volume(publisher: &Publisher, id: &str, target: &Target) -> Result<api::D
         left_out += 1;
         Ok(())
     })?;
-    let workspace = mounted.layout == Layout::Workspace;
-    Ok(api::DescribeVolumeResponse { workspace, files, generations: volume::generations(&mounted)?, left_out })
+    let is_delegation = mounted.layout == Layout::Delegation;
+    Ok(api::DescribeVolumeResponse {
+        workspace: mounted.layout == Layout::Workspace,
+        files,
+        generations: volume::generations(&mounted)?,
+        left_out,
+        kind: kind(mounted.layout).into(),
+        delegation: if is_delegation { Some(mounted.delegation()?.to_api()) } else { None },
+        delegated: is_delegation && mounted.is_delegated()?,
+    })
+}
+
+fn kind(layout: Layout) -> api::VolumeKind {
+    match layout {
+        Layout::Pins | Layout::Tmpfs => api::VolumeKind::Maps,
+        Layout::Workspace => api::VolumeKind::Workspace,
+        Layout::Delegation => api::VolumeKind::Delegation,
+    }
 }
 
 fn find(publisher: &Publisher, id: &str, target: &Target) -> Result<Mounted> {
@@ -140,6 +156,7 @@ pub fn volumes(publisher: &Publisher) -> Result<api::ListVolumesResponse> {
     let volumes = volumes.into_iter().map(|listed| api::Volume {
         volume_id: listed.volume_id,
         target_path: listed.target.path().to_string_lossy().into_owned(),
+        kind: kind(listed.layout).into(),
     });
     Ok(api::ListVolumesResponse { volumes: Room(ANSWER).all("volumes", volumes.collect())? })
 }

@@ -59,6 +59,9 @@ pub struct Config {
 pub enum Command {
     /// Print what this kernel can do, as JSON, and exit
     Probe,
+    /// Wait for pods that are to have BPF tokens; the pinner starts this itself
+    #[command(hide = true)]
+    Delegate,
     /// Ask the pinner at --socket whether it is there; exits 1 if not
     Ping,
 }

@@ -7,6 +7,8 @@
 //!      └─▶ request (checked) ─▶ volume ─▶ source ─▶ store ─▶ tree
 //!               └─▶ kubelet ◀─┘  └────────┴─────────┴────────┴──▶ sys
 //! ```
+//! A second process, the delegator, waits for pods that are to have BPF tokens: see `delegation`.
+//!
 //!
 //! It knows maps and mounts. Who may have which map is decided before it is called.
 
@@ -14,8 +16,10 @@ pub mod accept;
 pub mod answer;
 pub mod call;
 pub mod config;
+pub mod delegation;
 pub mod error;
 pub mod guard;
+pub mod helpers;
 pub mod kubelet;
 pub mod limits;
 pub mod listen;

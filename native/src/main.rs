@@ -3,14 +3,17 @@
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bpffs_pinner::config::{Command, Config};
+use bpffs_pinner::delegation::{Delegator, Events, delegator};
+use bpffs_pinner::helpers::Helpers;
 use bpffs_pinner::kubelet::Kubelet;
 use bpffs_pinner::log::Log;
 use bpffs_pinner::ping::ping;
-use bpffs_pinner::probe::{Nobody, probe};
+use bpffs_pinner::probe::{self, Nobody, probe};
 use bpffs_pinner::server::Service;
 use bpffs_pinner::source::Sources;
 use bpffs_pinner::store::{Limits, Store};
@@ -42,6 +45,9 @@ fn main() -> ExitCode {
             return usage(text.lines().next().unwrap_or_default().trim_start_matches("error: "));
         }
     };
+    if config.command == Some(Command::Delegate) {
+        return delegator::run();
+    }
     if config.command == Some(Command::Probe) {
         print_features();
         return ExitCode::SUCCESS;
@@ -98,13 +104,19 @@ fn start(config: Config) -> Result<(), Failure> {
             if missing.is_empty() { String::new() } else { format!(", missing here: {}", missing.join(", ")) };
         return Err(Failure::Usage(format!("must be started as root with its capabilities{missing}")));
     }
+    // Before threads are started and privileges dropped, all of which it would inherit.
+    let delegator = probe::delegation()
+        .ok()
+        .map(|()| Delegator::start())
+        .transpose()
+        .map_err(|error| Failure::Other(tonic::Status::from(error).message().to_owned()))?;
     let nobody = Nobody::start()?;
     privileges::keep_only(kept)?;
     let reach = lock::reach()?;
     lock::size()?;
     // Threads inherit these restrictions, so none is started before.
     let log = log::start(config.log_level)?;
-    let served = run(config, nobody, reach, log.clone());
+    let served = run(config, nobody, delegator, reach, log.clone());
     if let Err(Failure::Other(problem)) = &served {
         tracing::error!(error = problem, "stopped");
     }
@@ -112,7 +124,13 @@ fn start(config: Config) -> Result<(), Failure> {
     served
 }
 
-fn run(config: Config, nobody: Nobody, reach: RulesetStatus, log: Log) -> Result<(), Failure> {
+fn run(
+    config: Config,
+    nobody: Nobody,
+    delegator: Option<(Delegator, Events)>,
+    reach: RulesetStatus,
+    log: Log,
+) -> Result<(), Failure> {
     let features = nobody.probe();
     for directory in &config.peer_dirs {
         peer_directory::give(directory, config.peer_uid)
@@ -122,17 +140,28 @@ fn run(config: Config, nobody: Nobody, reach: RulesetStatus, log: Log) -> Result
         Limits { maps: config.created_maps_max, memory: config.created_memory_max, workspaces: config.workspaces_max };
     let sources = Sources::new(config.pin_roots, Store::open_or_mount(config.store_dir, limits)?);
     let kubelet = Kubelet::open(&config.kubelet_dir, config.driver_name)?;
-    let publisher = Publisher::new(kubelet, sources, Composer::new()?);
-    let watchdog = Watchdog::start(Duration::from_secs(config.hang_limit.into()), log)?;
+    let (delegator, events) = delegator.unzip();
+    let mut publisher = Publisher::new(kubelet, sources, Composer::new()?);
+    publisher.delegator = delegator;
+    let publisher = Arc::new(publisher);
+    let watchdog = Watchdog::start(Duration::from_secs(config.hang_limit.into()), log.clone())?;
+    let helpers =
+        events.map(|events| Helpers { publisher: Arc::clone(&publisher), events, watchdog: watchdog.clone(), log });
     let service = Service::new(publisher, features, watchdog);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(KERNEL_THREADS).build()?;
-    let served = runtime.block_on(serve(service, &config.socket, config.peer_uid, reach));
+    let served = runtime.block_on(serve(service, helpers, &config.socket, config.peer_uid, reach));
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
 }
 
-async fn serve(service: Service, path: &Path, peer_uid: u32, reach: RulesetStatus) -> Result<(), Failure> {
+async fn serve(
+    service: Service,
+    helpers: Option<Helpers>,
+    path: &Path,
+    peer_uid: u32,
+    reach: RulesetStatus,
+) -> Result<(), Failure> {
     // Before the socket exists, so that no signal ends the process and leaves the socket behind.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (socket, listener) = listen::listen(path, peer_uid).map_err(|error| Failure::Usage(error.to_string()))?;
@@ -150,6 +179,7 @@ async fn serve(service: Service, path: &Path, peer_uid: u32, reach: RulesetStatu
         let _ = stopping.send(());
     };
     lock::calls()?;
+    helpers.map_or(Ok(()), Helpers::serve)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), peerUid = peer_uid, landlock = ?reach, "serving");
     tokio::spawn(memory::give_back());
     let server = transport::serve(service, listener, peer_uid, drain);

@@ -104,6 +104,12 @@ pub fn name(kind: u32) -> Cow<'static, str> {
     find(kind).map_or_else(|| Cow::Owned(format!("type {kind}")), |known| Cow::Borrowed(known.name))
 }
 
+/// As [`name`]; `None` for an unknown type.
+#[must_use]
+pub fn known_name(kind: u32) -> Option<&'static str> {
+    find(kind).map(|known| known.name)
+}
+
 /// Whether pods may have a map of this type. An unknown type, from a later kernel, is refused: what it does besides
 /// holding values is not known.
 ///

@@ -1,5 +1,6 @@
 //! What this kernel can do, found by trying and not by its version.
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -136,6 +137,13 @@ fn features(as_nobody: Result<()>) -> Vec<Feature> {
             "a new generation of a volume takes the place of the last",
             "the first one is seen again for a moment (Linux 6.5 has it)",
         ),
+        feature(
+            "delegation",
+            false,
+            delegation(),
+            "a pod with a user namespace may get BPF tokens",
+            "no delegation can be published: Linux 6.9 or newer is needed",
+        ),
     ]
 }
 
@@ -181,6 +189,20 @@ fn become_nobody() -> Result<()> {
 fn look_up(volume: BorrowedFd<'_>) -> Result<()> {
     let map = bpf::open_pin(&through_descriptor(volume, c"map"))?;
     bpf::lookup_first::<4>(map.as_fd()).map(|_| ())
+}
+
+/// Tries whether a bpffs takes the options that a token is made from.
+///
+/// # Errors
+/// `ENOSYS` before Linux 6.9, which ignores options of a bpffs that it does not know.
+pub fn delegation() -> Result<()> {
+    const OPTION: &CStr = c"delegate_cmds";
+    rustix::fs::stat(c"/proc/self/ns/user").context("stat", || "/proc/self/ns/user".to_owned())?;
+    mount::detached(c"bpf", &[(c"mode", c"0700"), (OPTION, c"0x1")])?;
+    match mount::detached(c"bpf", &[(c"mode", c"0700"), (OPTION, c"no number")]) {
+        Err(_) => Ok(()),
+        Ok(_) => Err(Errno::NOSYS).context("fsconfig(delegate_cmds)", || "bpf".to_owned()),
+    }
 }
 
 fn mount_source() -> Result<()> {

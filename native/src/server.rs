@@ -11,7 +11,7 @@ use crate::call::{Line, Targets};
 use crate::error::{Error, Result};
 use crate::kubelet::Kubelet;
 use crate::probe::Feature;
-use crate::request::{Source, Volume, Workspace, kept_volume_id, map_name, target_path, volume_id};
+use crate::request::{DelegationVolume, Source, Volume, Workspace, kept_volume_id, map_name, target_path, volume_id};
 use crate::volume::{Published, Publisher};
 use crate::watchdog::Watchdog;
 use crate::{answer, api};
@@ -29,9 +29,9 @@ pub struct Service {
 impl Service {
     /// `watchdog` is told of each call, to notice one that hangs.
     #[must_use]
-    pub fn new(publisher: Publisher, features: Vec<Feature>, watchdog: Watchdog) -> Self {
+    pub fn new(publisher: impl Into<Arc<Publisher>>, features: Vec<Feature>, watchdog: Watchdog) -> Self {
         let unable = crate::probe::missing(&features);
-        Self { publisher: Arc::new(publisher), targets: Targets::default(), features, unable, watchdog }
+        Self { publisher: publisher.into(), targets: Targets::default(), features, unable, watchdog }
     }
 
     fn kubelet(&self) -> &Kubelet {
@@ -118,6 +118,27 @@ impl Pinner for Service {
             let outcome = publisher.publish_workspace(&workspace, &|| line.is_given_up())?;
             let answer = answer::published(Published { outcome, given: Vec::new(), refusals: Vec::new() });
             tell(line, &answer);
+            Ok(answer)
+        })
+        .await
+    }
+
+    async fn publish_delegation(
+        &self,
+        mut request: Request<api::PublishDelegationRequest>,
+    ) -> std::result::Result<Response<api::PublishVolumeResponse>, Status> {
+        let line = Line::of(&mut request, "PublishDelegation");
+        let request = request.into_inner();
+        let line = line.about(&request.volume_id, &request.target_path);
+        let parse = |service: &Self, _: &mut Line| {
+            service.check_able()?;
+            let volume = DelegationVolume::parse(request, service.kubelet())?;
+            Ok((service.targets.claim(volume.target.path())?, volume))
+        };
+        self.call(line, parse, |publisher, (_claim, volume), line| {
+            let outcome = publisher.publish_delegation(&volume, &|| line.is_given_up())?;
+            let answer = answer::published(Published { outcome, given: Vec::new(), refusals: Vec::new() });
+            line.did(answer.outcome().as_str_name());
             Ok(answer)
         })
         .await

@@ -34,6 +34,7 @@ export type { Share } from './generated/bpffs/pinner/v1/Share.ts';
 export type { Source } from './generated/bpffs/pinner/v1/Source.ts';
 export type { UnpublishVolumeRequest } from './generated/bpffs/pinner/v1/UnpublishVolumeRequest.ts';
 export type { VolumeFile } from './generated/bpffs/pinner/v1/VolumeFile.ts';
+export { VolumeKind } from './generated/bpffs/pinner/v1/VolumeKind.ts';
 export type { VolumeMap } from './generated/bpffs/pinner/v1/VolumeMap.ts';
 
 import type { PinnerDefinition, PinnerHandlers } from './generated/bpffs/pinner/v1/Pinner.ts';

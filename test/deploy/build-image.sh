@@ -35,7 +35,7 @@ trap 'rm -rf "$built" "$bin/storage" "$bin/storage-run"' EXIT
 root=$built/opt/csi-driver-bpffs
 mkdir -p "$root/dist"
 deploy/image/sbom.sh
-cp dist/*.cjs dist/bpffs-pinner dist/map dist/*.cdx.json "$root/dist/"
+cp dist/*.cjs dist/bpffs-pinner dist/bpffs-delegate dist/map dist/*.cdx.json "$root/dist/"
 for node in node_modules/node-linux-*; do
 	mkdir -p "$root/$node/bin"
 	cp "$node/LICENSE" "$root/$node/"

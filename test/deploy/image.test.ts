@@ -95,7 +95,7 @@ test('it says what it is made of: npm packages, crates and Debian packages', asy
   }
 });
 
-test('it has four programs and no shell, nothing is set-uid, and nobody but root can change anything', async () => {
+test('it has five programs and no shell, nothing is set-uid, and nobody but root can change anything', async () => {
   const find = async (...conditions: string[]) =>
     (await execa('find', [root, '-xdev', ...conditions, '-printf', '%P\n'])).stdout.split('\n').filter(Boolean).sort();
   await rm(join(root, 'profiles'), { recursive: true, force: true });
@@ -105,6 +105,7 @@ test('it has four programs and no shell, nothing is set-uid, and nobody but root
     `${app}/bin/csi-driver-bpffs`,
     `${app}/bin/map`,
     `${app}/bin/node`,
+    `${app}/dist/bpffs-delegate`,
     `${app}/dist/bpffs-pinner`,
   ]);
   assert.deepEqual(await find('-perm', '/6000'), []);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::fd::AsFd;
 
-use bpffs_pinner::api::{Access, DescribeVolumeResponse};
+use bpffs_pinner::api::{Access, DescribeVolumeResponse, VolumeKind};
 use tonic::Code;
 
 use crate::support::node::Node;
@@ -87,7 +87,12 @@ fn a_workspace_is_described(node: &Node) {
     node.publish_workspace(&wanted).unwrap();
     assert_eq!(
         node.describe_volume("pv", &wanted.target()).unwrap(),
-        DescribeVolumeResponse { workspace: true, files: Vec::new(), generations: 1, left_out: 0 }
+        DescribeVolumeResponse {
+            workspace: true,
+            generations: 1,
+            kind: VolumeKind::Workspace.into(),
+            ..DescribeVolumeResponse::default()
+        }
     );
     let (flows, jumps) = (map::hash("flows", 1), map::create(map::PROG_ARRAY, "jumps", 0));
     fs::create_dir(wanted.target().join("agent")).unwrap();

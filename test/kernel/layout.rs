@@ -180,7 +180,14 @@ fn a_node_says_what_its_kernel_can_do() {
     assert_eq!(node.version, env!("CARGO_PKG_VERSION"));
     assert_eq!(node.kernel_release, rustix::system::uname().release().to_str().unwrap());
     let names: Vec<_> = node.features.iter().map(|feature| feature.name.as_str()).collect();
-    let known = ["read-only-superblock", "unprivileged-maps", "compose-detached", "mount-source", "mount-beneath"];
+    let known = [
+        "read-only-superblock",
+        "unprivileged-maps",
+        "compose-detached",
+        "mount-source",
+        "mount-beneath",
+        "delegation",
+    ];
     assert_eq!(names, known);
     for feature in node.features {
         assert!(feature.available || !feature.required, "{feature:?}");

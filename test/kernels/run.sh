@@ -20,7 +20,7 @@ if [ "$(uname -m)" != x86_64 ]; then
 	exit 1
 fi
 
-# The tests have the pinner's path compiled in, so it must be there.
+# The tests have the paths of pinner and helper compiled in, so they must be there.
 pinner=$(dirname "$(dirname "$binary")")/bpffs-pinner
 rm -rf "$root"
 mkdir -p "$root/bin" "$root$(dirname "$pinner")"
@@ -28,6 +28,7 @@ cp /bin/busybox "$root/bin/busybox"
 cp "$here/init" "$root/init"
 cp "$binary" "$root/test"
 cp "$pinner" "$root$pinner"
+cp "${pinner%pinner}delegate" "$root${pinner%pinner}delegate"
 # The oldest of these kernels knows version 33.
 secilc --policyvers=33 --filecontext=/dev/null --output="$root/policy" "$here/selinux.cil" "$here"/../../deploy/selinux/*.cil
 (cd "$root" && find . | busybox cpio -o -H newc 2>/dev/null) >"$initrd"

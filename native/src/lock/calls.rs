@@ -12,6 +12,7 @@ use seccompiler::{
     apply_filter_all_threads,
 };
 
+use crate::delegation::REQUESTS;
 use crate::sys::bpf::{self, COMMANDS};
 
 /// Not in libc yet; the same number on every architecture.
@@ -67,6 +68,57 @@ const DEADLY: &[c_long] = &[
     libc::SYS_kexec_load, libc::SYS_kexec_file_load, libc::SYS_reboot, libc::SYS_perf_event_open, libc::SYS_userfaultfd,
     libc::SYS_io_uring_setup, libc::SYS_add_key, libc::SYS_request_key, libc::SYS_keyctl, libc::SYS_memfd_create,
 ];
+
+/// What the delegator and its workers call, with any arguments.
+#[rustfmt::skip]
+const DELEGATOR: &[c_long] = &[
+    // Connections.
+    libc::SYS_bind, libc::SYS_listen, libc::SYS_accept4, libc::SYS_socketpair, libc::SYS_setsockopt, libc::SYS_sendmsg,
+    libc::SYS_recvmsg, libc::SYS_ppoll,
+    // Workers.
+    libc::SYS_clone, libc::SYS_waitid, libc::SYS_pidfd_open, libc::SYS_pidfd_send_signal, libc::SYS_dup3, libc::SYS_close,
+    libc::SYS_close_range, libc::SYS_set_robust_list, libc::SYS_rseq, libc::SYS_gettid, libc::SYS_getpid,
+    // In the pod's user namespace.
+    libc::SYS_readlinkat, libc::SYS_fstat, libc::SYS_newfstatat, libc::SYS_setresuid, libc::SYS_setresgid,
+    libc::SYS_fsopen,
+    // Memory, time, and the end.
+    libc::SYS_mmap, libc::SYS_munmap, libc::SYS_mremap, libc::SYS_mprotect, libc::SYS_madvise, libc::SYS_brk,
+    libc::SYS_clock_gettime, libc::SYS_clock_nanosleep, libc::SYS_nanosleep, libc::SYS_getrandom, libc::SYS_futex,
+    libc::SYS_rt_sigaction, libc::SYS_rt_sigprocmask, libc::SYS_rt_sigreturn, libc::SYS_sigaltstack,
+    libc::SYS_restart_syscall, libc::SYS_write, libc::SYS_exit, libc::SYS_exit_group,
+];
+
+#[cfg(target_arch = "x86_64")]
+const DELEGATOR_OLDER: &[c_long] = &[libc::SYS_poll, libc::SYS_dup2, libc::SYS_readlink];
+#[cfg(not(target_arch = "x86_64"))]
+const DELEGATOR_OLDER: &[c_long] = &[];
+
+/// Restricts the delegator and the workers that it will fork. What is deadly for the pinner is for these, too, but for
+/// what they call.
+///
+/// # Errors
+/// If the kernel refuses a filter.
+pub fn delegator_calls() -> Result<(), Error> {
+    let rule = |argument: u8, value: u32| -> Result<SeccompRule, Error> {
+        let is = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value.into())?;
+        Ok(SeccompRule::new(vec![is])?)
+    };
+    let mut allowed: BTreeMap<_, _> = DELEGATOR.iter().chain(DELEGATOR_OLDER).map(|&call| (call, Vec::new())).collect();
+    allowed.insert(libc::SYS_socket, vec![rule(0, libc::AF_UNIX.cast_unsigned())?]);
+    allowed.insert(libc::SYS_setns, vec![rule(1, libc::CLONE_NEWUSER.cast_unsigned())?]);
+    allowed.insert(libc::SYS_unshare, vec![rule(0, libc::CLONE_NEWNS.cast_unsigned())?]);
+    allowed.insert(libc::SYS_ioctl, REQUESTS.into_iter().map(|request| rule(1, request)).collect::<Result<_, _>>()?);
+    let deadly: BTreeMap<_, _> =
+        DEADLY.iter().filter(|call| !allowed.contains_key(call)).map(|&call| (call, Vec::new())).collect();
+    let refused = SeccompAction::Errno(libc::EPERM.cast_unsigned());
+    for filter in [
+        compile(deadly, SeccompAction::Allow, SeccompAction::KillProcess)?,
+        compile(allowed, refused, SeccompAction::Allow)?,
+    ] {
+        apply_filter_all_threads(&filter)?;
+    }
+    Ok(())
+}
 
 /// Restricts all threads of this process, now and later, to these system calls.
 ///

@@ -1,5 +1,7 @@
 //! The pinner restricts itself, irrevocably, to what serving needs, whatever code may come to run in it.
 //!
+//! The delegator does so, too, with a filter of its own ([`delegator_calls`]).
+//!
 //! In this order: [`crate::privileges`], [`reach`] and [`size`] before any thread starts, [`calls()`] when everything
 //! is open.
 
@@ -8,7 +10,7 @@ mod calls;
 use landlock::{AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetError, RulesetStatus, Scope};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 
-pub use calls::calls;
+pub use calls::{calls, delegator_calls};
 
 use crate::limits::{DATA, DESCRIPTORS};
 use crate::sys::{Context, Result};

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use self::check::invalid;
 use crate::api;
+use crate::delegation::Delegation;
 use crate::error::Result;
 use crate::kubelet::{Kubelet, Target};
 
@@ -56,6 +57,19 @@ pub struct Workspace {
     pub read_only: bool,
     /// Whether it may be at only one target at a time.
     pub single_target: bool,
+}
+
+/// A delegation to be published.
+#[derive(Debug)]
+pub struct DelegationVolume {
+    /// As [`volume_id`] allows.
+    pub id: String,
+    /// Where to publish it.
+    pub target: Target,
+    /// What the pod may do.
+    pub delegation: Delegation,
+    /// As of a [`Volume`].
+    pub request: Option<String>,
 }
 
 /// One file of a volume.
@@ -175,6 +189,20 @@ fn shown_workspace(volume_id: &str, claim: Option<&str>) -> String {
         || format!("workspace {volume_id:?}"),
         |claim| format!("workspace of claim {claim} (volume {volume_id:?})"),
     )
+}
+
+impl DelegationVolume {
+    /// Parses a publish request.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::InvalidArgument`] naming the field.
+    pub fn parse(request: api::PublishDelegationRequest, kubelet: &Kubelet) -> Result<Self> {
+        let id = volume_id(request.volume_id)?;
+        let target = target_path(&request.target_path, kubelet)?;
+        let delegation = Delegation::parse(&request.delegation.unwrap_or_default())?;
+        let request = Some(request.request).filter(|text| !text.is_empty());
+        Ok(Self { id, target, delegation, request })
+    }
 }
 
 fn group(gid: Option<u32>) -> Result<Option<u32>> {

@@ -16,14 +16,16 @@ use rustix::mount::{
 use super::mountinfo::Kind;
 use super::{Context, Result};
 
+/// `nosuid,nodev,noexec`.
+const CLOSED: MountAttrFlags =
+    MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV).union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+
 /// A new detached filesystem, mounted `nosuid,nodev,noexec`; closing it frees it.
 ///
 /// # Errors
 /// `EPERM` without `CAP_SYS_ADMIN`, `ENODEV` if the kernel lacks the filesystem, `EINVAL` for an option.
 pub fn detached(filesystem: &'static CStr, options: &[(&'static CStr, &CStr)]) -> Result<OwnedFd> {
-    let attributes =
-        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    detached_with(attributes, filesystem, options)
+    detached_with(CLOSED, filesystem, options)
 }
 
 /// As [`detached`], but without mount attributes: a pod's user namespace would lock them, and runc mounts volumes
@@ -42,12 +44,34 @@ fn detached_with(
 ) -> Result<OwnedFd> {
     let object = || filesystem.to_string_lossy().into_owned();
     let context = rustix::mount::fsopen(filesystem, FsOpenFlags::FSOPEN_CLOEXEC).context("fsopen", object)?;
+    create(context.as_fd(), attributes, filesystem, options)
+}
+
+/// As [`detached`], in a context that is opened already. What its type is cannot be seen: `filesystem` is for messages.
+///
+/// # Errors
+/// As [`detached`].
+pub fn detached_in(
+    context: BorrowedFd<'_>,
+    filesystem: &'static CStr,
+    options: &[(&'static CStr, &CStr)],
+) -> Result<OwnedFd> {
+    create(context, CLOSED, filesystem, options)
+}
+
+fn create(
+    context: BorrowedFd<'_>,
+    attributes: MountAttrFlags,
+    filesystem: &'static CStr,
+    options: &[(&'static CStr, &CStr)],
+) -> Result<OwnedFd> {
+    let object = || filesystem.to_string_lossy().into_owned();
     for (key, value) in options {
-        rustix::mount::fsconfig_set_string(context.as_fd(), *key, *value)
+        rustix::mount::fsconfig_set_string(context, *key, *value)
             .context("fsconfig", || format!("{}={}", key.to_string_lossy(), value.to_string_lossy()))?;
     }
-    rustix::mount::fsconfig_create(context.as_fd()).context("fsconfig(create)", object)?;
-    rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).context("fsmount", object)
+    rustix::mount::fsconfig_create(context).context("fsconfig(create)", object)?;
+    rustix::mount::fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).context("fsmount", object)
 }
 
 /// The filesystem that a place is on.

@@ -26,6 +26,21 @@ pub fn source(volume_id: &str) -> CString {
     CString::new(format!("{SOURCE_PREFIX}{volume_id}")).unwrap_or_default()
 }
 
+/// The prefix of the source of a delegation's mounts; the volume id follows.
+const DELEGATION_PREFIX: &str = "csi-bpffs-delegation:";
+
+/// The source of a delegation's mounts, as findmnt shows it.
+#[must_use]
+pub fn delegation_source(volume_id: &str) -> CString {
+    CString::new(format!("{DELEGATION_PREFIX}{volume_id}")).unwrap_or_default()
+}
+
+/// The volume id in the source of a delegation's mount; `None` if it is none.
+#[must_use]
+pub fn delegation_id(source: &str) -> Option<&str> {
+    source.strip_prefix(DELEGATION_PREFIX)
+}
+
 /// The volume id in a mount's source; `None` if the mount is not a volume's.
 #[must_use]
 pub fn volume_id(source: &str) -> Option<&str> {

@@ -1,8 +1,8 @@
 //! Keeps carriers of descriptors out of pods that have read-only maps.
 //!
-//! A process with a read-only descriptor of a map can pin it again in a writable directory, a **workspace**,
-//! and open that pin for writing. Or it can put the descriptor into a writable **map of maps**, whose programs then
-//! write the inner map. In neither case does the kernel check the descriptor's mode. `docs/threat-model.md` lists what
+//! A process with a read-only descriptor of a map can pin it again in a writable directory, that of a **workspace** or
+//! a **delegation**, and open that pin for writing. Or it can put the descriptor into a writable **map of maps**, whose programs then
+//! write the inner map. In no case does the kernel check the descriptor's mode. `docs/threat-model.md` lists what
 //! else there is, and why it is no carrier.
 //!
 //! Whether a volume may carry descriptors is decided when it is first published and never changes: what a process
@@ -31,6 +31,8 @@ pub enum Gives {
     MapOfMaps(String),
     /// A directory to write to.
     Workspace,
+    /// A directory to write to, once the pod has asked for it.
+    Delegation,
 }
 
 impl Gives {
@@ -80,6 +82,7 @@ pub fn beside(place: &Place, store: &Store) -> Result<Option<(String, PathBuf)>>
         let id = mounted.shown_id();
         let what = match mounted.layout {
             Layout::Workspace => format!("the workspace {id:?}"),
+            Layout::Delegation => format!("the delegation {id:?}"),
             _ if mounted.carries => format!("the volume {id:?} with a map of maps to write"),
             _ => return Ok(None),
         };
@@ -104,9 +107,10 @@ pub fn check(gives: &Gives, place: &Place, store: &Store) -> Result<()> {
         }
         Gives::MapOfMaps(name) => format!("map of maps {name:?}"),
         Gives::Workspace => "workspace".to_owned(),
+        Gives::Delegation => "delegation".to_owned(),
     };
     let read_only = pod_volumes::find(place, store, |mounted, path| {
-        if mounted.layout == Layout::Workspace {
+        if mounted.layout.is_the_pods() {
             return Ok(None);
         }
         let file = mounted.files()?.into_iter().find(|(_, file)| !file.writable);

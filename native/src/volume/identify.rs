@@ -14,6 +14,16 @@ pub enum Layout {
     Tmpfs,
     /// A bpffs that the pod may write to.
     Workspace,
+    /// A tmpfs in which a bpffs of the pod's user namespace is mounted.
+    Delegation,
+}
+
+impl Layout {
+    /// Whether the pod decides what is in it.
+    #[must_use]
+    pub const fn is_the_pods(self) -> bool {
+        matches!(self, Self::Workspace | Self::Delegation)
+    }
 }
 
 /// A mount that is a volume.
@@ -28,11 +38,16 @@ pub struct Identity {
 /// Identifies the volume that a mount is; `None` if it is none.
 ///
 /// A volume is a bpffs or tmpfs with a read-only superblock, a workspace a bpffs with a writable one; the mount's
-/// source has the volume id. On a kernel that shows no source, a workspace is recognized by its filesystem's device.
+/// source has the volume id, and tells a delegation. On a kernel that shows no source, a workspace is recognized by its filesystem's device.
 ///
 /// # Errors
 /// Those of `workspaces`, which is called only on such a kernel.
 pub fn identify(mount: &Mount, workspaces: impl FnOnce() -> Result<Vec<(Device, String)>>) -> Result<Option<Identity>> {
+    if let (Kind::Tmpfs, true, Some(id)) =
+        (mount.kind, mount.is_read_only, mount.source.as_deref().and_then(tree::delegation_id))
+    {
+        return Ok(Some(Identity { layout: Layout::Delegation, id: Some(id.to_owned()) }));
+    }
     let layout = match (mount.kind, mount.is_read_only) {
         (Kind::Bpf, true) => Layout::Pins,
         (Kind::Bpf, false) => Layout::Workspace,
@@ -70,6 +85,7 @@ mod tests {
             ("90 25 0:51 / /m rw - bpf csi-bpffs:csi-1 ro,mode=700", Layout::Pins),
             ("90 25 0:51 / /m rw - bpf csi-bpffs:csi-1 rw,mode=770", Layout::Workspace),
             ("90 25 0:51 / /m rw - tmpfs csi-bpffs:csi-1 ro,size=4k", Layout::Tmpfs),
+            ("90 25 0:51 / /m rw - tmpfs csi-bpffs-delegation:csi-1 ro,size=16k", Layout::Delegation),
         ] {
             assert_eq!(identified(line), Some((layout, "csi-1".to_owned())), "{line}");
         }
@@ -83,6 +99,8 @@ mod tests {
             "94 25 0:53 / /mnt rw - ext4 csi-bpffs:csi-1 ro",
             "94 25 0:53 / /mnt rw - fuse csi-bpffs:csi-1 ro",
             "94 25 0:53 / /mnt rw - tmpfs csi-bpffs:csi-1 rw",
+            "94 25 0:53 / /mnt rw - tmpfs csi-bpffs-delegation:csi-1 rw",
+            "94 25 0:53 / /mnt rw - bpf csi-bpffs-delegation:csi-1 rw,delegate_cmds=prog_load",
             "94 25 0:53 / /mnt rw - tmpfs none ro",
             "94 25 0:53 / /mnt rw - bpf none rw",
         ] {

@@ -32,7 +32,13 @@ pub fn same_volume(mounted: &Mounted, volume_id: &str, layout: Layout, gid: Opti
         )));
     }
     match (mounted.layout, layout) {
-        (Layout::Workspace, Layout::Workspace) => return Ok(()),
+        (Layout::Workspace, Layout::Workspace) | (Layout::Delegation, Layout::Delegation) => return Ok(()),
+        (Layout::Delegation, _) => {
+            return Err(otherwise(place, "a delegation, now asked for maps or a workspace"));
+        }
+        (_, Layout::Delegation) => {
+            return Err(otherwise(place, "maps or a workspace, now asked for a delegation"));
+        }
         (Layout::Workspace, _) => {
             return Err(otherwise(place, "a workspace to write to, now asked for readOnly: true or maps"));
         }

@@ -8,7 +8,8 @@
 //!
 //! A volume's root is a directory of its bpffs, beside the files that the kernel puts into each bpffs.
 //!
-//! A workspace is a bpffs that its pod may write to: a copy of the mount in the store. No pod has a workspace or
+//! A workspace is a bpffs that its pod may write to: a copy of the mount in the store. A delegation is a read-only tmpfs
+//! in which a bpffs of the pod's own user namespace is mounted when the pod has asked for it. No pod has a workspace or
 //! another carrier of descriptors together with a read-only map.
 //!
 //! Everything is built detached and attached with one call. The mount table is the only database.
@@ -23,6 +24,7 @@ mod mark;
 mod mismatch;
 mod observe;
 mod pod_volumes;
+mod publish_delegation;
 mod publish_maps;
 mod publish_workspace;
 mod publisher;

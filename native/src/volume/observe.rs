@@ -20,7 +20,7 @@ use crate::sys::{Context, Result};
 
 /// The pinner built it, so all of it is read.
 const VOLUME: Limits = Limits { depth: usize::MAX, entries: usize::MAX };
-/// A workspace may be of any size; maps beyond these limits do not count.
+/// A workspace or delegation may be of any size; maps beyond these limits do not count.
 const WORKSPACE: Limits = Limits { depth: 32, entries: 16_384 };
 
 /// What was found at a target.
@@ -126,16 +126,16 @@ impl Mounted {
         self.volume_id.as_deref() == Some(volume_id)
     }
 
-    /// Calls `visit` for every map with its path; in a workspace, within limits.
+    /// Calls `visit` for every map with its path; in a workspace or delegation, within limits.
     ///
     /// # Errors
     /// Any kernel error, and those of `visit`.
     pub fn walk(&self, visit: &mut dyn FnMut(CString, PinnedMap) -> error::Result<()>) -> error::Result<Option<Cut>> {
-        let limits = if self.layout == Layout::Workspace { WORKSPACE } else { VOLUME };
+        let limits = if self.layout.is_the_pods() { WORKSPACE } else { VOLUME };
         walk(self.root.as_fd(), limits, visit)
     }
 
-    /// Opens every map of a volume that is not a workspace, by its path.
+    /// Opens every map of a volume whose content is not the pod's, by its path.
     ///
     /// # Errors
     /// Any kernel error.

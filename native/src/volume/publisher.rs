@@ -11,6 +11,7 @@ use super::list;
 use super::observe::{Found, Mounted, observe};
 use super::pod_volumes;
 use super::turns::Turns;
+use crate::delegation::Delegator;
 use crate::error::{Error, Result};
 use crate::kubelet::{Kubelet, Lifecycle, MOUNT, Place, Target};
 use crate::source::Sources;
@@ -35,6 +36,8 @@ pub struct Publisher {
     pub sources: Sources,
     /// How trees are composed.
     pub composer: Composer,
+    /// What publishes delegations; `None` on kernels without BPF tokens.
+    pub delegator: Option<Delegator>,
     /// One is held while a volume is attached that depends on other volumes, and while one is released.
     pub(super) turns: Turns,
 }
@@ -43,7 +46,7 @@ impl Publisher {
     /// A publisher for the volumes of one kubelet.
     #[must_use]
     pub fn new(kubelet: Kubelet, sources: Sources, composer: Composer) -> Self {
-        Self { kubelet, sources, composer, turns: Turns::default() }
+        Self { kubelet, sources, composer, delegator: None, turns: Turns::default() }
     }
 
     /// Opens the place for a volume and, if configured, reads what the kubelet says of it.

@@ -3,7 +3,6 @@
 use std::ffi::CStr;
 use std::os::fd::AsFd;
 
-use super::identify::Layout;
 use super::list::list;
 use super::observe::{Found, observe};
 use super::publisher::Publisher;
@@ -37,7 +36,7 @@ impl Publisher {
         let Some(kept) = store.node_map(name)? else { return Ok(()) };
         let id = bpf::map_info(kept.as_fd())?.id;
         for listed in list(&self.kubelet, store)? {
-            if listed.layout == Layout::Workspace {
+            if listed.layout.is_the_pods() {
                 continue;
             }
             let Some(place) = self.kubelet.place(&listed.target)? else { continue };

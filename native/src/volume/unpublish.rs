@@ -16,6 +16,11 @@ impl Publisher {
     /// # Errors
     /// [`Error::NotOurs`] if something else is there.
     pub fn unpublish(&self, volume_id: &str, target: &Target) -> Result<()> {
+        self.unmount(volume_id, target)?;
+        self.delegator.as_ref().map_or(Ok(()), |delegator| delegator.forget(target))
+    }
+
+    fn unmount(&self, volume_id: &str, target: &Target) -> Result<()> {
         let shown = target.path().display();
         let refuse = |what: &str| {
             Err(Error::NotOurs(format!(

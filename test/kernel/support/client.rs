@@ -61,6 +61,12 @@ impl Client {
         Ok(answer.into_inner().outcome())
     }
 
+    pub fn publish_delegation(&self, request: &api::PublishDelegationRequest) -> Result<Outcome, Status> {
+        let request = request.clone();
+        let answer = self.run(|mut pinner| async move { pinner.publish_delegation(request).await })?;
+        Ok(answer.into_inner().outcome())
+    }
+
     pub fn unpublish(&self, volume_id: &str, target: &Path) -> Result<(), Status> {
         let target_path = target.to_str().unwrap().to_owned();
         let request = api::UnpublishVolumeRequest { volume_id: volume_id.to_owned(), target_path };

@@ -27,11 +27,11 @@ pub const PROG_ARRAY: u32 = 3;
 pub const STACK_TRACE: u32 = 7;
 
 /// `union bpf_attr`, filled by offset.
-pub struct Attributes([u64; 18]);
+pub struct Attributes([u64; 19]);
 
 impl Attributes {
     pub fn new() -> Self {
-        Self([0; 18])
+        Self([0; 19])
     }
 
     pub fn int(mut self, offset: usize, value: u32) -> Self {

@@ -6,6 +6,7 @@ pub mod fuse;
 pub mod map;
 pub mod mounts;
 pub mod node;
+pub mod pod;
 pub mod program;
 pub mod user;
 pub mod wanted;

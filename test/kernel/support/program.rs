@@ -24,7 +24,7 @@ const fn instruction(code: u8, destination: u8, source: u8, offset: i16, immedia
 }
 
 /// `r0 = value; exit`.
-const fn give(value: i32) -> [u64; 2] {
+pub const fn give(value: i32) -> [u64; 2] {
     [instruction(0xb7, 0, 0, 0, value), instruction(0x95, 0, 0, 0, 0)]
 }
 
