@@ -53,11 +53,38 @@ const REFUSED: &[(&str, libc::c_long)] = &[
     ("getppid", libc::SYS_getppid),
 ];
 
+/// For the delegator; all else that is deadly for the pinner, but for what the delegator calls, is for it too.
+const DELEGATOR_KILLED: &[&str] = &["execve", "connect", "ptrace", "kill", "init_module"];
+/// With its first argument.
+const DELEGATOR_REFUSED: &[(&str, libc::c_long, libc::c_long)] = &[
+    ("bpf", libc::SYS_bpf, 0),
+    ("openat", libc::SYS_openat, 0),
+    ("mount", libc::SYS_mount, 0),
+    ("fsconfig", libc::SYS_fsconfig, 0),
+    ("fsmount", libc::SYS_fsmount, 0),
+    ("move_mount", libc::SYS_move_mount, 0),
+    ("open_tree", libc::SYS_open_tree, 0),
+    ("a socket for the network", libc::SYS_socket, libc::AF_INET as libc::c_long),
+    ("unshare of the network", libc::SYS_unshare, libc::CLONE_NEWNET as libc::c_long),
+    ("setns to any namespace", libc::SYS_setns, 0),
+    ("another ioctl", libc::SYS_ioctl, 0),
+];
+
 /// Runs only in a process that another test starts.
 #[test]
 #[ignore = "ends this process, or is refused everything in it"]
 fn tries_what_is_locked() {
     let Ok(tried) = std::env::var(TRIED) else { return };
+    if let Some(tried) = tried.strip_prefix("delegator ") {
+        lock::delegator_calls().unwrap();
+        if let Some((_, number, first)) = DELEGATOR_REFUSED.iter().find(|(name, ..)| *name == tried) {
+            assert_eq!(system_call(*number, *first), Err(Errno::PERM), "{tried}");
+            return;
+        }
+        let (_, number) = KILLED.iter().find(|(name, _)| *name == tried).unwrap();
+        let outcome = system_call(*number, 0);
+        panic!("{tried}: {outcome:?}, and lives");
+    }
     lock::calls().unwrap();
     if let Some(command) = tried.strip_prefix("bpf ") {
         let outcome = system_call(libc::SYS_bpf, command.parse().unwrap());
@@ -111,6 +138,18 @@ fn what_serving_does_not_take_is_refused() {
         for (name, mut child) in children {
             assert!(child.wait().unwrap().success(), "{name}");
         }
+    }
+}
+
+#[test]
+fn the_delegator_calls_only_what_it_needs() {
+    let start = |name: &&str| (name.to_string(), trying(&format!("delegator {name}")));
+    for (name, mut child) in DELEGATOR_KILLED.iter().map(start).collect::<Vec<_>>() {
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(Signal::SYS.as_raw()), "{name}: {status}");
+    }
+    for (name, mut child) in DELEGATOR_REFUSED.iter().map(|(name, ..)| start(name)).collect::<Vec<_>>() {
+        assert!(child.wait().unwrap().success(), "{name}");
     }
 }
 
