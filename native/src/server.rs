@@ -144,6 +144,25 @@ impl Pinner for Service {
         .await
     }
 
+    async fn allow_delegation(
+        &self,
+        mut request: Request<api::AllowDelegationRequest>,
+    ) -> std::result::Result<Response<api::AllowDelegationResponse>, Status> {
+        let line = Line::of(&mut request, "AllowDelegation");
+        let api::AllowDelegationRequest { volume_id: id, target_path: target, allowed } = request.into_inner();
+        let line = line.about(&id, &target);
+        let parse = |service: &Self, _: &mut Line| {
+            let (id, target) = (volume_id(id)?, target_path(&target, service.kubelet())?);
+            Ok((service.targets.claim(target.path())?, id, target))
+        };
+        self.call(line, parse, move |publisher, (_claim, id, target), line| {
+            let changed = publisher.allow_delegation(&id, &target, allowed)?;
+            line.did(if changed { "CHANGED" } else { "UNCHANGED" });
+            Ok(api::AllowDelegationResponse {})
+        })
+        .await
+    }
+
     async fn unpublish_volume(
         &self,
         mut request: Request<api::UnpublishVolumeRequest>,

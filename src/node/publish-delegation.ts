@@ -20,7 +20,8 @@ const UNCHANGED: PublishOutcome = {
 
 /**
  * Publishes a delegation for a new pod whose service account may use it. A volume that exists stays as it is, whatever has become of the
- * grant or of the BpfDelegation: neither a token nor a program that was loaded with it can be taken back.
+ * BpfDelegation. If the grant was withdrawn, no new token can be made there; neither a token nor a program that was loaded with it can be
+ * taken back.
  */
 export async function publishDelegation(
   request: DelegationRequest,
@@ -33,6 +34,7 @@ export async function publishDelegation(
   const pod = await policy.identify(request.pod, tokens, call.signal);
   const decision = await policy.access.check(pod, name, 'use', call.signal);
   const isRunning = await target.isRunning();
+  if (isRunning) await pinner.allowDelegation({ volumeId, targetPath, allowed: decision.allowed }, call);
   if (!decision.allowed) {
     metrics.denied('use', 'grant');
     if (isRunning) {

@@ -71,8 +71,8 @@ export function toVolumeChanges(
 /** A grant was withdrawn, and the volume stays. */
 export function delegationRevoked({ targetPath }: Pick<PublishRequest, 'targetPath'>): VolumeChange {
   const note =
-    `The pod may not use the delegation of volume ${quote(volumeName(targetPath))} any more. ` +
-    'The volume stays, and so do a BPF token and programs that were loaded with it, until the pod ends: delete the pod to take them away.';
+    `The pod may not use the delegation of volume ${quote(volumeName(targetPath))} any more. Its containers that start from now on can make ` +
+    'no BPF token. A token that it has works until the pod ends, and its programs stay: delete the pod to take them away.';
   return { reason: 'DelegationRevoked', note, files: 1 };
 }
 

@@ -18,6 +18,7 @@ export function limitPinner(pinner: Pinner, maxCalls: number): Pinner {
     publishVolume: limited(working, pinner.publishVolume),
     publishWorkspace: limited(working, pinner.publishWorkspace),
     publishDelegation: limited(working, pinner.publishDelegation),
+    allowDelegation: limited(working, pinner.allowDelegation),
     getVolumeStats: limited(working, pinner.getVolumeStats),
     describeVolume: limited(working, pinner.describeVolume),
     describeMap: limited(working, pinner.describeMap),

@@ -1,4 +1,5 @@
 import {
+  type AllowDelegationRequest,
   type DescribeMapRequest,
   type DescribeMapResponse,
   type DescribeVolumeRequest,
@@ -30,6 +31,7 @@ export interface Pinner {
   publishVolume(request: PublishVolumeRequest, limits: CallLimits): Promise<PublishVolumeResponse>;
   publishWorkspace(request: PublishWorkspaceRequest, limits: CallLimits): Promise<PublishVolumeResponse>;
   publishDelegation(request: PublishDelegationRequest, limits: CallLimits): Promise<PublishVolumeResponse>;
+  allowDelegation(request: AllowDelegationRequest, limits: CallLimits): Promise<void>;
   unpublishVolume(request: UnpublishVolumeRequest, limits: CallLimits): Promise<void>;
   getVolumeStats(request: GetVolumeStatsRequest, limits: CallLimits): Promise<GetVolumeStatsResponse>;
   describeVolume(request: DescribeVolumeRequest, limits: CallLimits): Promise<DescribeVolumeResponse>;
@@ -63,6 +65,9 @@ export function createPinner(socket: string): Pinner {
     publishVolume: (request, limits) => call('PublishVolume', request, limits),
     publishWorkspace: (request, limits) => call('PublishWorkspace', request, limits),
     publishDelegation: (request, limits) => call('PublishDelegation', request, limits),
+    async allowDelegation(request, limits) {
+      await call('AllowDelegation', request, limits);
+    },
     async unpublishVolume(request, limits) {
       await call('UnpublishVolume', request, limits);
     },

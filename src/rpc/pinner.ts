@@ -1,5 +1,6 @@
 // The service and messages of pinner.proto, under their names there.
 export { Access } from './generated/bpffs/pinner/v1/Access.ts';
+export type { AllowDelegationRequest } from './generated/bpffs/pinner/v1/AllowDelegationRequest.ts';
 export type { CreatedMap } from './generated/bpffs/pinner/v1/CreatedMap.ts';
 export type { Delegation } from './generated/bpffs/pinner/v1/Delegation.ts';
 export type { DescribeMapRequest } from './generated/bpffs/pinner/v1/DescribeMapRequest.ts';

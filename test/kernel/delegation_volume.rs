@@ -170,6 +170,36 @@ fn a_pinner_that_starts_again_serves_what_is_there() {
 }
 
 #[test]
+fn a_withdrawn_one_gives_no_token_any_more_until_it_is_allowed_again() {
+    let Some(mut node) = node("withdrawal") else { return };
+    let target = node.target("pod");
+    // The list first: it waits for a pinner that starts.
+    let seen =
+        |node: &Node| (node.list().len(), mounts::at(&bpffs(&target)).len(), mounts::at(&target.join("socket")).len());
+    assert_refused(node.allow_delegation("csi-1", &target, false), Code::NotFound, &[target.to_str().unwrap()]);
+    node.publish_delegation(&wanted("csi-1", &target, delegation())).unwrap();
+    node.allow_delegation("csi-1", &target, true).unwrap();
+    assert_refused(node.allow_delegation("csi-2", &target, false), Code::NotFound, &[target.to_str().unwrap()]);
+    let pod = Pod::start();
+    assert_eq!(pod.call(&target), "ok");
+
+    for _ in 0..2 {
+        node.allow_delegation("csi-1", &target, false).unwrap();
+        assert_eq!(seen(&node), (1, 0, 0));
+        assert!(connect(&target, SocketFlags::CLOEXEC).is_err());
+    }
+    node.stop_by(Signal::KILL);
+    node.start_pinner(&[]);
+    assert_eq!(seen(&node), (1, 0, 0), "nor after a restart");
+
+    node.allow_delegation("csi-1", &target, true).unwrap();
+    assert_eq!(pod.call(&target), "ok");
+    assert_eq!(pod.loads(|| token(&target).map(drop)), Ok(()));
+    node.unpublish("csi-1", &target).unwrap();
+    assert_eq!(mounts::beneath(&node.kubelet), []);
+}
+
+#[test]
 fn unpublished_it_leaves_nothing() {
     let Some(node) = node("unpublish") else { return };
     let target = node.target("pod");

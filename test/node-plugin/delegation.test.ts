@@ -154,15 +154,18 @@ test('a running pod keeps what it has when the object changes, and a new one get
   await until('it is there again', async () => (await publish(request())).code === 'OK');
 });
 
-test('a grant that is withdrawn takes nothing from a running pod, and is told once', async () => {
+test('a grant that is withdrawn takes nothing from a running pod but the next token, and is told once', async () => {
   const asked = request();
   await publish(asked);
+  await publish(asked);
+  assert(!harness.pinner.withdrawn.has(asked.targetPath));
   const changes = 'bpffs_volume_changes_total{reason="DelegationRevoked"}';
   const before = await metric(changes);
   writeFileSync(harness.files.grants, GRANTS);
   await until('it is withdrawn', async () => (await publish(request())).code === 'PERMISSION_DENIED');
   for (let time = 0; time < 3; time++) assert.equal((await publish(asked)).code, 'OK');
   assert.deepEqual(given(asked)?.delegation, XDP);
+  assert(harness.pinner.withdrawn.has(asked.targetPath));
   assert.equal(await metric(changes), before + 1);
   const lines = harness.log.filter(({ volumeId, revoked }) => volumeId === asked.volumeId && revoked === 'xdp');
   assert.equal(lines.length, 3);
@@ -175,6 +178,7 @@ test('a grant that is withdrawn takes nothing from a running pod, and is told on
   writeFileSync(harness.files.grants, GRANTED);
   await until('it is granted again', async () => (await publish(request())).code === 'OK');
   await publish(asked);
+  assert(!harness.pinner.withdrawn.has(asked.targetPath));
   writeFileSync(harness.files.grants, GRANTS);
   await until('it is withdrawn again', async () => (await publish(request())).code === 'PERMISSION_DENIED');
   await publish(asked);

@@ -24,6 +24,8 @@ export interface FakePinner {
   readonly workspaces: Map<string, PublishWorkspaceRequest>;
   /** Delegations, by target path. */
   readonly delegations: Map<string, PublishDelegationRequest>;
+  /** Those of them that their pods may not use any more. */
+  readonly withdrawn: Set<string>;
   /** Ids of kept volumes. */
   readonly kept: Set<string>;
   /**
@@ -58,6 +60,7 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
   const volumes = new Map<string, PublishVolumeRequest>();
   const workspaces = new Map<string, PublishWorkspaceRequest>();
   const delegations = new Map<string, PublishDelegationRequest>();
+  const withdrawn = new Set<string>();
   const files = new Map<string, VolumeFiles>();
   const kept = new Set<string>();
   const mapIds = { inVolume: new Map<string, number>(), atSource: new Map<string, number>() };
@@ -66,6 +69,7 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
     files,
     workspaces,
     delegations,
+    withdrawn,
     kept,
     mapIds,
     generations: 1,
@@ -144,6 +148,11 @@ export async function startFakePinner(socket: string): Promise<FakePinner> {
       const outcome = delegations.has(request.targetPath) ? Outcome.UNCHANGED : Outcome.CREATED;
       delegations.set(request.targetPath, request);
       return { outcome, changes: [], refusals: [], maps: [] };
+    }),
+    AllowDelegation: handle('AllowDelegation', ({ targetPath, allowed }) => {
+      if (allowed) withdrawn.delete(targetPath);
+      else withdrawn.add(targetPath);
+      return {};
     }),
     UnpublishVolume: handle('UnpublishVolume', ({ volumeId, targetPath }) => {
       const there = volumes.get(targetPath);

@@ -10,6 +10,7 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::PoisonError;
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
@@ -69,7 +70,34 @@ impl Publisher {
         Ok(Outcome::Created)
     }
 
-    /// Serves the delegations that are published already. The result names those that failed.
+    /// Gives a published delegation its socket, or takes the socket and the bpffs away. Returns whether that changed anything.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the delegation is not there, and any kernel error.
+    pub fn allow_delegation(&self, volume_id: &str, target: &Target, allowed: bool) -> Result<bool> {
+        let delegator = self.delegator()?;
+        let mounted = find(&self.kubelet, &self.sources.store, target)?;
+        if !mounted.is(volume_id) {
+            return Err(absent(target));
+        }
+        let is_served = delegator.serves(target);
+        if allowed == is_served {
+            return Ok(false);
+        }
+        if allowed {
+            serve(delegator, target, volume_id, mounted.root.as_fd())?;
+            return Ok(true);
+        }
+        let _alone = self.delegating.lock().unwrap_or_else(PoisonError::into_inner);
+        delegator.forget(target)?;
+        // Without a socket, a pinner that starts again does not serve it.
+        for name in [SOCKET, BPF] {
+            clear(mounted.root.as_fd(), name)?;
+        }
+        Ok(true)
+    }
+
+    /// Serves the delegations that are published already, but for those that are withdrawn. The result names those that failed.
     ///
     /// # Errors
     /// If the mount table cannot be read.
@@ -80,8 +108,12 @@ impl Publisher {
             if listed.layout != Layout::Delegation {
                 continue;
             }
-            let served = find(&self.kubelet, &self.sources.store, &listed.target)
-                .and_then(|mounted| serve(delegator, &listed.target, mounted.shown_id(), mounted.root.as_fd()));
+            let served = find(&self.kubelet, &self.sources.store, &listed.target).and_then(|mounted| {
+                if !is_mount(&mounted, SOCKET)? {
+                    return Ok(());
+                }
+                serve(delegator, &listed.target, mounted.shown_id(), mounted.root.as_fd())
+            });
             failed.extend(served.err().map(|error| (listed.target, error)));
         }
         Ok(failed)
@@ -91,8 +123,12 @@ impl Publisher {
     /// place of an older one.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if the volume is not there any more, and any kernel error.
+    /// [`Error::NotFound`] if the volume is not there any more, or withdrawn, and any kernel error.
     pub fn mount_delegated(&self, target: &Target, opened: &Opened) -> Result<()> {
+        let _alone = self.delegating.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.delegator()?.target(opened.key).as_ref() != Some(target) {
+            return Err(absent(target));
+        }
         let mounted = find(&self.kubelet, &self.sources.store, target)?;
         let source = tree::delegation_source(mounted.shown_id());
         let delegated: Vec<_> = mounted.delegation()?.options().collect();
@@ -164,21 +200,29 @@ impl Mounted {
     /// # Errors
     /// If `statx(2)` fails.
     pub fn is_delegated(&self) -> Result<bool> {
-        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
-        let stat = rustix::fs::statx(&self.root, BPF, flags, StatxFlags::TYPE);
-        let stat = stat.context("statx", || BPF.to_string_lossy().into_owned())?;
-        Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+        is_mount(self, BPF)
     }
+}
+
+/// Whether something is mounted on a directory of a volume.
+fn is_mount(mounted: &Mounted, name: &CStr) -> Result<bool> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC;
+    let stat = rustix::fs::statx(&mounted.root, name, flags, StatxFlags::TYPE);
+    let stat = stat.context("statx", || name.to_string_lossy().into_owned())?;
+    Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// The delegation that is published at `target`.
 fn find(kubelet: &Kubelet, store: &Store, target: &Target) -> Result<Mounted> {
-    let absent = || Error::NotFound(format!("no delegation is published at {}", target.path().display()));
-    let place = kubelet.place(target)?.ok_or_else(absent)?;
+    let place = kubelet.place(target)?.ok_or_else(|| absent(target))?;
     match observe(&place, None, store)? {
         Found::Volume(mounted) if mounted.layout == Layout::Delegation => Ok(mounted),
-        _ => Err(absent()),
+        _ => Err(absent(target)),
     }
+}
+
+fn absent(target: &Target) -> Error {
+    Error::NotFound(format!("no delegation is published at {}", target.path().display()))
 }
 
 /// Gives a volume a new socket, and closes the one before.
@@ -195,10 +239,16 @@ fn serve(delegator: &Delegator, target: &Target, volume_id: &str, carrier: Borro
 
 /// Mounts a tree on a directory of a volume, in place of what is mounted there.
 fn put(tree: BorrowedFd<'_>, carrier: BorrowedFd<'_>, name: &CStr) -> sys::Result<()> {
+    clear(carrier, name)?;
+    mount::attach(tree, carrier, name)
+}
+
+/// Unmounts what is mounted on a directory of a volume.
+fn clear(carrier: BorrowedFd<'_>, name: &CStr) -> sys::Result<()> {
     loop {
         match mount::detach(carrier, name) {
             Ok(()) => {}
-            Err(error) if error.errno == Errno::INVAL => return mount::attach(tree, carrier, name),
+            Err(error) if error.errno == Errno::INVAL => return Ok(()),
             Err(error) => return Err(error),
         }
     }

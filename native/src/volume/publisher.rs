@@ -1,6 +1,7 @@
 //! What all publishes share: finding the place for a volume, and attaching it under its terms.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Mutex;
 
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
@@ -40,13 +41,15 @@ pub struct Publisher {
     pub delegator: Option<Delegator>,
     /// One is held while a volume is attached that depends on other volumes, and while one is released.
     pub(super) turns: Turns,
+    /// Held while a pod's bpffs is mounted in its delegation, and while that is withdrawn.
+    pub(super) delegating: Mutex<()>,
 }
 
 impl Publisher {
     /// A publisher for the volumes of one kubelet.
     #[must_use]
     pub fn new(kubelet: Kubelet, sources: Sources, composer: Composer) -> Self {
-        Self { kubelet, sources, composer, delegator: None, turns: Turns::default() }
+        Self { kubelet, sources, composer, delegator: None, turns: Turns::default(), delegating: Mutex::default() }
     }
 
     /// Opens the place for a volume and, if configured, reads what the kubelet says of it.

@@ -67,6 +67,12 @@ impl Client {
         Ok(answer.into_inner().outcome())
     }
 
+    pub fn allow_delegation(&self, volume_id: &str, target: &Path, allowed: bool) -> Result<(), Status> {
+        let target_path = target.to_str().unwrap().to_owned();
+        let request = api::AllowDelegationRequest { volume_id: volume_id.to_owned(), target_path, allowed };
+        self.run(|mut pinner| async move { pinner.allow_delegation(request).await }).map(|_| ())
+    }
+
     pub fn unpublish(&self, volume_id: &str, target: &Path) -> Result<(), Status> {
         let target_path = target.to_str().unwrap().to_owned();
         let request = api::UnpublishVolumeRequest { volume_id: volume_id.to_owned(), target_path };
