@@ -121,7 +121,7 @@ pub fn volume(publisher: &Publisher, id: &str, target: &Target) -> Result<api::D
         generations: volume::generations(&mounted)?,
         left_out,
         kind: kind(mounted.layout).into(),
-        delegation: if is_delegation { Some(mounted.delegation()?.to_api()) } else { None },
+        delegation: if is_delegation { Some(mounted.delegation()?.allowed.to_api()) } else { None },
         delegated: is_delegation && mounted.is_delegated()?,
     })
 }
@@ -175,7 +175,7 @@ pub fn kept_volumes(publisher: &Publisher) -> Result<api::ListKeptVolumesRespons
 /// # Errors
 /// As [`crate::source::Sources::resolve`].
 pub fn map(publisher: &Publisher, source: &Source) -> Result<api::DescribeMapResponse> {
-    let map = publisher.sources.resolve(source, IfAbsent::Fail)?;
+    let map = publisher.open_map(source, IfAbsent::Fail)?;
     Ok(api::DescribeMapResponse { map: Some(description(&map)?) })
 }
 

@@ -12,6 +12,7 @@ mod budget;
 mod calls;
 mod carriers;
 mod dead;
+mod delegated_map;
 mod delegation;
 mod delegation_calls;
 mod delegation_volume;

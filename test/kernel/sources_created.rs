@@ -210,7 +210,7 @@ fn a_type_that_takes_another_capability_says_which() {
         let shape = Shape { kind, key_size, value_size, max_entries, flags: flag_bits(flags) };
         let name_in_store = CString::new(name).unwrap();
         let wanted = Source::Created(Created { volume_id: None, name: name_in_store, shape, inner: None });
-        let made = user.run(|| sources.resolve(&wanted, IfAbsent::Create).map(drop));
+        let made = user.run(|| sources.resolve(&wanted, IfAbsent::Create, |_| unreachable!()).map(drop));
         let is_for_networks = ["devmap", "devmap_hash", "sockmap", "sockhash", "xskmap"].contains(&name);
         assert_eq!(made.is_err(), is_for_networks, "{name}: {made:?}");
         let Err(error) = made else { continue };

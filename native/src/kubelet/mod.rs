@@ -134,4 +134,10 @@ impl Target {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// The name of the volume's directory. For an inline volume it is the volume's name in the pod's spec.
+    #[must_use]
+    pub fn volume(&self) -> Option<&str> {
+        self.volume.file_name()?.to_str()
+    }
 }

@@ -8,6 +8,8 @@ use crate::text::Quoted;
 
 const NAME_MAX: usize = 128;
 const UID_MAX: usize = 64;
+/// A DNS-1123 subdomain.
+const OBJECT_NAME_MAX: usize = 253;
 /// A namespace has at most 63 characters, a claim's name 253.
 const CLAIM_MAX: usize = 384;
 const PATH_MAX: usize = 4095;
@@ -50,6 +52,19 @@ pub fn text(field: &str, value: &str) -> Result<()> {
 /// [`Error::InvalidArgument`] naming the field.
 pub fn uid(field: &str, value: &str) -> Result<()> {
     word(field, value, UID_MAX, "_-")
+}
+
+/// The name of a Kubernetes object: 1 to 253 lower-case letters, digits, "-" and ".".
+///
+/// # Errors
+/// [`Error::InvalidArgument`] naming the field.
+pub fn object_name(field: &str, value: &str) -> Result<()> {
+    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    if (1..=OBJECT_NAME_MAX).contains(&value.len()) && value.chars().all(is_allowed) {
+        return Ok(());
+    }
+    let value = Quoted(value);
+    invalid(field, format_args!("{value} is no object's name: 1 to {OBJECT_NAME_MAX} of a-z, 0-9, \"-\" and \".\""))
 }
 
 /// A claim as "namespace/name"; `None` if it is empty.

@@ -16,7 +16,7 @@ use crate::delegation::Delegation;
 use crate::error::Result;
 use crate::kubelet::{Kubelet, Target};
 
-pub use self::source::{Created, Loaded, Shape, Source, WorkspaceMap};
+pub use self::source::{Created, DelegatedMap, Loaded, PodOwner, Shape, Source, WorkspaceMap};
 
 /// The most maps that a volume can have.
 pub const MAPS_MAX: usize = 256;
@@ -68,6 +68,8 @@ pub struct DelegationVolume {
     pub target: Target,
     /// What the pod may do.
     pub delegation: Delegation,
+    /// Whose pod it is.
+    pub owner: PodOwner,
     /// As of a [`Volume`].
     pub request: Option<String>,
 }
@@ -200,8 +202,9 @@ impl DelegationVolume {
         let id = volume_id(request.volume_id)?;
         let target = target_path(&request.target_path, kubelet)?;
         let delegation = Delegation::parse(&request.delegation.unwrap_or_default())?;
+        let owner = PodOwner::parse("owner", request.owner)?;
         let request = Some(request.request).filter(|text| !text.is_empty());
-        Ok(Self { id, target, delegation, request })
+        Ok(Self { id, target, delegation, owner, request })
     }
 }
 

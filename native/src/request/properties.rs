@@ -32,6 +32,10 @@ fn source() -> impl Strategy<Value = From> {
             path,
             claim
         })),
+        (text(), text(), text(), text()).prop_map(|(namespace, service_account, volume, path)| {
+            let owner = Some(api::PodOwner { namespace, service_account });
+            From::Delegated(api::DelegatedMap { owner, volume, path })
+        }),
     ]
 }
 
@@ -80,6 +84,11 @@ proptest! {
                         Some(Source::Workspace(pin)) => {
                             prop_assert!(is_name(&pin.volume_id) && pin.path.is_relative());
                             prop_assert!(pin.path.to_str().is_some_and(|path| !path.contains('.')));
+                        }
+                        Some(Source::Delegated(pin)) => {
+                            prop_assert!(is_name(&pin.volume) && pin.path.is_relative());
+                            prop_assert!(pin.path.to_str().is_some_and(|path| !path.contains('.')));
+                            prop_assert_eq!(PodOwner::read(&pin.owner.to_string()), Some(pin.owner.clone()));
                         }
                         Some(Source::Loaded(_)) | None => {}
                     }

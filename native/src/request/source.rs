@@ -1,6 +1,7 @@
 //! Parses sources.
 
 use std::ffi::CString;
+use std::fmt;
 use std::path::PathBuf;
 
 use super::check::{self, invalid};
@@ -21,6 +22,8 @@ pub enum Source {
     Created(Created),
     /// A map pinned in a workspace.
     Workspace(WorkspaceMap),
+    /// A map pinned in the bpffs of a delegation.
+    Delegated(DelegatedMap),
 }
 
 /// A map in the kernel, found by its name and perhaps by a program that uses it.
@@ -75,6 +78,26 @@ pub struct WorkspaceMap {
     pub path: PathBuf,
 }
 
+/// A map pinned in the bpffs of a delegation.
+#[derive(Debug)]
+pub struct DelegatedMap {
+    /// Whose pod it is.
+    pub owner: PodOwner,
+    /// The delegation's name in the pod's spec.
+    pub volume: String,
+    /// Relative to the bpffs, without dots.
+    pub path: PathBuf,
+}
+
+/// Whom a pod runs as.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodOwner {
+    /// `[a-z0-9.-]`.
+    pub namespace: String,
+    /// `[a-z0-9.-]`.
+    pub service_account: String,
+}
+
 impl Source {
     /// Parses a source.
     ///
@@ -83,7 +106,7 @@ impl Source {
     pub fn parse(source: Option<api::Source>) -> Result<Self> {
         use api::source::From;
         match source.and_then(|source| source.from) {
-            None => invalid("source", "must be one of pinned, loaded, created, workspace"),
+            None => invalid("source", "must be one of pinned, loaded, created, workspace, delegated"),
             Some(From::Pinned(pinned)) => {
                 check::absolute_path("source.pinned.path", &pinned.path)?;
                 Ok(Self::Pinned(PathBuf::from(pinned.path)))
@@ -91,6 +114,7 @@ impl Source {
             Some(From::Loaded(loaded)) => Loaded::parse(loaded).map(Self::Loaded),
             Some(From::Created(created)) => Created::parse(created).map(Self::Created),
             Some(From::Workspace(workspace)) => WorkspaceMap::parse(workspace).map(Self::Workspace),
+            Some(From::Delegated(delegated)) => DelegatedMap::parse(delegated).map(Self::Delegated),
         }
     }
 }
@@ -196,5 +220,48 @@ impl WorkspaceMap {
     #[must_use]
     pub fn shown(&self) -> String {
         super::shown_workspace(&self.volume_id, self.claim.as_deref())
+    }
+}
+
+impl DelegatedMap {
+    fn parse(map: api::DelegatedMap) -> Result<Self> {
+        let owner = PodOwner::parse("source.delegated.owner", map.owner)?;
+        check::name("source.delegated.volume", &map.volume, "-")?;
+        check::relative_path("source.delegated.path", &map.path)?;
+        Ok(Self { owner, volume: map.volume, path: PathBuf::from(map.path) })
+    }
+}
+
+/// The delegation, for messages.
+impl fmt::Display for DelegatedMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "delegation {:?} of service account {}", self.volume, self.owner)
+    }
+}
+
+impl PodOwner {
+    /// Parses the owner in `field`.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::InvalidArgument`] naming the field.
+    pub fn parse(field: &str, owner: Option<api::PodOwner>) -> Result<Self> {
+        let api::PodOwner { namespace, service_account } = owner.unwrap_or_default();
+        check::object_name(&format!("{field}.namespace"), &namespace)?;
+        check::object_name(&format!("{field}.service_account"), &service_account)?;
+        Ok(Self { namespace, service_account })
+    }
+
+    /// Reads what [`fmt::Display`] has written.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let (namespace, service_account) = text.split_once('/')?;
+        Some(Self { namespace: namespace.to_owned(), service_account: service_account.to_owned() })
+    }
+}
+
+/// `namespace/name`
+impl fmt::Display for PodOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.service_account)
     }
 }

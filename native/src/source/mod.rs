@@ -12,9 +12,10 @@ use std::path::PathBuf;
 
 pub use self::index::Index;
 pub use self::pin_root::problem as pin_root_problem;
+pub use self::pinned::map_at;
 use crate::error::{Error, Result};
 use crate::map_type;
-use crate::request::Source;
+use crate::request::{DelegatedMap, Source};
 use crate::store::Store;
 use crate::sys::Context;
 use crate::sys::bpf::{self, MapInfo};
@@ -65,17 +66,24 @@ impl Sources {
         Self { pin_roots, store, index: Index::default() }
     }
 
-    /// Resolves a source, and checks that the map's type is handed out.
+    /// Resolves a source, and checks that the map's type is handed out. `delegated` opens a map of a delegation, which is a
+    /// volume.
     ///
     /// # Errors
     /// [`Error::NotYet`] if it does not exist yet, [`Error::Unusable`] if it is ambiguous, not a map or of a refused
     /// type; for a created map, [`Error::Exhausted`] beyond the budget.
-    pub fn resolve(&self, source: &Source, if_absent: IfAbsent) -> Result<Map> {
+    pub fn resolve(
+        &self,
+        source: &Source,
+        if_absent: IfAbsent,
+        delegated: impl FnOnce(&DelegatedMap) -> Result<Map>,
+    ) -> Result<Map> {
         let map = match source {
             Source::Pinned(path) => pinned::open(path, &self.pin_roots)?,
             Source::Loaded(wanted) => loaded::find(&self.index, wanted)?,
             Source::Created(wanted) => created::open(&self.store, wanted, if_absent)?,
             Source::Workspace(wanted) => workspace::open(&self.store, wanted)?,
+            Source::Delegated(wanted) => delegated(wanted)?,
         };
         match map_type::check_handed_out(map.info.kind) {
             Ok(()) => Ok(map),

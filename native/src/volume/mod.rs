@@ -17,6 +17,7 @@
 mod build;
 mod carriers;
 mod change;
+mod delegated_map;
 mod generation;
 mod identify;
 mod list;

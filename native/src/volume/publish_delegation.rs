@@ -7,6 +7,7 @@
 //! the new one when its container is restarted.
 
 use std::ffi::CStr;
+use std::fmt;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -26,7 +27,7 @@ use super::publisher::{Publisher, Terms};
 use crate::delegation::{BPF, Delegation, Delegator, Opened, RECORD, SOCKET};
 use crate::error::{Error, Result};
 use crate::kubelet::{Kubelet, MOUNT, Target};
-use crate::request::DelegationVolume;
+use crate::request::{DelegationVolume, PodOwner};
 use crate::store::Store;
 use crate::sys::path::{ensure_entry, entries};
 use crate::sys::{self, Context, mount};
@@ -34,6 +35,8 @@ use crate::tree;
 
 /// Bytes of the record: more than all names have.
 const RECORD_MAX: u64 = 8 << 10;
+/// Begins the line with the owner.
+const OWNER: &str = "owner: ";
 /// There are two.
 const LISTINGS_MAX: usize = 16;
 
@@ -48,7 +51,7 @@ impl Publisher {
         if let Some(mounted) = self.mounted(&place, &asked.id)? {
             same_volume(&mounted, &asked.id, Layout::Delegation, None, &place)?;
             let request = asked.request.as_deref().map_or(Mark::NOTHING, Mark::of);
-            if mounted.delegation()? != asked.delegation {
+            if mounted.delegation()?.allowed != asked.delegation {
                 return Err(otherwise(&place, "another delegation"));
             }
             if request != Mark::NOTHING && mounted.marks.origin != request {
@@ -131,7 +134,7 @@ impl Publisher {
         }
         let mounted = find(&self.kubelet, &self.sources.store, target)?;
         let source = tree::delegation_source(mounted.shown_id());
-        let delegated: Vec<_> = mounted.delegation()?.options().collect();
+        let delegated: Vec<_> = mounted.delegation()?.allowed.options().collect();
         let mut options = vec![(c"source", source.as_c_str())];
         options.extend(delegated.iter().map(|(option, value)| (*option, value.as_c_str())));
         let bpffs = mount::detached_in(opened.context.as_fd(), c"bpf", &options)?;
@@ -166,10 +169,11 @@ impl Publisher {
             ensure_entry(carrier.as_fd(), name)?;
             change_mode(name, 0o555)?;
         }
+        let text = Record { allowed: asked.delegation.clone(), owner: asked.owner.clone() }.to_string();
         let object = || RECORD.to_string_lossy().into_owned();
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         let record = rustix::fs::openat(&carrier, RECORD, flags, Mode::empty()).context("openat", object)?;
-        File::from(record).write_all(asked.delegation.to_string().as_bytes()).context("write", object)?;
+        File::from(record).write_all(text.as_bytes()).context("write", object)?;
         change_mode(RECORD, 0o444)?;
         change_mode(c".", 0o555 | CARRIES)?;
         let origin = asked.request.as_deref().map_or(Mark::NOTHING, Mark::of);
@@ -180,19 +184,41 @@ impl Publisher {
     }
 }
 
+/// What a volume records of its delegation.
+#[derive(Debug)]
+pub struct Record {
+    /// What the pod may do.
+    pub allowed: Delegation,
+    /// Whose pod it is.
+    pub owner: PodOwner,
+}
+
+impl Record {
+    fn read(text: &str) -> Option<Self> {
+        let owner = text.lines().find_map(|line| line.strip_prefix(OWNER))?;
+        Some(Self { allowed: Delegation::read(text)?, owner: PodOwner::read(owner)? })
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}{OWNER}{}", self.allowed, self.owner)
+    }
+}
+
 impl Mounted {
-    /// What a delegation allows, as its record says.
+    /// What a delegation allows, and whose it is, as its record says.
     ///
     /// # Errors
     /// [`Error::Unusable`] if another version of the driver has written the record.
-    pub fn delegation(&self) -> Result<Delegation> {
+    pub fn delegation(&self) -> Result<Record> {
         let object = || RECORD.to_string_lossy().into_owned();
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let record = rustix::fs::openat(&self.root, RECORD, flags, Mode::empty()).context("openat", object)?;
         let mut text = String::new();
         File::from(record).take(RECORD_MAX).read_to_string(&mut text).context("read", object)?;
         let problem = || format!("another version of the driver has recorded what {:?} delegates", self.shown_id());
-        Delegation::read(&text).ok_or_else(|| Error::Unusable(problem()))
+        Record::read(&text).ok_or_else(|| Error::Unusable(problem()))
     }
 
     /// Whether the bpffs of a delegation is mounted.
@@ -213,7 +239,7 @@ fn is_mount(mounted: &Mounted, name: &CStr) -> Result<bool> {
 }
 
 /// The delegation that is published at `target`.
-fn find(kubelet: &Kubelet, store: &Store, target: &Target) -> Result<Mounted> {
+pub(super) fn find(kubelet: &Kubelet, store: &Store, target: &Target) -> Result<Mounted> {
     let place = kubelet.place(target)?.ok_or_else(|| absent(target))?;
     match observe(&place, None, store)? {
         Found::Volume(mounted) if mounted.layout == Layout::Delegation => Ok(mounted),

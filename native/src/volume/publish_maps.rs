@@ -127,9 +127,10 @@ impl Publisher {
                 refuse_carriers(volume, &maps)?;
             }
             for file in volume.maps.iter().filter(|map| is_created(map) == created) {
-                let resolved = file.source.as_ref().map(|source| {
-                    self.sources.resolve(source, IfAbsent::Create).map_err(|error| error.of_map(&file.name))
-                });
+                let resolved = file
+                    .source
+                    .as_ref()
+                    .map(|source| self.open_map(source, IfAbsent::Create).map_err(|error| error.of_map(&file.name)));
                 match (resolved, &mut there) {
                     // In a volume from before marks, several maps may claim the same file.
                     (None, Some(_)) if maps.iter().any(|kept: &Resolved<'_>| kept.file.file == file.file) => {}

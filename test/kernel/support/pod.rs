@@ -184,5 +184,17 @@ pub fn delegation() -> api::Delegation {
 
 pub fn wanted(volume_id: &str, target: &Path, delegation: api::Delegation) -> api::PublishDelegationRequest {
     let (volume_id, target_path) = (volume_id.to_owned(), target.to_str().unwrap().to_owned());
-    api::PublishDelegationRequest { volume_id, target_path, delegation: Some(delegation), request: String::new() }
+    let owner = Some(owner());
+    api::PublishDelegationRequest {
+        volume_id,
+        target_path,
+        delegation: Some(delegation),
+        request: String::new(),
+        owner,
+    }
+}
+
+/// Whose pods have delegations.
+pub fn owner() -> api::PodOwner {
+    api::PodOwner { namespace: "net".to_owned(), service_account: "loader".to_owned() }
 }

@@ -124,6 +124,12 @@ pub fn in_workspace(volume_id: &str, path: &str) -> api::Source {
     api::Source { from: Some(From::Workspace(api::WorkspaceMap { volume_id, path, claim })) }
 }
 
+pub fn delegated(service_account: &str, volume: &str, path: &str) -> api::Source {
+    let owner = api::PodOwner { namespace: "net".to_owned(), service_account: service_account.to_owned() };
+    let (volume, path) = (volume.to_owned(), path.to_owned());
+    api::Source { from: Some(From::Delegated(api::DelegatedMap { owner: Some(owner), volume, path })) }
+}
+
 pub fn defined(created: api::CreatedMap) -> api::Source {
     api::Source { from: Some(From::Created(created)) }
 }
