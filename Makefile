@@ -13,7 +13,7 @@ SRC    := $(shell find src -name '*.ts' -not -path '*/generated/*')
 TIMEOUT := 120000
 FUZZ_SECONDS := 60
 # Debian packages to build the test clients with.
-DEBIAN := gcc libc6-dev iproute2 libbpf-dev libelf-dev zlib1g-dev libzstd-dev
+DEBIAN := gcc libc6-dev iproute2 clang libbpf-dev libelf-dev zlib1g-dev libzstd-dev
 
 # What the page of `kubectl bpffs graph` runs in the browser.
 GRAPH := src/kubectl/graph/generated/page.json
@@ -139,7 +139,9 @@ clients: debian-packages
 	cd test && CGO_ENABLED=0 go build -o clients/cilium/bin/ ./clients/cilium
 	cd test && CGO_ENABLED=0 go build -o clients/example/bin/ ./clients/example/...
 	cd test && CGO_ENABLED=0 go build -o clients/afxdp/bin/ ./clients/afxdp/...
+	cd test && CGO_ENABLED=0 go build -o clients/counter/bin/counter-cilium ./clients/counter/cilium
 	$(MAKE) --no-print-directory -C test/clients/libbpf
+	$(MAKE) --no-print-directory -C test/clients/counter
 	test/clients/debian/fetch.sh
 	cargo build --release --locked --manifest-path test/clients/aya/Cargo.toml
 

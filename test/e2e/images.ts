@@ -24,6 +24,9 @@ const PROGRAMS = [
   'test/clients/cilium/bin/cilium',
   'test/clients/example/bin/loader',
   'test/clients/example/bin/consumer',
+  'test/clients/counter/bin/counter-libbpf',
+  'test/clients/counter/bin/counter-cilium',
+  'test/clients/counter/bin/counter.bpf.o',
 ];
 
 /** Imports the images of the driver, also under the name that documents and examples use, of external-provisioner and of test pods. */
