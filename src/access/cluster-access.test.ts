@@ -73,7 +73,8 @@ test('for a delegation it asks about bpfdelegations, and the remedy grants use o
   assert(!decision.allowed);
   assert.equal(
     decision.remedy,
-    'kubectl create role use-xdp -n prod --verb=use --resource=bpfdelegations.bpffs.dev --resource-name=xdp; ' +
+    "echo '{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: use-xdp, namespace: prod}, " +
+      "rules: [{apiGroups: [bpffs.dev], resources: [bpfdelegations], resourceNames: [xdp], verbs: [use]}]}' | kubectl apply -f -; " +
       'kubectl create rolebinding use-xdp-collector -n prod --role=use-xdp --serviceaccount=prod:collector',
   );
 });

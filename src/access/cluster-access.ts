@@ -114,7 +114,15 @@ export function createClusterAccess(options: ClusterAccessOptions): Access {
 function grantCommand({ namespace, serviceAccount }: PodIdentity, name: string, verb: Right): string {
   const role = `${verb}-${name}`;
   return (
-    `kubectl create role ${role} -n ${namespace} --verb=${verb} --resource=${OBJECTS[verb].plural}.bpffs.dev --resource-name=${name}; ` +
+    `${verb === 'use' ? useCommand(role, namespace, name) : createCommand(role, namespace, name, verb)}; ` +
     `kubectl create rolebinding ${role}-${serviceAccount} -n ${namespace} --role=${role} --serviceaccount=${namespace}:${serviceAccount}`
   );
 }
+
+const createCommand = (role: string, namespace: string, name: string, verb: Right) =>
+  `kubectl create role ${role} -n ${namespace} --verb=${verb} --resource=${OBJECTS[verb].plural}.bpffs.dev --resource-name=${name}`;
+
+/** `kubectl create role` accepts the verb `use` only for PodSecurityPolicies. */
+const useCommand = (role: string, namespace: string, name: string) =>
+  `echo '{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: ${role}, namespace: ${namespace}}, ` +
+  `rules: [{apiGroups: [bpffs.dev], resources: [bpfdelegations], resourceNames: [${name}], verbs: [use]}]}' | kubectl apply -f -`;
