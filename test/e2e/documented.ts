@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { parse } from 'yaml';
 import { type Cluster, RUN_ENVIRONMENT } from '../cluster/cluster.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -36,6 +37,12 @@ export async function stepsOfDocument(file: string): Promise<readonly Step[]> {
     if (before.trim().startsWith(NOT_RUN)) return [];
     return kind === 'console' ? steps(content) : [{ command: content, output: undefined }];
   });
+}
+
+/** The `yaml` blocks of a Markdown file, in order. `file`: relative to the root of the repository. */
+export async function yamlOfDocument(file: string): Promise<readonly unknown[]> {
+  const text = await readFile(join(ROOT, file), 'utf8');
+  return Array.from(text.matchAll(/^```yaml\n(.*?)^```/gms), ([, content = '']) => parse(content));
 }
 
 /** How the comment starts that says why a block is not run. */

@@ -3,10 +3,10 @@ import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ComponentName } from '../cluster/components.ts';
 import { eventually } from '../cluster/eventually.ts';
-import { NAMESPACE } from '../deploy/helm.ts';
 import { removeClaim } from './claims.ts';
+import { killDriver, rollDriver } from './driver-faults.ts';
 import { nodeMaps } from './node-maps.ts';
-import { type DriverProcess, driverProcesses, type NodeState, nodeState, nothingMore, targets } from './node-state.ts';
+import { type NodeState, nodeState, nothingMore, targets } from './node-state.ts';
 import { account, claim, mapRole, pinnedMap, roleBinding, serviceAccount, storageClass } from './objects.ts';
 import { claimed, inline, pod } from './pods.ts';
 import { cluster } from './running.ts';
@@ -111,23 +111,11 @@ async function withstand(name: string, fault: (pin: () => Promise<void>) => Prom
   }
 }
 
-/** Kills a process and waits until the kubelet has restarted it. */
-async function killDriver(process: DriverProcess): Promise<void> {
-  const { [process]: pid } = await driverProcesses(cluster);
-  await cluster.run('kill', '-KILL', `${pid}`);
-  await eventually('it is started again', 120, async () => {
-    const { [process]: next } = await driverProcesses(cluster);
-    return next !== pid;
-  });
-}
-
-const DAEMON_SET = ['daemonset/csi-driver-bpffs-node', `--namespace=${NAMESPACE}`] as const;
-
 test('the DaemonSet is rolled', () =>
   withstand('roll', async (pin) => {
-    await cluster.kubectl('rollout', 'restart', ...DAEMON_SET);
+    const rolled = await rollDriver(cluster);
     await pin();
-    await cluster.kubectl('rollout', 'status', ...DAEMON_SET, '--timeout=120s');
+    await rolled();
   }));
 
 for (const process of ['plugin', 'pinner'] as const) {
@@ -141,7 +129,7 @@ for (const process of ['plugin', 'pinner'] as const) {
       await eventually('the first is published', 60, async () => (await published()) > there);
       for (let kill = 0; kill < KILLS; kill++) {
         context.diagnostic(`killed when ${(await published()) - there} of ${BURST} were published`);
-        await killDriver(process);
+        await killDriver(cluster, process);
       }
       await applied;
       await pin();
@@ -150,7 +138,7 @@ for (const process of ['plugin', 'pinner'] as const) {
       const deleted = stop(...pods);
       const killed = eventually('the first is gone', 60, async () => (await published()) < all).then(async () => {
         context.diagnostic(`killed when ${all - (await published())} of ${BURST} were gone`);
-        await killDriver(process);
+        await killDriver(cluster, process);
       });
       await Promise.all([killed, deleted]);
     });

@@ -15,6 +15,12 @@ export function bpfMap(name: string, spec: object): object {
   return { apiVersion: 'bpffs.dev/v1alpha1', kind: 'BpfMap', metadata: { name }, spec };
 }
 
+/** A ClusterRole that lets use these BpfDelegations. */
+export function delegationRole(name: string, delegations: readonly string[]): object {
+  const rule = { apiGroups: ['bpffs.dev'], resources: ['bpfdelegations'], resourceNames: delegations, verbs: ['use'] };
+  return { apiVersion: `${RBAC}/v1`, kind: 'ClusterRole', metadata: { name }, rules: [rule] };
+}
+
 /** A ClusterRole: `mapRole('flows-reader', { read: ['flows'] })`. */
 export function mapRole(name: string, maps: Partial<Record<Verb, readonly string[] | 'all'>>): object {
   const rules = Object.entries(maps).map(([verb, names]) => ({

@@ -40,6 +40,7 @@ interface KubernetesObject {
 
 /** Cluster-scoped kinds that tests create. */
 const GLOBAL = new Set([
+  'BpfDelegation',
   'BpfMap',
   'ClusterRole',
   'ClusterRoleBinding',
