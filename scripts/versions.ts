@@ -33,6 +33,7 @@ const PLACES: readonly Place[] = [
     'tutorial/3-consumer',
     'tutorial/4-intruder',
     'examples/daemonset-loader',
+    'examples/delegation',
     'examples/generic-ephemeral',
     'examples/inline-read-only',
     'examples/inline-read-write',

@@ -37,6 +37,7 @@ interface Container {
 interface Pod {
   readonly serviceAccountName?: string;
   readonly volumes: readonly PodVolume[];
+  readonly initContainers?: readonly Container[];
   readonly containers: readonly Container[];
 }
 
@@ -61,6 +62,7 @@ const MODES = {
 };
 
 const KINDS: Readonly<Record<string, string>> = {
+  BpfDelegation: 'bpffs.dev/v1alpha1',
   BpfMap: 'bpffs.dev/v1alpha1',
   DaemonSet: 'apps/v1',
   Role: 'rbac.authorization.k8s.io/v1',
@@ -155,11 +157,15 @@ for (const file of readdirSync(DIRECTORY)) {
     for (const { metadata, spec } of pods) {
       test(`has a pod ${metadata.name} that gets what it asks for`, () => {
         const { namespace = '' } = metadata;
-        const { maps: catalog } = parseCatalog(manifest('BpfMap'), file);
+        const { maps: catalog, delegations } = parseCatalog(manifest('BpfMap', 'BpfDelegation'), file);
         const grants = parseGrants(manifest('Role', 'RoleBinding'), file);
+        const account = () => {
+          const name = spec.serviceAccountName ?? assert.fail('a service account is needed');
+          named('ServiceAccount', name, namespace);
+          return name;
+        };
         const granted = (maps: readonly MapRequest[]) => {
-          const serviceAccount = spec.serviceAccountName ?? assert.fail('a service account is needed');
-          named('ServiceAccount', serviceAccount, namespace);
+          const serviceAccount = account();
           for (const { name, verb } of maps) {
             const map = catalog.get(name) ?? assert.fail(`there is no BpfMap ${name}`);
             assert(
@@ -177,7 +183,11 @@ for (const file of readdirSync(DIRECTORY)) {
               Object.assign(r.volumeContext, csi.volumeAttributes);
             });
             const parsed = parsePublishRequest(request, request);
-            granted(parsed.type === 'maps' ? parsed.maps : assert.fail(parsed.type));
+            if (parsed.type === 'maps') granted(parsed.maps);
+            else if (parsed.type === 'delegation') {
+              assert(delegations.has(parsed.delegation));
+              assert(grants.allowedBy(namespace, account(), parsed.delegation, 'use'));
+            } else assert.fail(parsed.type);
             continue;
           }
           const claim =
@@ -188,7 +198,7 @@ for (const file of readdirSync(DIRECTORY)) {
           if (parameters?.maps !== undefined) granted(parseMapList(parameters.maps, 'parameters.maps'));
         }
         const names = spec.volumes.map(({ name }) => name);
-        for (const { image, volumeMounts } of spec.containers) {
+        for (const { image, volumeMounts } of [...(spec.initContainers ?? []), ...spec.containers]) {
           assert.equal(image, `localhost/csi-driver-bpffs:${version}`);
           assert.deepEqual(
             volumeMounts.map(({ name }) => name),

@@ -9,11 +9,13 @@
 //! map tick PIN KEY        opens it for writing and adds one to an element each second, from 0 on if there is none
 //! map push PIN            opens a queue of u64 for writing and pushes 1, 2, 3 and so on, one each second
 //! map pop PIN             opens a queue of u64 for writing and prints what it pops
+//! map attach BPFFS NAME   counts the frames of an interface by a program that it loads with a BPF token; as watch
 //! map count               prints how many maps the kernel has
 //! map try                 reads definitions from stdin and prints the kernel's answer to each; see `attempt`
 //! ```
 //! On failure, prints one line to stderr that names the system call and the errno, and exits with status 1.
 
+mod attach;
 mod attempt;
 mod element;
 mod endless;
@@ -72,7 +74,8 @@ fn count() -> Result<()> {
 }
 
 const USAGE: &str = "usage: map create PIN | map load PIN KEY | map read PIN | map watch PIN | map write PIN KEY VALUE | \
-    map tick PIN KEY | map push PIN | map pop PIN | map count | map try";
+    map tick PIN KEY | map push PIN | map pop PIN | \
+    map attach BPFFS NAME | map count | map try";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         (Some("tick"), Some(key), None) => endless::tick(&pin, key),
         (Some("push"), None, None) => endless::push(&pin),
         (Some("pop"), None, None) => endless::pop(&pin),
+        (Some("attach"), _, None) if arguments.len() == 3 => attach::attach(&arguments[1], &arguments[2]),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(64);
