@@ -192,6 +192,14 @@ suite('a loader with a delegation goes on', () => {
     await counts('after-the-roll');
   });
 
+  test('when the kubelet and containerd are restarted', async () => {
+    for (const component of ['kubelet', 'containerd'] as const) await cluster.components[component].restart();
+    await counts('steady');
+    await start(loader('after-the-restart'));
+    await counts('after-the-restart');
+    await stop('after-the-restart', 'after-the-roll');
+  });
+
   test(`when the pinner is killed ${KILLS} times while ${BURST} others start and end`, async (context) => {
     const names = Array.from({ length: BURST }, (_, index) => `burst-${index}`);
     const before = await nodeState(cluster);

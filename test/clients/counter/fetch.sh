@@ -15,7 +15,7 @@ mkdir -p "$scratch/state/lists/partial" "$scratch/cache/archives/partial"
 trap 'rm -rf "$scratch"' EXIT
 
 # The mirror that this machine uses, but not the one for security updates.
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep debian | grep -v security | head -n 1)
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)
 if [ -z "$mirror" ]; then
 	echo "fetch.sh: apt knows no mirror yet: run apt-get update first" >&2
 	exit 1
