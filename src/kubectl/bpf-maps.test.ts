@@ -33,7 +33,7 @@ test('a source in a few words', () => {
     ],
     [
       {},
-      'BpfMap "flows" cannot be used: spec.source: exactly one of pinned, loaded, bpfman, created, workspace is required',
+      'BpfMap "flows" cannot be used: spec.source: exactly one of pinned, loaded, bpfman, created, workspace, delegation is required',
     ],
   ] as const) {
     assert.equal(textOf(source), text);

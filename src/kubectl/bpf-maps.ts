@@ -25,9 +25,13 @@ export function sourceText(source: MapSource): string {
     case 'unusable':
       return source.problem;
     case 'node': {
-      const { pinned, loaded, created } = source.source;
+      const { pinned, loaded, created, delegated } = source.source;
       if (pinned != null) return `pinned ${pinned.path}`;
       if (loaded != null) return `loaded ${[loaded.program, loaded.map].filter(Boolean).join(' ')}`;
+      if (delegated != null) {
+        const { owner, volume, path } = delegated;
+        return `delegation ${owner?.namespace}/${owner?.serviceAccount} ${volume} ${path}`;
+      }
       return `created ${created?.type ?? ''}`.trim();
     }
   }

@@ -28,6 +28,20 @@ const loaded = z.strictObject({
 
 const nameOf = (kind: string) => z.optional(z.string().check(z.regex(OBJECT_NAME, `must be the name of a ${kind}`)));
 
+const volumeName = z
+  .string()
+  .check(z.regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, 'must be the name of a volume in the pod spec'));
+
+const pathIn = (where: string) =>
+  z
+    .string()
+    .check(
+      z.regex(
+        /^[^/.\0]+(\/[^/.\0]+)*$/,
+        `must be relative to the ${where}, as "agent/flows"; bpf filesystems refuse dots`,
+      ),
+    );
+
 /** What names a workspace: its claim, or whose it is. */
 const WORKSPACE_NAMES = ['claim', ...OWNER_FIELDS] as const;
 
@@ -39,17 +53,8 @@ const workspace = z
     deployment: nameOf('Deployment'),
     statefulSet: nameOf('StatefulSet'),
     serviceAccount: nameOf('service account'),
-    volume: z.optional(
-      z.string().check(z.regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, 'must be the name of a volume in the pod spec')),
-    ),
-    path: z
-      .string()
-      .check(
-        z.regex(
-          /^[^/.\0]+(\/[^/.\0]+)*$/,
-          'must be relative to the workspace, as "agent/flows"; bpf filesystems refuse dots',
-        ),
-      ),
+    volume: z.optional(volumeName),
+    path: pathIn('workspace'),
   })
   .check(
     z.refine((from) => WORKSPACE_NAMES.filter((name) => from[name] !== undefined).length === 1, {
@@ -61,6 +66,13 @@ const workspace = z
       error: 'the name of a volume in the pod spec: required with all but claim, not allowed with it',
     }),
   );
+
+const delegation = z.strictObject({
+  namespace: z.string().check(z.regex(OBJECT_NAME, "must be the namespace of the loader's pods")),
+  serviceAccount: z.string().check(z.regex(OBJECT_NAME, "must be the service account of the loader's pods")),
+  volume: volumeName,
+  path: pathIn('delegation'),
+});
 
 const bpfman = z.strictObject({
   namespace: z.optional(z.string().check(z.regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, 'must be a namespace'))),
@@ -81,11 +93,12 @@ const source = z
     bpfman: z.optional(bpfman),
     created: z.optional(mapDefinitionSchema),
     workspace: z.optional(workspace),
+    delegation: z.optional(delegation),
   })
   .check(
     z.refine(
       (from) => Object.values(from).filter((value) => value !== undefined).length === 1,
-      'exactly one of pinned, loaded, bpfman, created, workspace is required',
+      'exactly one of pinned, loaded, bpfman, created, workspace, delegation is required',
     ),
   );
 

@@ -12,7 +12,7 @@ export function fromBpfMap(object: BpfMapObject): BpfMap {
 }
 
 function toSource({ metadata, spec: { source } }: BpfMapObject): MapSource {
-  const { pinned, loaded, bpfman, created, workspace } = source;
+  const { pinned, loaded, bpfman, created, workspace, delegation } = source;
   if (workspace !== undefined) return toWorkspaceSource(workspace);
   if (bpfman !== undefined) return { kind: 'bpfman', namespace: undefined, programTag: undefined, ...bpfman };
   const onNode = (source: Source): MapSource => ({ kind: 'node', source });
@@ -20,6 +20,10 @@ function toSource({ metadata, spec: { source } }: BpfMapObject): MapSource {
   if (loaded !== undefined) {
     const { map, program = '', programTag = '' } = loaded;
     return onNode({ loaded: { map, program, programTag, programId: 0 } });
+  }
+  if (delegation !== undefined) {
+    const { namespace, serviceAccount, volume, path } = delegation;
+    return onNode({ delegated: { owner: { namespace, serviceAccount }, volume, path } });
   }
   if (created === undefined) throw new TypeError('the schema lets no empty source through');
   // No object's name contains "_", so that two names cannot collide in the store.

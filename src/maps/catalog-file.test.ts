@@ -118,7 +118,7 @@ describe('reports the line and column of', () => {
     [
       'a second source',
       entry('a', `${pinned.slice(0, -2)}, ${created.slice(10)}`),
-      'c.yaml:5:3: spec.source: exactly one of pinned, loaded, bpfman, created, workspace is required',
+      'c.yaml:5:3: spec.source: exactly one of pinned, loaded, bpfman, created, workspace, delegation is required',
     ],
     ['no source', entry('a', 'fileName: a'), 'c.yaml:4:1: spec.source: required'],
     ['an unknown key', entry('a', `${pinned}\n  filename: b`), 'c.yaml:6:3: spec.filename: unknown key'],
@@ -201,7 +201,7 @@ describe('reports the line and column of', () => {
       'two problems',
       entry('A', 'source: {}'),
       'c.yaml:3:13: metadata.name: must be a DNS-1123 subdomain of at most 128 characters',
-      'c.yaml:5:3: spec.source: exactly one of pinned, loaded, bpfman, created, workspace is required',
+      'c.yaml:5:3: spec.source: exactly one of pinned, loaded, bpfman, created, workspace, delegation is required',
     ],
     ['a duplicate key', `${entry('a', pinned)}kind: BpfMap\n`, 'c.yaml:6:1: Map keys must be unique'],
     ['a list', '- a\n', 'c.yaml:1:1: must be an object, is a list'],

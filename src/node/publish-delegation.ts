@@ -51,7 +51,9 @@ export async function publishDelegation(
     if (error.code === Code.NOT_FOUND) audit.refusedDelegation(request, 'absent', error.message);
     throw error;
   });
-  const published = { volumeId, targetPath, delegation, request: requestText(request) };
+  const { namespace, serviceAccount } = pod;
+  const owner = { namespace, serviceAccount };
+  const published = { volumeId, targetPath, delegation, owner, request: requestText(request) };
   const { outcome } = await pinner.publishDelegation(published, call);
   return { ...UNCHANGED, outcome, rules: new Map([[name, decision.rule]]), delegation };
 }

@@ -81,6 +81,9 @@ const judgeMap: Judge = (candidate) => refusalOf(bpfMapSchema, asObject('BpfMap'
 const pinned = (path: unknown) => ({ source: { pinned: { path } } });
 const loaded = (fields: object) => ({ source: { loaded: { map: 'flows', ...fields } } });
 const workspace = (fields: object) => ({ source: { workspace: { namespace: 'n', claim: 'c', path: 'p', ...fields } } });
+const delegated = (fields: object) => ({
+  source: { delegation: { namespace: 'n', serviceAccount: 's', volume: 'v', path: 'p', ...fields } },
+});
 const owned = (fields: object) => ({ source: { workspace: { namespace: 'n', volume: 'v', path: 'p', ...fields } } });
 const bpfman = (fields: object) => ({ source: { bpfman: { application: 'a', program: 'p', map: 'm', ...fields } } });
 const here = pinned('/sys/fs/bpf/flows');
@@ -158,6 +161,12 @@ const MAPS: readonly Candidate[] = [
   { what: 'of a bad volume', spec: owned({ daemonSet: 'a', volume: 'a.b' }) },
   { what: 'a claim with a volume', spec: workspace({ volume: 'v' }) },
   { what: 'no name of a claim', spec: workspace({ claim: 'c'.repeat(129) }) },
+  { what: 'a map of a delegation', spec: delegated({ path: 'a/b' }) },
+  ...['namespace', 'serviceAccount', 'volume', 'path'].flatMap((field) => [
+    { what: `a delegation without ${field}`, spec: delegated({ [field]: undefined }) },
+    { what: `a delegation with a bad ${field}`, spec: delegated({ [field]: 'A.' }) },
+    { what: `a delegation with a longer ${field}`, spec: delegated({ [field]: 'x'.repeat(4095) }) },
+  ]),
   { what: 'a map of bpfman', spec: bpfman({}) },
   { what: 'a map of bpfman in a namespace', spec: bpfman({ namespace: 'n', program: 'x'.repeat(64) }) },
   { what: 'a bad namespace', spec: bpfman({ namespace: 'a.b' }) },

@@ -8,8 +8,8 @@ import { killDriver, rollDriver } from './driver-faults.ts';
 import { DELEGATION, GRANT, LIBRARIES, loader, PINS, WITHDRAW } from './loaders.ts';
 import { nodeMaps } from './node-maps.ts';
 import { mountsOf, type NodeState, nodeState, nothingMore } from './node-state.ts';
-import { account, delegationRole, mapRole, pinnedMap, roleBinding, serviceAccount } from './objects.ts';
-import { inline } from './pods.ts';
+import { account, bpfMap, delegationRole, mapRole, pinnedMap, roleBinding, serviceAccount } from './objects.ts';
+import { inline, pod } from './pods.ts';
 import { cluster, WITHIN_S } from './running.ts';
 import { useSpace } from './space.ts';
 
@@ -94,6 +94,35 @@ suite('a loader with a delegation', () => {
       assert.doesNotMatch(users, /^\s*0\s+0\s/);
     });
   }
+
+  test('gives its map to a pod without a privilege, and the next one when it comes back', async (context) => {
+    const name = `${space.name}-packets`;
+    const delegation = { namespace: space.name, serviceAccount: 'giver', volume: 'delegation', path: 'packets' };
+    await space.apply(
+      ...[bpfMap(name, { source: { delegation }, fileName: 'packets' }), mapRole(name, { read: [name] })],
+      ...[serviceAccount('reader'), roleBinding('reader', name, account(space.name, 'reader'))],
+      ...[serviceAccount('giver'), roleBinding('giver', 'xdp-loader', account(space.name, 'giver'))],
+    );
+    const mount = { mountPropagation: 'HostToContainer' };
+    await space.apply(pod('reader', { serviceAccount: 'reader', volume: inline({ maps: name }), mount }));
+    await space.described('pod/reader', /there is no delegation "delegation" of service account .*giver on this node/);
+    const giver = loader('giver', { spec: { serviceAccountName: 'giver' } });
+    await start(giver);
+    await counts('giver');
+    await space.ready('reader');
+    const status = await exec('reader', 'grep', 'Cap', '/proc/1/status');
+    context.diagnostic(status);
+    assert.match(status, /^CapEff:\t0{16}$/m);
+    const read = async () => Number((await space.read('reader', '/maps/packets')).replace('0=', ''));
+    assert((await read()) >= 3);
+
+    await stop('giver');
+    await start(giver);
+    await attached('giver');
+    await exec('giver', 'map', 'write', `${PINS}/packets`, '0', '1000000');
+    await eventually('the reader has the new map', WITHIN_S, async () => (await read()) >= 1_000_000);
+    await stop('giver', 'reader');
+  });
 
   test('needs no environment where the volume is mounted on /sys/fs', async () => {
     const volumeMounts = [{ name: 'delegation', mountPath: '/sys/fs' }];

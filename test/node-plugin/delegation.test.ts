@@ -56,7 +56,8 @@ test('a pod gets what its BpfDelegation lists', async () => {
   const asked = request();
   assert.deepEqual(await publish(asked), { code: 'OK', message: '', response: {} });
   const { volumeId, targetPath } = asked;
-  assert.deepEqual(given(asked), { volumeId, targetPath, delegation: XDP, request: 'delegation: xdp' });
+  const owner = { namespace: 'prod', serviceAccount: 'collector' };
+  assert.deepEqual(given(asked), { volumeId, targetPath, delegation: XDP, owner, request: 'delegation: xdp' });
   const [line, ...others] = audits(asked);
   assert.deepEqual(others, []);
   const { decision, type, bpfDelegation, rule, delegated } = line ?? {};
