@@ -36,14 +36,15 @@ const attached = (name: string, seconds = 60) =>
 
 const counted = async (name: string) => Number(/^0=(\d+)$/.exec(await space.read(name, `${PINS}/packets`))?.[1]);
 
-/** Checks that a loader's program counts the frames that come, and that its volume is mounted once. */
-async function counts(name: string): Promise<void> {
+const MOUNTED = { delegation: 1, 'delegation/bpf': 1, 'delegation/socket': 1 };
+
+/** Checks that a loader's program counts the frames that come, and that of its volume this is mounted on the node. */
+async function counts(name: string, mounts: Readonly<Record<string, number>> = MOUNTED): Promise<void> {
   await attached(name);
   const before = await counted(name);
   const address = await kubectl('get', 'pod', name, '--output=jsonpath={.status.podIP}');
   await cluster.run('busybox', 'ping', '-c', '3', '-i', '0.1', address);
   await eventually('the frames are counted', 10, async () => (await counted(name)) >= before + 3);
-  const mounts = { delegation: 1, 'delegation/bpf': 1, 'delegation/socket': 1 };
   assert.deepEqual(await mountsOf(cluster, space.name, name), mounts);
 }
 
@@ -53,6 +54,14 @@ async function refused(pod: ReturnType<typeof loader>): Promise<string> {
   await space.apply({ ...pod, spec: { ...pod.spec, restartPolicy: 'Never' } });
   await kubectl('wait', '--for=jsonpath={.status.phase}=Failed', '--timeout=60s', `pod/${name}`);
   return kubectl('logs', name, '--container=main');
+}
+
+/** Kills the sandbox of a pod; the kubelet makes another. */
+async function killSandbox(name: string): Promise<void> {
+  const uid = await kubectl('get', 'pod', name, '--output=jsonpath={.metadata.uid}');
+  const filter = `labels."io.kubernetes.pod.uid"==${uid},labels."io.cri-containerd.kind"==sandbox`;
+  const sandbox = await cluster.run('ctr', 'containers', 'list', '--quiet', filter);
+  await cluster.run('ctr', 'tasks', 'kill', '--signal', 'SIGKILL', sandbox);
 }
 
 /** The user namespace of a pod: that of its sandbox. */
@@ -201,10 +210,7 @@ suite('a loader with a delegation goes on', () => {
 
   test('when its sandbox is killed, which gives it another user namespace', async () => {
     const before = await users('steady');
-    const uid = await kubectl('get', 'pod', 'steady', '--output=jsonpath={.metadata.uid}');
-    const filter = `labels."io.kubernetes.pod.uid"==${uid},labels."io.cri-containerd.kind"==sandbox`;
-    const sandbox = await cluster.run('ctr', 'containers', 'list', '--quiet', filter);
-    await cluster.run('ctr', 'tasks', 'kill', '--signal', 'SIGKILL', sandbox);
+    await killSandbox('steady');
     await eventually('it has a new sandbox', 120, async () => (await users('steady')) !== before);
     await counts('steady');
   });
@@ -275,10 +281,15 @@ test('how long a program takes to be loaded, beside one of a privileged pod', as
   await maps.remove(space.name);
 });
 
-test('a delegation that is withdrawn stays with the pods that have it, and an event says so', async () => {
+test('a delegation that is withdrawn stays with the containers that run, and gives those that start no token', async () => {
   await asDocumented(WITHDRAW);
   await space.described('pod/steady', /Warning\s+DelegationRevoked/, WITHIN_S);
-  await counts('steady');
+  await counts('steady', { delegation: 1 });
+  await killSandbox('steady');
+  await eventually('its helper is refused', WITHIN_S, async () => {
+    const log = await kubectl('logs', 'steady', '--container=delegate');
+    return /has no socket\/delegate: .* its grant is withdrawn/.test(log) || assert.fail(log);
+  });
 });
 
 test('nothing is left of pods that are gone', async () => {

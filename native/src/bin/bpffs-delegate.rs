@@ -78,7 +78,9 @@ fn connect() -> Result<OwnedFd, String> {
                         .to_owned(),
                 );
             }
-            Err(Errno::NOENT) => return Err(format!("has no {}: it is no delegation", path.display())),
+            Err(Errno::NOENT) => {
+                return Err(format!("has no {}: it is no delegation, or its grant is withdrawn", path.display()));
+            }
             Err(errno) => return Err(format!("{}: {errno}", path.display())),
         }
     }
