@@ -15,6 +15,7 @@ mod dead;
 mod delegated_map;
 mod delegation;
 mod delegation_calls;
+mod delegation_names;
 mod delegation_volume;
 mod describe_volume;
 mod isolation;
