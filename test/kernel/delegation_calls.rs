@@ -3,10 +3,15 @@
 use std::fs::{self, File};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use bpffs_pinner::delegation::channel;
+use bpffs_pinner::delegation::delegator::WORKERS;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CapabilitySet, UnshareFlags, unshare_unsafe};
 
@@ -33,6 +38,15 @@ fn delegator(node: &Node) -> String {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     let [child] = children.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{children:?}") };
     child.to_owned()
+}
+
+/// More delegations.
+fn volumes(node: &Node, count: usize) -> Vec<PathBuf> {
+    let targets: Vec<_> = (0..count).map(|number| node.target(&format!("pod-{number}"))).collect();
+    for (number, target) in targets.iter().enumerate() {
+        node.publish_delegation(&wanted(&format!("csi-pod-{number}"), target, delegation())).unwrap();
+    }
+    targets
 }
 
 fn workers(node: &Node) -> usize {
@@ -134,6 +148,54 @@ fn a_thousand_connections_are_bounded() {
     let helped = pod.helper(&target);
     assert!(helped.status.success(), "{}", String::from_utf8_lossy(&helped.stderr));
     assert_eq!(pod.loads(|| token(&target).map(drop)), Ok(()));
+}
+
+#[test]
+fn the_workers_of_all_volumes_are_bounded() {
+    let Some((node, ..)) = node("40 silent volumes") else { return };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let mut silent: Vec<_> = volumes(&node, 40).iter().map(|target| connect(target, flags).unwrap()).collect();
+    eventually(|| workers(&node) == WORKERS);
+    eventually(|| {
+        assert!(workers(&node) <= WORKERS);
+        silent.retain(|socket| match channel::receive(socket.as_fd()) {
+            Err(errno) => errno == Errno::AGAIN,
+            Ok(answer) => {
+                let text = String::from_utf8(answer.unwrap().bytes).unwrap();
+                assert!(text.contains("no message came"), "{text}");
+                false
+            }
+        });
+        silent.is_empty()
+    });
+    eventually(|| workers(&node) == 0);
+}
+
+#[test]
+fn silent_callers_that_come_again_do_not_keep_the_others_from_their_turn() {
+    let Some((node, ..)) = node("silent callers that come again") else { return };
+    let mut callers = volumes(&node, WORKERS + 1);
+    let last = callers.pop().unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for target in callers {
+            let done = &done;
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    let silent = connect(&target, SocketFlags::CLOEXEC).unwrap();
+                    let _ = channel::receive(silent.as_fd());
+                }
+            });
+        }
+        eventually(|| workers(&node) == WORKERS);
+        let pod = Pod::start();
+        let waiting = connect(&last, SocketFlags::CLOEXEC).unwrap();
+        set_socket_timeout(&waiting, Timeout::Recv, Some(Duration::from_secs(30))).unwrap();
+        channel::send(waiting.as_fd(), b"n", &[pod.0.as_fd()]).unwrap();
+        let answered = channel::receive(waiting.as_fd());
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(answered.unwrap().unwrap().bytes, b"ok");
+    });
 }
 
 /// The server of the filesystem may be the pod, and never answer.

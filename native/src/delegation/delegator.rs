@@ -1,7 +1,8 @@
 //! The delegator: a process that listens on the sockets of all delegations, and forks a worker for each connection.
 //!
-//! It serves one connection of a volume at a time. A worker that cannot end, because closing what the pod sent hangs in
-//! the kernel, keeps only its own volume from the next connection.
+//! It serves one connection of a volume at a time, and [`WORKERS`] at once, the volume first that has waited longest. A
+//! worker that cannot end, because closing what the pod sent hangs in the kernel, keeps only its own volume from the next
+//! connection.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -25,6 +26,8 @@ use crate::sys::{Context, Result, mount};
 use crate::tree::private_namespace::enter_private_namespace;
 use crate::{lock, privileges};
 
+/// How many connections are served at once. The others wait at their sockets.
+pub const WORKERS: usize = 16;
 /// How many connections of a volume wait.
 const BACKLOG: i32 = 8;
 /// After a failed accept.
@@ -44,11 +47,15 @@ struct Volume {
     key: u64,
     socket: Option<OwnedFd>,
     worker: Option<Worker>,
+    /// When its last worker started.
+    served: Option<Instant>,
 }
 
 struct Worker {
     process: OwnedFd,
     end: Instant,
+    /// It was ended, and may hang. It does not count any more: a pod must not take workers from the others for good.
+    is_overdue: bool,
 }
 
 /// Serves until the pinner is gone, which has its other ends: of standard input, for what it asks; and of standard
@@ -105,10 +112,14 @@ fn leave_the_node() -> Result<()> {
 
 /// Waits for something to happen, and does what follows; `None` if the pinner is gone.
 fn turn(control: BorrowedFd<'_>, events: BorrowedFd<'_>, own: Namespace, volumes: &mut Vec<Volume>) -> Option<()> {
+    volumes.sort_by_key(|volume| volume.served);
+    let working = volumes.iter().filter(|volume| volume.worker.as_ref().is_some_and(|worker| !worker.is_overdue));
+    let mut free = WORKERS.saturating_sub(working.count());
+    let connections = if free > 0 { PollFlags::IN } else { PollFlags::empty() };
     let mut polled = vec![PollFd::from_borrowed_fd(control, PollFlags::IN)];
-    polled.extend(volumes.iter().filter_map(|volume| {
-        let awaited = volume.worker.as_ref().map(|worker| &worker.process).or(volume.socket.as_ref())?;
-        Some(PollFd::new(awaited, PollFlags::IN))
+    polled.extend(volumes.iter().filter_map(|volume| match &volume.worker {
+        Some(worker) => Some(PollFd::new(&worker.process, PollFlags::IN)),
+        None => Some(PollFd::new(volume.socket.as_ref()?, connections)),
     }));
     let next = volumes.iter().filter_map(|volume| Some(volume.worker.as_ref()?.end)).min();
     let timeout = next.map(|end| end.saturating_duration_since(Instant::now()));
@@ -126,8 +137,15 @@ fn turn(control: BorrowedFd<'_>, events: BorrowedFd<'_>, own: Namespace, volumes
             Some(worker) if worker.end <= Instant::now() => {
                 let _ = pidfd_send_signal(&worker.process, Signal::KILL);
                 worker.end += worker::LIFETIME;
+                worker.is_overdue = true;
             }
-            None if *is_ready => volume.worker = accept(volume, events, own),
+            None if *is_ready && free > 0 => {
+                volume.worker = accept(volume, events, own);
+                if volume.worker.is_some() {
+                    volume.served = Some(Instant::now());
+                    free -= 1;
+                }
+            }
             Some(_) | None => {}
         }
     }
@@ -162,7 +180,7 @@ fn accept(volume: &Volume, events: BorrowedFd<'_>, own: Namespace) -> Option<Wor
         }
         child => {
             let process = pidfd_open(Pid::from_raw(child).filter(|_| child > 0)?, PidfdFlags::empty()).ok()?;
-            Some(Worker { process, end: Instant::now() + worker::LIFETIME })
+            Some(Worker { process, end: Instant::now() + worker::LIFETIME, is_overdue: false })
         }
     }
 }
@@ -174,7 +192,8 @@ fn answer(control: BorrowedFd<'_>, volumes: &mut Vec<Volume>) -> Option<()> {
     let key = u64::from_ne_bytes(key.try_into().ok()?);
     let done = match (ask, message.descriptors.first()) {
         (ask, Some(directory)) if ask == Ask::Listen as u8 => {
-            listen(directory.as_fd()).map(|socket| volumes.push(Volume { key, socket: Some(socket), worker: None }))
+            let new = |socket| Volume { key, socket: Some(socket), worker: None, served: None };
+            listen(directory.as_fd()).map(|socket| volumes.push(new(socket)))
         }
         (ask, None) if ask == Ask::Forget as u8 => {
             for volume in volumes.iter_mut().filter(|volume| volume.key == key) {
