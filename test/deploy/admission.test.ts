@@ -14,8 +14,8 @@ import { NAMESPACE as DRIVER_NAMESPACE, parseManifest, render } from './helm.ts'
 
 /**
  * In this namespace, the account `reader` may read flows and limits and write limits, `writer` may write both, `loader`
- * may use delegation xdp and write maps, `anything`
- * may do what it likes, and others nothing.
+ * may use the delegations xdp and profiler and write maps, `anything` may do what it likes, and others nothing. Containers may trace with
+ * profiler.
  */
 const NAMESPACE = 'prod';
 const CONTROLLER = 'csi-driver-bpffs-controller';
@@ -28,7 +28,7 @@ before(async () => {
   api = await startApiServer(['--allow-privileged=true']);
   transport = createTransport(loadKubeconfig(api.kubeconfig));
   await applyObjects(api, [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } }]);
-  const objects = parseManifest(await render());
+  const objects = parseManifest(await render({ admission: { tracingDelegations: ['profiler'] } }));
   const policies = objects.filter(({ kind }) => kind.startsWith('ValidatingAdmissionPolicy'));
   const rights = objects.filter(({ kind, metadata }) => kind.startsWith('ClusterRole') && metadata.name === CONTROLLER);
   await applyObjects(api, [...policies, ...rights, ...GRANTS]);
@@ -36,7 +36,8 @@ before(async () => {
     const { refusal } = await admit(pod({ attributes: {} }));
     const { warnings } = await admit(pod({ container: PRIVILEGED }));
     const { refusal: ungranted } = await admit(pod({ serviceAccount: 'nobody' }));
-    return refusal !== undefined && warnings.length > 0 && ungranted !== undefined;
+    const { refusal: tracing } = await admit(loader({ container: PRIVILEGED }));
+    return [refusal, ungranted, tracing].every((one) => one !== undefined) && warnings.length > 0;
   });
 });
 after(async () => {
@@ -406,13 +407,6 @@ suite('hostUsers, set by admission', () => {
 });
 
 suite('delegations', () => {
-  const loader = (options: PodOptions = {}) =>
-    pod({
-      attributes: { delegation: 'xdp', hostUsers: 'false' },
-      hostUsers: false,
-      serviceAccount: 'loader',
-      ...options,
-    });
   const maps = (list: string) => ({ maps: list, hostUsers: 'false' });
   const delegation = (name: string) => ({ delegation: name, hostUsers: 'false' });
 
@@ -482,17 +476,31 @@ suite('delegations', () => {
     assert.match(refusal ?? '', /prod:loader may not write map "x"/);
   });
 
-  test('a container that could trace is warned of', async () => {
-    for (const add of ['PERFMON', 'CAP_PERFMON', 'SYS_ADMIN', 'ALL']) {
-      const { refusal, warnings } = await admit(
-        loader({ container: { securityContext: { capabilities: { add: [add] } } } }),
-      );
-      assert.equal(refusal, undefined);
-      assert.match(
-        warnings.join(),
-        /container c .* CAP_PERFMON .* volume v0, programs of any type can read the memory/,
-      );
-    }
+  const could =
+    /container . .* CAP_PERFMON .* volume v0, .* memory of the whole node; .* add "xdp" to admission\.tracing/;
+  const adding = (name: string) => ({ securityContext: { capabilities: { add: [name] } } });
+  for (const name of ['PERFMON', 'CAP_PERFMON', 'perfmon', 'SYS_ADMIN', 'CAP_SYS_ADMIN', 'ALL']) {
+    refused(`with ${name}`, { container: adding(name) }, could);
+  }
+  refused('in a privileged container', { container: PRIVILEGED }, could);
+  refused('with CAP_PERFMON in an init container', { initContainer: adding('PERFMON') }, could);
+  const permitted = { attributes: delegation('profiler'), container: adding('PERFMON') };
+  taken('with CAP_PERFMON, where the administrator permits it', permitted);
+  refused(
+    'with CAP_PERFMON, beside one where that is permitted',
+    { ...permitted, more: [delegation('xdp')] },
+    /volume v1, .* add "xdp"/,
+  );
+
+  test('a workload with CAP_PERFMON: refused', async () => {
+    const { refusal } = await admit(workload('apps/v1', 'DaemonSet', loader({ container: adding('PERFMON') })));
+    assert.match(refusal ?? '', could);
+  });
+
+  test('an ephemeral container with CAP_PERFMON: refused', async () => {
+    await applyObjects(api, [{ ...loader(), metadata: { name: 'loading', namespace: NAMESPACE } }]);
+    assert.equal((await admitEphemeral('loading', adding('NET_ADMIN'))).refusal, undefined);
+    assert.match((await admitEphemeral('loading', adding('PERFMON'))).refusal ?? '', could);
   });
 });
 
@@ -503,7 +511,7 @@ const GRANTS = [
   ]),
   role('writer', [{ verbs: ['read', 'write'] }]),
   role('loader', [
-    { resources: ['bpfdelegations'], resourceNames: ['xdp'], verbs: ['use'] },
+    { resources: ['bpfdelegations'], resourceNames: ['xdp', 'profiler'], verbs: ['use'] },
     { resourceNames: ['limits', ...numbered(30).split(',')], verbs: ['write'] },
   ]),
   binding('loader'),
@@ -567,6 +575,12 @@ function pod(options: PodOptions) {
       })),
     },
   };
+}
+
+/** A pod with a delegation that is admitted, unless `options` say otherwise. */
+function loader(options: PodOptions = {}) {
+  const attributes = { delegation: 'xdp', hostUsers: 'false' };
+  return pod({ attributes, hostUsers: false, serviceAccount: 'loader', ...options });
 }
 
 function workload(apiVersion: string, kind: string, { spec }: Pod, name = 'candidate') {

@@ -210,7 +210,7 @@ test('admission warns where it is told to, and the controller is restricted with
           (spec as { readonly validationActions: readonly string[] }).validationActions.join(),
         ]),
     );
-  const always = { controller: 'Deny', 'grants-workloads': 'Warn', reading: 'Warn,Audit' };
+  const always = { controller: 'Deny', 'grants-workloads': 'Warn', reading: 'Warn,Audit', tracing: 'Deny' };
   assert.deepEqual(await bindings({}), { ...always, attributes: 'Deny', 'grants-pods': 'Deny' });
   const warned = { ...always, attributes: 'Warn', 'grants-pods': 'Warn' };
   assert.deepEqual(await bindings({ admission: { action: 'Warn' } }), warned);
@@ -435,6 +435,7 @@ const mistakes: readonly (readonly [object, RegExp])[] = [
   [{ networkPolicy: { metricsFrom: ['monitoring'] } }, /metricsFrom/],
   [{ networkPolicy: { metricsFrom: [{}] } }, /metricsFrom/],
   [{ admission: { action: 'Audit' } }, /action/],
+  [{ admission: { tracingDelegations: ["x'"] } }, /tracingDelegations/],
   [{ controller: { restrictVolumes: 'no' } }, /restrictVolumes/],
   [{ global: { imageRegistry: 'registry.example/' } }, /imageRegistry/],
   [{ commonLabels: { 'app.kubernetes.io/name': 'maps' } }, /commonLabels/],

@@ -45,7 +45,7 @@ export const EVERYTHING = {
   ],
   catalogReaders: ['developers'],
   inspectors: ['admins'],
-  admission: { action: 'Warn', setHostUsers: true },
+  admission: { action: 'Warn', tracingDelegations: ['profiler'], setHostUsers: true },
   serviceAccountTokenInSecrets: true,
   securityContextConstraints: true,
   networkPolicy: {

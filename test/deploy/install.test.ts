@@ -50,7 +50,7 @@ test('it is installed, and every process is ready', async () => {
 test('the admission policies pass the type checks of the cluster', async () => {
   await eventually('all are checked', 30, async () => {
     const { items } = JSON.parse(await cluster.kubectl('get', 'validatingadmissionpolicies', '--output=json'));
-    assert.equal(items.length, 4);
+    assert.equal(items.length, 5);
     for (const { metadata, status } of items) {
       assert.equal(status?.observedGeneration, metadata.generation, metadata.name);
       assert.deepEqual(status.typeChecking?.expressionWarnings ?? [], [], metadata.name);

@@ -190,6 +190,9 @@ matchConditions:
   expression: >-
     object.kind == 'Pod' ? dyn(object).spec :
     object.kind == 'CronJob' ? dyn(object).spec.jobTemplate.spec.template.spec : dyn(object).spec.template.spec
+- name: containers
+  expression: >-
+    variables.pod.containers + variables.pod.?initContainers.orValue([]) + variables.pod.?ephemeralContainers.orValue([])
 # The inline volumes of this driver.
 - name: volumes
   expression: variables.pod.?volumes.orValue([]).filter(v, has(v.csi) && v.csi.driver == '{{ include "bpffs.driver" . }}')
