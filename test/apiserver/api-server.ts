@@ -23,6 +23,8 @@ export interface ApiServer {
   /** The administrator's. */
   readonly kubeconfig: string;
   readonly admin: KubernetesClient;
+  /** Of the API server's process, which `start` replaces. */
+  pid(): number;
   /** Makes a service account with the `rules` of a ClusterRole, and returns a client that acts as it. `by`: another port. */
   clientFor(name: string, rules: readonly object[], by?: number): Promise<KubernetesClient>;
   /** Runs kubectl as the administrator and returns its output. Throws if it fails. */
@@ -118,6 +120,7 @@ export async function startApiServer(flags: readonly string[] = []): Promise<Api
     port,
     kubeconfig,
     admin,
+    pid: () => api.pid ?? 0,
     kubectl,
     apply,
     async clientFor(name, rules, by = port) {

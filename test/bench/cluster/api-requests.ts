@@ -13,12 +13,11 @@ const FOLLOWED = ['bpfmaps', 'bpfvolumes', 'csidrivers', 'leases'];
  */
 export function parseRequests(metrics: string): Requests {
   const counts = Object.fromEntries(KINDS.map((kind) => [kind, 0])) as Record<Kind, number>;
-  for (const [, metric, labels = '', value] of metrics.matchAll(
-    /^(apiserver_request_total|apiserver_longrunning_requests)\{(.*)\} (\S+)$/gm,
+  for (const [, labels = '', value] of metrics.matchAll(
+    /^(?:apiserver_request_total|apiserver_longrunning_requests)\{(.*)\} (\S+)$/gm,
   )) {
     const label = (name: string) => new RegExp(`(?:^|,)${name}="([^"]*)"`).exec(labels)?.[1] ?? '';
     const verb = label('verb');
-    if (metric === 'apiserver_longrunning_requests' && verb !== 'WATCH') continue;
     const kind = kindOf(verb, label('resource'));
     if (kind !== undefined) counts[kind] += Number(value);
   }
