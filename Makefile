@@ -67,7 +67,7 @@ lint: $(NODE) src/rpc/generated/csi.json $(GRAPH) test/tools/bin/actionlint
 .PHONY: test-unit
 test-unit: $(NODE) dist/csi-driver-bpffs.cjs $(GRAPH)
 	$(call say,Testing TypeScript and the node plugin)
-	$(NODE) --test --test-timeout=$(TIMEOUT) 'src/**/*.test.ts' 'test/node-plugin/**/*.test.ts' 'test/controller/**/*.test.ts' 'test/release/**/*.test.ts'
+	$(NODE) --test --test-timeout=$(TIMEOUT) 'src/**/*.test.ts' 'test/node-plugin/**/*.test.ts' 'test/controller/**/*.test.ts' 'test/release/**/*.test.ts' 'test/bench/**/*.test.ts'
 
 .PHONY: test-kernel
 test-kernel:
@@ -192,6 +192,11 @@ bench: build ## Measure publish and unpublish, memory and start-up
 	cd test && go build -o bench/bin/load ./bench/load
 	cd native && cargo bench --locked --no-run
 	FLOOR_DIRECTORY=$(RELEASE)/deps $(ISOLATED) $(NODE) test/bench/bench.ts $(BENCH)
+
+.PHONY: bench-cluster
+bench-cluster: cluster dist/csi-driver-bpffs.cjs ## Measure what BENCH_NODES (1,10,100) nodes cost the API server, and write docs/scale.md
+	$(call say,Measuring what nodes cost the API server)
+	$(ISOLATED) $(NODE) test/bench/cluster/bench-cluster.ts
 
 .PHONY: format
 format: $(NODE) ## Format everything
