@@ -1,6 +1,7 @@
 import { claimName } from '../kubernetes/claim.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
 import { listAll } from '../kubernetes/list-all.ts';
+import { BPF_DELEGATIONS } from '../maps/bpf-delegation.ts';
 import type { BpfMap, MapSource } from '../maps/catalog.ts';
 import { parseBpfMap } from '../maps/cluster-bpf-map.ts';
 import { BPF_MAPS } from '../maps/cluster-catalog.ts';
@@ -9,6 +10,11 @@ import { BPF_MAPS } from '../maps/cluster-catalog.ts';
 export async function listBpfMaps(client: KubernetesClient): Promise<readonly BpfMap[]> {
   const maps = (await listAll(client, BPF_MAPS)).map(parseBpfMap);
   return maps.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The names of all BpfDelegations of the cluster, sorted. Throws an ApiError. */
+export async function listDelegationNames(client: KubernetesClient): Promise<readonly string[]> {
+  return (await listAll(client, BPF_DELEGATIONS)).map(({ metadata }) => metadata.name).sort();
 }
 
 /** In a few words: "pinned /sys/fs/bpf/flows", "workspace prod/agent flows", "workspace DaemonSet prod/agent pins flows". */

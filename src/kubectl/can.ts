@@ -1,4 +1,4 @@
-import type { Access, Verb } from '../access/access.ts';
+import type { Access, Right, Verb } from '../access/access.ts';
 import { exceedsMaxAccess } from '../access/authorize.ts';
 import type { BpfMap } from '../maps/catalog.ts';
 import { createLimiter } from '../process/limiter.ts';
@@ -15,6 +15,12 @@ export interface MapAllowance {
   readonly bpfMap: string;
   readonly read: Allowance;
   readonly write: Allowance;
+}
+
+/** Whether a service account may use a BpfDelegation. */
+export interface DelegationAllowance {
+  readonly bpfDelegation: string;
+  readonly use: Allowance;
 }
 
 /** A service account. */
@@ -44,6 +50,22 @@ export async function allowances(
   );
 }
 
+/** As `allowances`, for the BpfDelegations with these names. */
+export async function delegationAllowances(
+  account: Account,
+  names: readonly string[],
+  access: Access,
+  signal: AbortSignal,
+): Promise<readonly DelegationAllowance[]> {
+  const turns = createLimiter(MAX_CONCURRENT);
+  return await Promise.all(
+    names.map(async (bpfDelegation) => {
+      const use = await turns.run(signal, () => grantOf(account, bpfDelegation, 'use', access, signal));
+      return { bpfDelegation, use };
+    }),
+  );
+}
+
 async function allowanceOf(
   account: Account,
   map: BpfMap,
@@ -53,12 +75,28 @@ async function allowanceOf(
 ): Promise<Allowance> {
   if (map.source.kind === 'unusable') return { allowed: false, why: map.source.problem };
   if (exceedsMaxAccess(map, verb)) return { allowed: false, why: `nobody may: its spec.maxAccess is ${map.maxAccess}` };
+  return await grantOf(account, map.name, verb, access, signal);
+}
+
+async function grantOf(
+  account: Account,
+  name: string,
+  verb: Right,
+  access: Access,
+  signal: AbortSignal,
+): Promise<Allowance> {
   // No pod is needed: grants are for service accounts.
-  const decision = await access.check({ ...account, podName: '', podUid: '' }, map.name, verb, signal);
+  const decision = await access.check({ ...account, podName: '', podUid: '' }, name, verb, signal);
   return decision.allowed
     ? { allowed: true, why: decision.rule }
     : { allowed: false, why: `no grant: ${decision.remedy}` };
 }
+
+export const DELEGATION_COLUMNS: readonly Column<DelegationAllowance>[] = [
+  { title: 'DELEGATION', cell: ({ bpfDelegation }) => bpfDelegation },
+  { title: 'USE', cell: ({ use }) => (use.allowed ? 'yes' : 'no') },
+  { title: 'WHY', cell: ({ use }) => use.why },
+];
 
 /** `verb`: the only one that was asked for. */
 export function allowanceColumns(verb: Verb | undefined): readonly Column<MapAllowance>[] {

@@ -1,10 +1,12 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { Right } from '../access/access.ts';
 import { createClusterAccess } from '../access/cluster-access.ts';
 import type { NodeReport } from '../inspection/reports.ts';
+import { noSuchDelegation } from '../maps/bpf-delegation.ts';
 import { noSuchMap } from '../maps/no-such-map.ts';
 import { isForbidden } from './ask-nodes.ts';
-import { listBpfMaps } from './bpf-maps.ts';
-import { type Account, allowanceColumns, allowances } from './can.ts';
+import { listBpfMaps, listDelegationNames } from './bpf-maps.ts';
+import { type Account, allowanceColumns, allowances, DELEGATION_COLUMNS, delegationAllowances } from './can.ts';
 import { byTime, type Denial, denialColumns, denialsOf } from './denials.ts';
 import { checkColumns, createCheckup } from './doctor.ts';
 import { checked, duration, withFlags } from './flags.ts';
@@ -45,23 +47,28 @@ async function requireBpfMap({ client }: Session, name: string): Promise<void> {
   }
 }
 
-/** `kubectl bpffs can NAMESPACE/SERVICEACCOUNT [read|write MAP]` */
+/** `kubectl bpffs can NAMESPACE/SERVICEACCOUNT [read|write MAP]`, and `… use [DELEGATION]` */
 export function canCommand(): Command {
   return withFlags(new Command('can'))
     .summary('what a service account may have')
     .description(
-      'which BpfMaps a service account may read and write, and why (-o wide); or whether it may do one thing',
+      'which BpfMaps a service account may read and write, and why (-o wide); with use, which BpfDelegations it may use; ' +
+        'or whether it may do one thing',
     )
     .argument('<account>', 'a service account: NAMESPACE/NAME, or NAME', parseAccount)
-    .argument('[verb]', 'read or write', parseVerb)
-    .argument('[map]', 'the name of a BpfMap')
-    .action(async (account: Partial<Account>, verb: 'read' | 'write' | undefined, map: string | undefined, parsed) => {
+    .argument('[verb]', 'read, write or use', parseVerb)
+    .argument('[object]', 'the name of a BpfMap, or of a BpfDelegation to use')
+    .action(async (account: Partial<Account>, verb: Right | undefined, name: string | undefined, parsed) => {
       const flags = checked(parsed);
+      if (verb === 'use') {
+        await run(flags, (session) => canUse(session, account, flags.namespace, name));
+        return;
+      }
       await run(flags, async ({ client, namespace }) => {
         const all = await listBpfMaps(client);
         const names = all.map(({ name }) => name);
-        const maps = map === undefined ? all : all.filter(({ name }) => name === map);
-        if (map !== undefined && maps.length === 0) throw noSuchMap(map, names);
+        const maps = name === undefined ? all : all.filter((map) => map.name === name);
+        if (name !== undefined && maps.length === 0) throw noSuchMap(name, names);
         const who = { serviceAccount: '', namespace: flags.namespace ?? namespace, ...account };
         const items = await allowances(who, maps, createClusterAccess({ client }), AbortSignal.timeout(60_000));
         if (verb !== undefined && !items.every((one) => one[verb].allowed)) process.exitCode = 1;
@@ -70,14 +77,27 @@ export function canCommand(): Command {
     });
 }
 
+async function canUse(session: Session, account: Partial<Account>, namespace: string | undefined, name?: string) {
+  const { client } = session;
+  const all = await listDelegationNames(client);
+  const names = name === undefined ? all : all.filter((one) => one === name);
+  if (name !== undefined && names.length === 0) throw noSuchDelegation(name, all);
+  const who = { serviceAccount: '', namespace: namespace ?? session.namespace, ...account };
+  const items = await delegationAllowances(who, names, createClusterAccess({ client }), AbortSignal.timeout(60_000));
+  if (!items.every(({ use }) => use.allowed)) process.exitCode = 1;
+  return { items, columns: DELEGATION_COLUMNS, none: 'there is no BpfDelegation', unanswered: [] };
+}
+
 function parseAccount(value: string): Partial<Account> {
   const [, namespace, serviceAccount = ''] = /^(?:([a-z0-9-]+)\/)?([a-z0-9.-]+)$/.exec(value) ?? [];
   if (serviceAccount === '') throw new InvalidArgumentError('It must be NAMESPACE/NAME or NAME.');
   return { serviceAccount, ...(namespace !== undefined && { namespace }) };
 }
 
-function parseVerb(value: string): string {
-  if (value !== 'read' && value !== 'write') throw new InvalidArgumentError('It must be read or write.');
+function parseVerb(value: string): Right {
+  if (value !== 'read' && value !== 'write' && value !== 'use') {
+    throw new InvalidArgumentError('It must be read, write or use.');
+  }
   return value;
 }
 

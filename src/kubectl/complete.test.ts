@@ -17,8 +17,9 @@ test('arguments are counted without flags and their values', () => {
   assert.equal(candidates(program, ['who', '-n', 'prod', '']), 'maps');
   assert.equal(candidates(program, ['who', '--namespace=prod', '']), 'maps');
   assert.deepEqual(candidates(program, ['who', 'flows', '']), []);
-  assert.deepEqual(candidates(program, ['can', 'prod/x', '']), ['read', 'write']);
+  assert.deepEqual(candidates(program, ['can', 'prod/x', '']), ['read', 'write', 'use']);
   assert.equal(candidates(program, ['can', 'prod/x', 'read', '']), 'maps');
+  assert.equal(candidates(program, ['can', 'prod/x', 'use', '-n', 'prod', '']), 'delegations');
 });
 
 test('flags, and their values where there is a choice', () => {

@@ -35,7 +35,9 @@ function rows(stdout: string): readonly (readonly string[])[] {
 
 before(async () => {
   api = await startApiServer();
-  await api.apply(parse(await readFile(join(CHART, 'crds/bpffs.dev_bpfmaps.yaml'), 'utf8')));
+  for (const plural of ['bpfmaps', 'bpfdelegations']) {
+    await api.apply(parse(await readFile(join(CHART, `crds/bpffs.dev_${plural}.yaml`), 'utf8')));
+  }
   path = await mkdtemp(join(api.directory, 'bin-'));
   await writeFile(
     join(path, 'kubectl-bpffs'),
@@ -240,6 +242,35 @@ test('can: one access, with an exit code', async () => {
   assert.match((await kubectl('can', 'prod/collector', 'write', 'nothing')).stderr, /there is no BpfMap "nothing"/);
 });
 
+test('can use: which BpfDelegations a service account may use, and one with an exit code', async () => {
+  assert.equal((await kubectl('can', 'prod/loader', 'use')).stdout, 'there is no BpfDelegation');
+  for (const name of ['xdp', 'tc']) {
+    const metadata = { name };
+    await api.apply({
+      apiVersion: 'bpffs.dev/v1alpha1',
+      kind: 'BpfDelegation',
+      metadata,
+      spec: { commands: ['btf_load'] },
+    });
+  }
+  await api.apply({
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'Role',
+    metadata: { name: 'users', namespace: 'prod' },
+    rules: [{ apiGroups: ['bpffs.dev'], resources: ['bpfdelegations'], resourceNames: ['xdp'], verbs: ['use'] }],
+  });
+  await api.kubectl('create rolebinding users -n prod --role=users --serviceaccount=prod:loader'.split(' '));
+  const all = await kubectl('can', 'prod/loader', 'use');
+  assert.match(all.stdout, /^DELEGATION +USE +WHY\ntc +no +no grant: .*\nxdp +yes +RBAC: .*"users"/);
+  assert.equal(all.exitCode, 1);
+  const may = await kubectl('can', 'loader', 'use', 'xdp', '-n', 'prod', '-o', 'json');
+  assert.deepEqual([JSON.parse(may.stdout).items[0].use.allowed, may.exitCode], [true, 0]);
+  assert.equal((await kubectl('can', 'prod/loader', 'use', 'tc')).exitCode, 1);
+  const absent = await kubectl('can', 'prod/loader', 'use', 'xpd');
+  assert.match(absent.stderr, /there is no BpfDelegation "xpd"; did you mean "xdp"/);
+  assert.deepEqual((await kubectl('__complete', 'can', 'prod/x', 'use', 'x')).stdout.split('\n'), ['xdp', ':4']);
+});
+
 test('a right that is missing is named, for each kind of request', async () => {
   const rules = [{ apiGroups: [''], resources: ['pods'], verbs: ['list'] }];
   const asking = async (name: string, granted: readonly object[]) => {
@@ -332,7 +363,7 @@ test('the shell completes commands, flags, verbs and the names of BpfMaps', asyn
   const complete = async (...words: readonly string[]) => (await kubectl('__complete', ...words)).stdout.split('\n');
   assert.deepEqual(await complete('wh'), ['who', ':4']);
   assert.deepEqual(await complete('who', ''), ['drops', 'flows', ':4']);
-  assert.deepEqual(await complete('can', 'prod/x', ''), ['read', 'write', ':4']);
+  assert.deepEqual(await complete('can', 'prod/x', ''), ['read', 'write', 'use', ':4']);
   assert.deepEqual(await complete('can', 'prod/x', 'read', 'f'), ['flows', ':4']);
   assert.deepEqual(await complete('status', '--out'), ['--output', ':4']);
   assert.deepEqual(await complete('status', '-o', 'w'), ['wide', ':4']);
