@@ -59,7 +59,7 @@ export function startSimulatedNode(options: SimulatedNodeOptions): SimulatedNode
     pinner,
     metrics,
     denials: { record: (pod, refused) => void (refused.length > 0 && options.refused(pod)) },
-    audit: { published() {}, refused() {} },
+    audit: { published() {}, refused() {}, refusedDelegation() {} },
   };
   const closing = new AbortController();
 
