@@ -40,6 +40,7 @@ const pathIn = (where: string) =>
         /^[^/.\0]+(\/[^/.\0]+)*$/,
         `must be relative to the ${where}, as "agent/flows"; bpf filesystems refuse dots`,
       ),
+      z.maxLength(4094, 'must have at most 4094 characters'),
     );
 
 /** What names a workspace: its claim, or whose it is. */

@@ -145,6 +145,7 @@ const MAPS: readonly Candidate[] = [
     spec: workspace({ path }),
   })),
   { what: 'a path as long as can be', spec: workspace({ path: 'x'.repeat(4094) }) },
+  { what: 'a longer path', spec: workspace({ path: 'x'.repeat(4095) }) },
   { what: 'no namespace', spec: { source: { workspace: { claim: 'c', path: 'p' } } } },
   { what: 'no name of a namespace', spec: workspace({ namespace: 'A' }) },
   ...['daemonSet', 'deployment', 'statefulSet', 'serviceAccount'].flatMap((field) => [
