@@ -42,14 +42,17 @@ fn numbers_are_the_kernels() {
         let mut compared = 0;
         for (number, name) in known {
             let value = format!("{:#x}", 1_u64 << number);
-            let by_number = shown(at, option, &value).unwrap();
+            let by_number = shown(at, option, &value);
             match shown(at, option, name) {
                 Ok(by_name) => {
-                    assert_eq!(by_name, by_number, "{option}: {name} is not {number}");
+                    assert_eq!(Ok(by_name), by_number, "{option}: {name} is not {number}");
                     compared += 1;
                 }
-                // Of a newer kernel: this one has no name for the number, either.
-                Err(errno) => assert_eq!((errno, by_number), (Errno::INVAL, value), "{option}: {name}"),
+                // Of a newer kernel: this one has no name for the number, either, and may not show it.
+                Err(errno) => {
+                    assert_eq!(errno, Errno::INVAL, "{option}: {name}");
+                    assert!([Ok(value), Err(Errno::INVAL)].contains(&by_number), "{option}: {name}: {by_number:?}");
+                }
             }
         }
         assert!(compared > 30, "{option}: {compared}");
