@@ -25,6 +25,7 @@ test('make bench-cluster counts what nodes ask for at their start', async () => 
   assert.equal(failures, 0);
   // The CSIDriver object, BpfMaps, BpfVolumes and the Lease.
   assert.equal(start.requests.lists, 4 * nodes);
+  assert.equal(start.requests.watches, 4 * nodes);
   assert.equal(firstLooks.requests.TokenReviews, PODS_PER_NODE * nodes);
   assert.equal(firstLooks.requests.SubjectAccessReviews, 2 * PODS_PER_NODE * nodes);
 });

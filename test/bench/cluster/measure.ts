@@ -3,6 +3,7 @@ import type { LeaseKey } from '../../../src/kubernetes/lease.ts';
 import type { Pinner } from '../../../src/pinner/pinner.ts';
 import type { ApiServer } from '../../apiserver/api-server.ts';
 import { AUDIENCE } from '../../apiserver/pods.ts';
+import { eventually } from '../../cluster/eventually.ts';
 import { parseRequests, type Requests, requestsBetween } from './api-requests.ts';
 import { MAPS, NAMESPACE, nodeName, WITHDRAWN } from './fleet.ts';
 import { cpuSeconds, residentMebibytes } from './process-usage.ts';
@@ -102,9 +103,15 @@ export async function measure(
     return { cost: spent, known: [...known.values()].sort((a, b) => a - b) };
   };
   try {
+    const before = await requestsSoFar(api);
     const burst = await cost(async () => {
       nodes = start();
       await Promise.all(nodes.map(({ synced }) => synced));
+      // A watch begins after its list.
+      await eventually('each list is followed by a watch', 60, async () => {
+        const { lists, watches } = requestsBetween(before, await requestsSoFar(api));
+        return watches >= lists;
+      });
     });
     const firstLooks = await cost(() => Promise.all(nodes.map((node) => node.look(options.firstSeconds))));
     const steady = await cost(() => sleep(options.steadySeconds * 1000));
