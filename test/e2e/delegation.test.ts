@@ -60,7 +60,11 @@ async function refused(pod: ReturnType<typeof loader>): Promise<string> {
 async function killSandbox(name: string): Promise<void> {
   const uid = await kubectl('get', 'pod', name, '--output=jsonpath={.metadata.uid}');
   const filter = `labels."io.kubernetes.pod.uid"==${uid},labels."io.cri-containerd.kind"==sandbox`;
-  const sandbox = await cluster.run('ctr', 'containers', 'list', '--quiet', filter);
+  // Earlier sandboxes of the pod may still be listed; only one has a process.
+  const sandboxes = (await cluster.run('ctr', 'containers', 'list', '--quiet', filter)).split('\n');
+  const running = (await cluster.run('ctr', 'tasks', 'list', '--quiet')).split('\n');
+  const [sandbox] = sandboxes.filter((id) => running.includes(id));
+  assert.ok(sandbox, `${name} has no sandbox`);
   await cluster.run('ctr', 'tasks', 'kill', '--signal', 'SIGKILL', sandbox);
 }
 
