@@ -31,9 +31,13 @@ async function detachedMounts(process: ChildProcess): Promise<number> {
   return (await Promise.all(paths)).filter((path) => path === '/').length;
 }
 
-/** Takes it once the pinner, which answers first, has closed the volumes that it unmounted. */
-export async function takeInventory(node: LocalNode): Promise<Inventory> {
+/** Waits until the pinner, which answers first, has closed the volumes that it unmounted. To be called where there are no workspaces. */
+export async function pinnerAtRest(node: LocalNode): Promise<void> {
   await eventually('the pinner has only its store open', 60, async () => (await detachedMounts(node.pinner())) === 1);
+}
+
+/** Takes it now. */
+export async function takeInventory(node: LocalNode): Promise<Inventory> {
   return {
     mounts: lines(await readFile('/proc/self/mountinfo', 'utf8')).length,
     maps: (await execa(mapProgram, ['count'])).stdout,

@@ -6,7 +6,7 @@ import type { Pod } from '../../src/cli/kubelet.ts';
 import type { LocalNode } from '../../src/cli/local-node.ts';
 import { pod, withNode } from '../integration/node.ts';
 import { insist, keepKilling } from './insist.ts';
-import { settledInventory, takeInventory } from './inventory.ts';
+import { pinnerAtRest, settledInventory, takeInventory } from './inventory.ts';
 
 const PAIRS = Number(process.env.FAULT_PAIRS ?? 10_000);
 const RESTARTS = Number(process.env.FAULT_RESTARTS ?? 200);
@@ -28,6 +28,7 @@ test(`${PAIRS} publishes and ${RESTARTS} kills of each process leave nothing, an
       await node.kubelet.publish(one);
       await node.kubelet.unpublish(one);
     }
+    await pinnerAtRest(node);
     const before = await takeInventory(node);
     const observer = new Worker(new URL('./observer.ts', import.meta.url), {
       workerData: { targets: pods.map(node.kubelet.volumePath), complete: COMPLETE, ignored: DEBUG_FILES },
@@ -62,6 +63,7 @@ test(`${PAIRS} publishes and ${RESTARTS} kills of each process leave nothing, an
     await node.ready();
     await node.kubelet.publish(pods[0] as Pod);
     await node.kubelet.unpublish(pods[0] as Pod);
+    await pinnerAtRest(node);
     assert.deepEqual(await settledInventory(node, before.maps), before);
     assert.deepEqual(other, [], 'seen at a target');
     assert.ok(complete > 100 && absent > 100, `the observer saw ${complete} complete and ${absent} absent volumes`);
