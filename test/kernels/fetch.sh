@@ -10,30 +10,11 @@ if [ -n "$(find "cache/$suite/name" -mtime -7 2>/dev/null)" ]; then
 	exit 0
 fi
 scratch=$PWD/cache/$suite.apt
-rm -rf "$scratch"
-mkdir -p "$scratch/state/lists/partial" "$scratch/cache/archives/partial" "$scratch/root"
 trap 'rm -rf "$scratch"' EXIT
+. ../debian-suite.sh
 
-# The mirror that this machine uses, the one with security updates left aside.
-# shellcheck disable=SC2016 # for apt to expand
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)
-if [ -z "$mirror" ]; then
-	echo "fetch.sh: apt knows no mirror yet: run apt-get update first" >&2
-	exit 1
-fi
-echo "deb [arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$scratch/sources.list"
-
-# A private apt configuration whose only source is that suite.
-private() {
-	tool=$1
-	shift
-	"$tool" -qq \
-		-o Dir::Etc::sourcelist="$scratch/sources.list" -o Dir::Etc::sourceparts=- \
-		-o Dir::State="$scratch/state" -o Dir::State::status=/dev/null -o Dir::Cache="$scratch/cache" \
-		-o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
-		-o APT::Sandbox::User=root "$@"
-}
-
+take_from deb "$suite" arch=amd64
+mkdir "$scratch/root"
 private apt-get update
 image=$(private apt-cache pkgnames linux-image- | grep -E '^linux-image-[0-9].*-cloud-amd64$' | sort -V | tail -n 1)
 if [ -z "$image" ]; then
