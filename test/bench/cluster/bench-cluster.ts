@@ -6,15 +6,13 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { createPinner } from '../../../src/pinner/pinner.ts';
-import { startApiServer } from '../../apiserver/api-server.ts';
-import { startFakePinner } from '../../node-plugin/fake-pinner.ts';
-import { LEASE, startController } from './controller.ts';
-import { makeCluster, makePods } from './fleet.ts';
+import { LEASE } from './controller.ts';
+import { makePods } from './fleet.ts';
 import { withGeneratedPart } from './generated-part.ts';
 import { type Measured, measure } from './measure.ts';
 import { measureNodeMemory } from './node-memory.ts';
 import { report } from './report.ts';
+import { startSurroundings } from './surroundings.ts';
 
 const DOCS = join(import.meta.dirname, '../../../docs');
 const { BENCH_NODES = '1,10,100', BENCH_SECONDS = '30' } = process.env;
@@ -28,16 +26,7 @@ const firstSeconds = 15;
 const step = (what: string) => process.stderr.write(`${what}\n`);
 
 await using stack = new AsyncDisposableStack();
-const api = await startApiServer();
-stack.defer(() => api.stop());
-const socket = join(api.directory, 'pinner.sock');
-const fake = await startFakePinner(socket);
-stack.defer(() => fake.stop());
-const pinner = createPinner(socket);
-stack.defer(() => pinner.close());
-
-await makeCluster(api);
-const controller = stack.use(await startController(api));
+const { api, pinner, controller } = await startSurroundings(stack);
 step(`making the pods of ${Math.max(...sizes)} nodes`);
 const pods = await makePods(api, Math.max(...sizes));
 await controller.settled();
