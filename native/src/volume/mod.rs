@@ -18,6 +18,7 @@ mod build;
 mod carriers;
 mod change;
 mod delegated_map;
+mod delegation_record;
 mod generation;
 mod identify;
 mod list;

@@ -7,9 +7,8 @@
 //! the new one when its container is restarted.
 
 use std::ffi::CStr;
-use std::fmt;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::PoisonError;
 
@@ -17,6 +16,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use super::carriers::Gives;
+use super::delegation_record::Record;
 use super::identify::Layout;
 use super::list::list;
 use super::mark::{CARRIES, Mark, Marks};
@@ -24,19 +24,15 @@ use super::mismatch::{otherwise, same_volume};
 use super::observe::{Found, Mounted, observe};
 use super::publish_maps::Outcome;
 use super::publisher::{Publisher, Terms};
-use crate::delegation::{BPF, Delegation, Delegator, Opened, RECORD, SOCKET};
+use crate::delegation::{BPF, Delegator, Opened, RECORD, SOCKET};
 use crate::error::{Error, Result};
 use crate::kubelet::{Kubelet, MOUNT, Target};
-use crate::request::{DelegationVolume, PodOwner};
+use crate::request::DelegationVolume;
 use crate::store::Store;
 use crate::sys::path::{ensure_entry, entries};
 use crate::sys::{self, Context, mount};
 use crate::tree;
 
-/// Bytes of the record: more than all names have.
-const RECORD_MAX: u64 = 8 << 10;
-/// Begins the line with the owner.
-const OWNER: &str = "owner: ";
 /// There are two.
 const LISTINGS_MAX: usize = 16;
 
@@ -184,43 +180,7 @@ impl Publisher {
     }
 }
 
-/// What a volume records of its delegation.
-#[derive(Debug)]
-pub struct Record {
-    /// What the pod may do.
-    pub allowed: Delegation,
-    /// Whose pod it is.
-    pub owner: PodOwner,
-}
-
-impl Record {
-    fn read(text: &str) -> Option<Self> {
-        let owner = text.lines().find_map(|line| line.strip_prefix(OWNER))?;
-        Some(Self { allowed: Delegation::read(text)?, owner: PodOwner::read(owner)? })
-    }
-}
-
-impl fmt::Display for Record {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}{OWNER}{}", self.allowed, self.owner)
-    }
-}
-
 impl Mounted {
-    /// What a delegation allows, and whose it is, as its record says.
-    ///
-    /// # Errors
-    /// [`Error::Unusable`] if another version of the driver has written the record.
-    pub fn delegation(&self) -> Result<Record> {
-        let object = || RECORD.to_string_lossy().into_owned();
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let record = rustix::fs::openat(&self.root, RECORD, flags, Mode::empty()).context("openat", object)?;
-        let mut text = String::new();
-        File::from(record).take(RECORD_MAX).read_to_string(&mut text).context("read", object)?;
-        let problem = || format!("another version of the driver has recorded what {:?} delegates", self.shown_id());
-        Record::read(&text).ok_or_else(|| Error::Unusable(problem()))
-    }
-
     /// Whether the bpffs of a delegation is mounted.
     ///
     /// # Errors
