@@ -79,13 +79,14 @@ export const volumesReportSchema = z.object({
   volumesLeftOut: count,
 });
 
-const denialSchema = z.object({
+const refusedTo = {
   namespace: z.string(),
   serviceAccount: z.string(),
   /** The last pod that was refused. */
   pod: z.string(),
-  bpfMap: z.string(),
-  verb: z.enum(['read', 'write']),
+};
+
+const refusedFor = {
   /** Why: "grant" (no RBAC rule), "maxAccess" (nobody may), or a RefusalReason. */
   reason: z.string(),
   /** What to do, or what is wrong. */
@@ -94,15 +95,28 @@ const denialSchema = z.object({
   last: time,
   /** From first to last; the kubelet repeats its request for a waiting pod. */
   count,
+};
+
+const denialSchema = z.object({ ...refusedTo, bpfMap: z.string(), verb: z.enum(['read', 'write']), ...refusedFor });
+
+/** `reason` is "grant" or "absent". */
+const delegationDenialSchema = z.object({
+  ...refusedTo,
+  bpfDelegation: z.string(),
+  verb: z.literal('use'),
+  ...refusedFor,
 });
 
-/** GET /denials: which maps were refused to which service accounts, the latest first. */
+/** GET /denials: which maps and delegations were refused to which service accounts, the latest first. */
 export const denialsReportSchema = z.object({
   node: z.string(),
   time,
   /** Nothing before is known. */
   since: time,
+  /** Of maps. */
   denials: z.array(denialSchema),
+  /** Of BpfDelegations; missing: the node plugin does not tell. */
+  delegations: z.optional(z.array(delegationDenialSchema)),
   /** How many were forgotten because others came. */
   denialsLeftOut: count,
 });
@@ -149,6 +163,7 @@ export type FileReport = z.infer<typeof fileSchema>;
 export type VolumeReport = z.infer<typeof volumeSchema>;
 export type VolumesReport = z.infer<typeof volumesReportSchema>;
 export type DenialReport = z.infer<typeof denialSchema>;
+export type DelegationDenialReport = z.infer<typeof delegationDenialSchema>;
 export type DenialsReport = z.infer<typeof denialsReportSchema>;
 export type CheckReport = z.infer<typeof checkSchema>;
 export type NodeReport = z.infer<typeof nodeReportSchema>;

@@ -120,7 +120,9 @@ export function statusCommand(): Command {
 export function denialsCommand(): Command {
   return withFlags(new Command('denials'))
     .summary('who was refused lately')
-    .description('which maps were refused to which service accounts lately, the latest first; why with -o wide')
+    .description(
+      'which maps and delegations were refused to which service accounts lately, the latest first; why with -o wide',
+    )
     .addOption(
       new Option('--since <duration>', 'how far back: 90s, 15m, 1h, 2d').argParser(duration).default(3_600_000, '1h'),
     )

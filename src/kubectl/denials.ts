@@ -1,14 +1,12 @@
-import type { DenialReport, DenialsReport } from '../inspection/reports.ts';
+import type { DelegationDenialReport, DenialReport, DenialsReport } from '../inspection/reports.ts';
 import { age, type Column } from './output.ts';
 
 /** A denial, and where it happened. */
-export interface Denial extends DenialReport {
-  readonly node: string;
-}
+export type Denial = (DenialReport | DelegationDenialReport) & { readonly node: string };
 
 /** The denials of a report that were repeated after `since` (milliseconds since the epoch), in `namespace` (undefined: all). */
 export function denialsOf(report: DenialsReport, since: number, namespace: string | undefined): readonly Denial[] {
-  return report.denials
+  return [...report.denials, ...(report.delegations ?? [])]
     .filter((denial) => Date.parse(denial.last) >= since)
     .filter((denial) => namespace === undefined || denial.namespace === namespace)
     .map((denial) => ({ node: report.node, ...denial }));
@@ -24,7 +22,7 @@ export function denialColumns(now: number): readonly Column<Denial>[] {
   return [
     { title: 'NAMESPACE', cell: ({ namespace }) => namespace },
     { title: 'SERVICEACCOUNT', cell: ({ serviceAccount }) => serviceAccount },
-    { title: 'MAP', cell: ({ bpfMap }) => bpfMap },
+    { title: 'OBJECT', cell: (denial) => (denial.verb === 'use' ? denial.bpfDelegation : denial.bpfMap) },
     { title: 'VERB', cell: ({ verb }) => verb },
     { title: 'REASON', cell: ({ reason }) => reason },
     { title: 'COUNT', cell: ({ count }) => count },

@@ -8,6 +8,7 @@ import {
 } from '../rpc/pinner.ts';
 import type { PublishOutcome } from './publish-outcome.ts';
 import type { DelegationRequest, PublishRequest } from './publish-request.ts';
+import type { RefusedDelegation } from './refused-delegation.ts';
 import type { RefusedMap } from './refused-map.ts';
 
 /**
@@ -20,7 +21,7 @@ export interface Audit {
   /** A new pod gets no volume because of these maps. A repetition within `sameWithinMs` is not written. */
   refused(request: PublishRequest, refused: readonly RefusedMap[]): void;
   /** As `refused`, because of the delegation. */
-  refusedDelegation(request: DelegationRequest, reason: 'grant' | 'absent', why: string): void;
+  refusedDelegation(request: DelegationRequest, refused: RefusedDelegation): void;
 }
 
 export interface AuditOptions {
@@ -105,10 +106,9 @@ export function createAudit({ nodeId, log, sameWithinMs = SAME_WITHIN_MS }: Audi
       writeDenied(request, key, fields);
     },
 
-    refusedDelegation(request, reason, why) {
-      const { pod, volumeId, delegation: bpfDelegation } = request;
-      const key = JSON.stringify([pod.podUid, volumeId, bpfDelegation, reason]);
-      writeDenied(request, key, { bpfDelegation, reason, why: why.slice(0, MAX_WHY_LENGTH) });
+    refusedDelegation(request, { bpfDelegation, cause: reason, message }) {
+      const key = JSON.stringify([request.pod.podUid, request.volumeId, bpfDelegation, reason]);
+      writeDenied(request, key, { bpfDelegation, reason, why: message.slice(0, MAX_WHY_LENGTH) });
     },
   };
 }

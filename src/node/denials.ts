@@ -1,11 +1,12 @@
 import { LRUCache } from 'lru-cache';
 import type { PodIdentity } from '../access/access.ts';
-import type { DenialReport, DenialsReport } from '../inspection/reports.ts';
+import type { DelegationDenialReport, DenialReport, DenialsReport } from '../inspection/reports.ts';
+import type { RefusedDelegation } from './refused-delegation.ts';
 import type { RefusedMap } from './refused-map.ts';
 
-/** Remembers which maps were refused to which service accounts, the latest of them. */
+/** Remembers which maps and delegations were refused to which service accounts, the latest of them. */
 export interface Denials {
-  record(pod: PodIdentity, refused: readonly RefusedMap[]): void;
+  record(pod: PodIdentity, refused: readonly (RefusedMap | RefusedDelegation)[]): void;
   report(): Omit<DenialsReport, 'node' | 'time'>;
 }
 
@@ -16,7 +17,7 @@ const MAX_DENIALS = 1024;
 export function createDenials(maxDenials = MAX_DENIALS): Denials {
   const since = new Date().toISOString();
   let leftOut = 0;
-  const known = new LRUCache<string, DenialReport>({
+  const known = new LRUCache<string, DenialReport | DelegationDenialReport>({
     max: maxDenials,
     dispose(_value, _key, why) {
       if (why === 'evict') leftOut += 1;
@@ -25,14 +26,23 @@ export function createDenials(maxDenials = MAX_DENIALS): Denials {
   return {
     record({ namespace, serviceAccount, podName: pod }, refused) {
       const last = new Date().toISOString();
-      for (const { bpfMap, verb, cause: reason, message } of refused) {
-        const key = JSON.stringify([namespace, serviceAccount, bpfMap, verb, reason]);
+      for (const one of refused) {
+        const { cause: reason, message } = one;
+        const object =
+          one.verb === 'use'
+            ? { bpfDelegation: one.bpfDelegation, verb: one.verb }
+            : { bpfMap: one.bpfMap, verb: one.verb };
+        const key = JSON.stringify([namespace, serviceAccount, object, reason]);
         const { first = last, count = 0 } = known.get(key) ?? {};
-        const denial = { namespace, serviceAccount, pod, bpfMap, verb, reason, message, first, last };
-        known.set(key, { ...denial, count: count + 1 });
+        known.set(key, { namespace, serviceAccount, pod, ...object, reason, message, first, last, count: count + 1 });
       }
     },
-    // From the latest to the oldest.
-    report: () => ({ since, denials: [...known.values()], denialsLeftOut: leftOut }),
+    report() {
+      // From the latest to the oldest.
+      const all = [...known.values()];
+      const denials = all.filter((one) => one.verb !== 'use');
+      const delegations = all.filter((one) => one.verb === 'use');
+      return { since, denials, delegations, denialsLeftOut: leftOut };
+    },
   };
 }

@@ -6,6 +6,7 @@ import { PublishVolumeResponse_Outcome as Outcomes } from '../rpc/pinner.ts';
 import type { PublishOutcome } from './publish-outcome.ts';
 import type { PublishParts } from './publish-parts.ts';
 import type { DelegationRequest } from './publish-request.ts';
+import { type RefusedDelegation, toRefusedDelegation } from './refused-delegation.ts';
 import { requestText } from './request-text.ts';
 import type { Target } from './target.ts';
 
@@ -27,7 +28,7 @@ export async function publishDelegation(
   request: DelegationRequest,
   tokens: PodTokens,
   target: Target,
-  { policy, pinner, metrics, audit }: PublishParts,
+  { policy, pinner, metrics, denials, audit }: PublishParts,
   call: Call,
 ): Promise<PublishOutcome> {
   const { volumeId, targetPath, delegation: name } = request;
@@ -37,18 +38,20 @@ export async function publishDelegation(
   if (isRunning) await pinner.allowDelegation({ volumeId, targetPath, allowed: decision.allowed }, call);
   if (!decision.allowed) {
     metrics.denied('use', 'grant');
-    if (isRunning) {
-      call.note({ revoked: name });
-      return { ...UNCHANGED, isRevoked: true };
-    }
     const why = `${userName(pod)} may not use delegation "${name}" (no grant: ${decision.remedy})`;
-    audit.refusedDelegation(request, 'grant', why);
-    throw permissionDenied(why);
+    const refused = toRefusedDelegation(name, 'grant', why);
+    if (!isRunning) {
+      refuse(refused);
+      throw permissionDenied(why);
+    }
+    denials.record(pod, [refused]);
+    call.note({ revoked: name });
+    return { ...UNCHANGED, isRevoked: true };
   }
   if (isRunning) return UNCHANGED;
   const delegation = await policy.findDelegation(name, call.signal).catch((thrown) => {
     const error = CallError.from(thrown);
-    if (error.code === Code.NOT_FOUND) audit.refusedDelegation(request, 'absent', error.message);
+    if (error.code === Code.NOT_FOUND) refuse(toRefusedDelegation(name, 'absent', error.message));
     throw error;
   });
   const { namespace, serviceAccount } = pod;
@@ -56,4 +59,10 @@ export async function publishDelegation(
   const published = { volumeId, targetPath, delegation, owner, request: requestText(request) };
   const { outcome } = await pinner.publishDelegation(published, call);
   return { ...UNCHANGED, outcome, rules: new Map([[name, decision.rule]]), delegation };
+
+  /** For a new pod. */
+  function refuse(refused: RefusedDelegation): void {
+    denials.record(pod, [refused]);
+    audit.refusedDelegation(request, refused);
+  }
 }

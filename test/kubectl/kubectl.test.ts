@@ -8,7 +8,7 @@ import { parse } from 'yaml';
 import { type ApiServer, startApiServer } from '../apiserver/api-server.ts';
 import { BIN } from '../cluster/node.ts';
 import { CHART, NAMESPACE } from '../deploy/helm.ts';
-import { denial, file, minutesAgo, reports, volume } from './reports.ts';
+import { delegationDenial, denial, file, minutesAgo, reports, volume } from './reports.ts';
 import { type SimulatedNodes, simulateNodes } from './simulated-nodes.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -57,6 +57,10 @@ before(async () => {
         volume('late', [file('flows', 7)], { pod: null, type: null }),
       ],
       [denial('flows'), denial('secrets', { last: minutesAgo(90), namespace: 'dev' })],
+      [
+        delegationDenial('xdp', { last: minutesAgo(4), reason: 'absent' }),
+        delegationDenial('tc', { last: minutesAgo(95) }),
+      ],
     ),
   );
   await nodes.add('node-b', reports('node-b', [volume('other', [file('drops', 9), file('flows', 9)])]));
@@ -143,17 +147,31 @@ test('status: a row for each node; a map in several volumes counts once', async 
   ]);
 });
 
-test('denials: those since a time, the latest first', async () => {
+test('denials of maps and delegations: those since a time, the latest first', async () => {
   const recent = await kubectl('denials');
-  assert.deepEqual(rows(recent.stdout).slice(1), [['prod', 'web', 'flows', 'read', 'grant', '12', '5m', 'node-a']]);
+  assert.deepEqual(rows(recent.stdout), [
+    ['NAMESPACE', 'SERVICEACCOUNT', 'OBJECT', 'VERB', 'REASON', 'COUNT', 'LAST', 'NODE'],
+    ['prod', 'web', 'xdp', 'use', 'absent', '12', '4m', 'node-a'],
+    ['prod', 'web', 'flows', 'read', 'grant', '12', '5m', 'node-a'],
+  ]);
+  const { items } = JSON.parse((await kubectl('denials', '-o', 'json')).stdout);
+  assert.deepEqual(
+    items.map(({ bpfMap, bpfDelegation, verb }: Record<string, string>) => [bpfMap, bpfDelegation, verb]),
+    [
+      [undefined, 'xdp', 'use'],
+      ['flows', undefined, 'read'],
+    ],
+  );
   const { stdout } = await kubectl('denials', '--since', '2h', '-o', 'wide');
   assert.deepEqual(
     rows(stdout)
       .slice(1)
-      .map(([namespace, , map, ...others]) => [namespace, map, others.at(-1)]),
+      .map(([namespace, , object, ...others]) => [namespace, object, others.at(-1)]),
     [
+      ['prod', 'xdp', 'no grant: kubectl create role …'],
       ['prod', 'flows', 'no grant: kubectl create role …'],
       ['dev', 'secrets', 'no grant: kubectl create role …'],
+      ['prod', 'tc', 'no grant: kubectl create role …'],
     ],
   );
   const none = await kubectl('denials', '-n', 'nowhere');

@@ -1,4 +1,4 @@
-import type { DenialReport, FileReport, VolumeReport } from '../../src/inspection/reports.ts';
+import type { DelegationDenialReport, DenialReport, FileReport, VolumeReport } from '../../src/inspection/reports.ts';
 import type { SimulatedReports } from './simulated-nodes.ts';
 
 /** RFC 3339, some minutes ago. */
@@ -34,20 +34,26 @@ export function volume(pod: string, files: readonly FileReport[], changes: Parti
   };
 }
 
+const denied = {
+  namespace: 'prod',
+  serviceAccount: 'web',
+  pod: 'web-0',
+  reason: 'grant',
+  message: 'no grant: kubectl create role …',
+  first: minutesAgo(30),
+  last: minutesAgo(5),
+  count: 12,
+};
+
 export function denial(bpfMap: string, changes: Partial<DenialReport> = {}): DenialReport {
-  return {
-    namespace: 'prod',
-    serviceAccount: 'web',
-    pod: 'web-0',
-    bpfMap,
-    verb: 'read',
-    reason: 'grant',
-    message: 'no grant: kubectl create role …',
-    first: minutesAgo(30),
-    last: minutesAgo(5),
-    count: 12,
-    ...changes,
-  };
+  return { ...denied, bpfMap, verb: 'read', ...changes };
+}
+
+export function delegationDenial(
+  bpfDelegation: string,
+  changes: Partial<DelegationDenialReport> = {},
+): DelegationDenialReport {
+  return { ...denied, bpfDelegation, verb: 'use', ...changes };
 }
 
 /** All reports of a node that is well. */
@@ -55,11 +61,19 @@ export function reports(
   node: string,
   volumes: readonly VolumeReport[] = [],
   denials: readonly DenialReport[] = [],
+  delegations?: readonly DelegationDenialReport[],
 ): SimulatedReports {
   const time = minutesAgo(0);
   return {
     volumes: { node, time, volumes: [...volumes], volumesLeftOut: 0 },
-    denials: { node, time, since: minutesAgo(300), denials: [...denials], denialsLeftOut: 0 },
+    denials: {
+      node,
+      time,
+      since: minutesAgo(300),
+      denials: [...denials],
+      ...(delegations !== undefined && { delegations: [...delegations] }),
+      denialsLeftOut: 0,
+    },
     node: {
       node,
       time,

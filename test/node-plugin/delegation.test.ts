@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
+import { denialsReportSchema } from '../../src/inspection/reports.ts';
 import { VolumeHealthErrorType as Status } from '../../src/rpc/csi.ts';
 import { CATALOG, call, GRANTS, type Harness, publishRequest, startHarness, until } from './harness.ts';
 
@@ -127,6 +128,28 @@ test('a refusal is written once for all retries of a pod', async () => {
   assert.equal(await metric('bpffs_denials_total{verb="use",reason="grant"}'), before + 2);
 });
 
+/** By the reason, of the denials that a delegation has had. */
+async function denials(name: string) {
+  const report = denialsReportSchema.parse(await (await fetch(`${harness.inspection}/denials`)).json());
+  return new Map(report.delegations?.filter((one) => one.bpfDelegation === name).map((one) => [one.reason, one]));
+}
+
+test('the report of denials has it, with the verb, the last pod, the reason and what to do', async () => {
+  const counts = async (name: string, reason: string) => (await denials(name)).get(reason)?.count ?? 0;
+  const [ungranted, absent] = [await counts('tc', 'grant'), await counts('gone', 'absent')];
+  for (const name of ['tc', 'tc', 'gone']) await publish(request({ delegation: name }));
+  assert.equal(await counts('gone', 'absent'), absent + 1);
+  assert.equal((await denials('gone')).get('absent')?.message, 'there is no BpfDelegation "gone"');
+  const { first, last, message, ...found } = (await denials('tc')).get('grant') ?? assert.fail();
+  const who = { namespace: 'prod', serviceAccount: 'collector', pod: 'collector-0' };
+  assert.deepEqual(found, { ...who, bpfDelegation: 'tc', verb: 'use', reason: 'grant', count: ungranted + 2 });
+  assert(first <= last);
+  assert.match(
+    message,
+    /may not use delegation "tc" \(no grant: allow verb "use" on bpfdelegations\.bpffs\.dev\/tc in /,
+  );
+});
+
 test('what the pinner refuses is what the kubelet hears', async () => {
   const asked = request();
   const details = 'this kernel, 6.8.0, has no BPF tokens: a delegation takes Linux 6.9';
@@ -164,7 +187,10 @@ test('a grant that is withdrawn takes nothing from a running pod but the next to
   const before = await metric(changes);
   writeFileSync(harness.files.grants, GRANTS);
   await until('it is withdrawn', async () => (await publish(request())).code === 'PERMISSION_DENIED');
+  const denied = async () => (await denials('xdp')).get('grant')?.count ?? 0;
+  const deniedBefore = await denied();
   for (let time = 0; time < 3; time++) assert.equal((await publish(asked)).code, 'OK');
+  assert.equal(await denied(), deniedBefore + 3);
   assert.deepEqual(given(asked)?.delegation, XDP);
   assert(harness.pinner.withdrawn.has(asked.targetPath));
   assert.equal(await metric(changes), before + 1);
