@@ -109,6 +109,7 @@ function work(metrics: NodeMetrics): void {
   metrics.registrationSeen(true);
   metrics.csiDriverSeen({ stopping: [], other: [] });
   metrics.watchSeen('bpfmaps.bpffs.dev', 7);
+  metrics.accessHeard(true);
   const share = { used: 1, limit: 8 };
   metrics.pinnerSeen({
     volumes: 4,
