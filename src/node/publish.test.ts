@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { EMPTY_VOLUME } from '../../test/node-plugin/empty-volume.ts';
 import type { Decision } from '../access/access.ts';
 import { CallError, Code, failedPrecondition, faultIn, notFound, unauthenticated } from '../errors.ts';
 import { parseBpfMap } from '../maps/cluster-bpf-map.ts';
 import type { Pinner } from '../pinner/pinner.ts';
 import type { Call } from '../rpc/adapter.ts';
 import { VolumeCapability_AccessMode_Mode as Mode, type NodePublishVolumeRequest } from '../rpc/csi.ts';
-import { PublishVolumeResponse_Outcome as Outcome, VolumeKind, type VolumeMap } from '../rpc/pinner.ts';
+import { PublishVolumeResponse_Outcome as Outcome, type VolumeMap } from '../rpc/pinner.ts';
 import type { Volume, VolumeSpec } from '../volumes/volume.ts';
 import { createDenials } from './denials.ts';
 import { createNodeMetrics } from './metrics.ts';
@@ -88,15 +89,7 @@ function startNode(state: NodeState) {
   const pinner: Partial<Pinner> = {
     async describeVolume() {
       if (!isRunning) throw notFound('no volume');
-      return {
-        workspace: false,
-        files: [],
-        generations: 1,
-        leftOut: 0,
-        kind: VolumeKind.MAPS,
-        delegation: null,
-        delegated: false,
-      };
+      return EMPTY_VOLUME;
     },
     async publishVolume({ maps }) {
       published.push(maps);

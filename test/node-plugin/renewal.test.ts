@@ -12,7 +12,8 @@ import type { PublishParts } from '../../src/node/publish-parts.ts';
 import { createPublished } from '../../src/node/published.ts';
 import type { Pinner } from '../../src/pinner/pinner.ts';
 import type { Call } from '../../src/rpc/adapter.ts';
-import { Access, PublishVolumeResponse_Outcome as Outcome, type Source, VolumeKind } from '../../src/rpc/pinner.ts';
+import { Access, PublishVolumeResponse_Outcome as Outcome, type Source } from '../../src/rpc/pinner.ts';
+import { EMPTY_VOLUME } from './empty-volume.ts';
 import { publishRequest } from './harness.ts';
 import { changesBetween, publishFiles, type VolumeFile, type VolumeFiles } from './volume-files.ts';
 
@@ -124,15 +125,7 @@ function startNode(world: () => World, hasWorkspace: boolean) {
   const pinner: Partial<Pinner> = {
     async describeVolume() {
       if (files === undefined) throw notFound('no volume');
-      return {
-        workspace: false,
-        files: [],
-        generations: 1,
-        leftOut: 0,
-        kind: VolumeKind.MAPS,
-        delegation: null,
-        delegated: false,
-      };
+      return EMPTY_VOLUME;
     },
     async publishVolume(request) {
       const before = files;
