@@ -32,17 +32,31 @@ export interface Account {
 /** Concurrent reviews. */
 const MAX_CONCURRENT = 8;
 
-/** As the driver decides it for a pod of `account`. Throws what `access` throws. */
-export async function allowances(
-  account: Account,
-  maps: readonly BpfMap[],
-  access: Access,
-  signal: AbortSignal,
-): Promise<readonly MapAllowance[]> {
+/** Whether an account may `verb` the object with this name. Throws what Access throws. */
+export type Ask = (name: string, verb: Right) => Promise<Allowance>;
+
+/** Asks as the driver does for a pod of `account`. */
+export function askFor(account: Account, access: Access, signal: AbortSignal): Ask {
   const turns = createLimiter(MAX_CONCURRENT);
-  const allowance = (map: BpfMap, verb: Verb) =>
-    turns.run(signal, () => allowanceOf(account, map, verb, access, signal));
-  return await Promise.all(
+  // No pod is needed: grants are for service accounts.
+  const pod = { ...account, podName: '', podUid: '' };
+  return async (name, verb) => {
+    const decision = await turns.run(signal, () => access.check(pod, name, verb, signal));
+    return decision.allowed
+      ? { allowed: true, why: decision.rule }
+      : { allowed: false, why: `no grant: ${decision.remedy}` };
+  };
+}
+
+/** Throws what `ask` throws. */
+export function mapAllowances(maps: readonly BpfMap[], ask: Ask): Promise<readonly MapAllowance[]> {
+  const allowance = async (map: BpfMap, verb: Verb): Promise<Allowance> => {
+    if (map.source.kind === 'unusable') return { allowed: false, why: map.source.problem };
+    if (exceedsMaxAccess(map, verb))
+      return { allowed: false, why: `nobody may: its spec.maxAccess is ${map.maxAccess}` };
+    return await ask(map.name, verb);
+  };
+  return Promise.all(
     maps.map(async (map) => {
       const [read, write] = await Promise.all([allowance(map, 'read'), allowance(map, 'write')]);
       return { bpfMap: map.name, read, write };
@@ -50,46 +64,9 @@ export async function allowances(
   );
 }
 
-/** As `allowances`, for the BpfDelegations with these names. */
-export async function delegationAllowances(
-  account: Account,
-  names: readonly string[],
-  access: Access,
-  signal: AbortSignal,
-): Promise<readonly DelegationAllowance[]> {
-  const turns = createLimiter(MAX_CONCURRENT);
-  return await Promise.all(
-    names.map(async (bpfDelegation) => {
-      const use = await turns.run(signal, () => grantOf(account, bpfDelegation, 'use', access, signal));
-      return { bpfDelegation, use };
-    }),
-  );
-}
-
-async function allowanceOf(
-  account: Account,
-  map: BpfMap,
-  verb: Verb,
-  access: Access,
-  signal: AbortSignal,
-): Promise<Allowance> {
-  if (map.source.kind === 'unusable') return { allowed: false, why: map.source.problem };
-  if (exceedsMaxAccess(map, verb)) return { allowed: false, why: `nobody may: its spec.maxAccess is ${map.maxAccess}` };
-  return await grantOf(account, map.name, verb, access, signal);
-}
-
-async function grantOf(
-  account: Account,
-  name: string,
-  verb: Right,
-  access: Access,
-  signal: AbortSignal,
-): Promise<Allowance> {
-  // No pod is needed: grants are for service accounts.
-  const decision = await access.check({ ...account, podName: '', podUid: '' }, name, verb, signal);
-  return decision.allowed
-    ? { allowed: true, why: decision.rule }
-    : { allowed: false, why: `no grant: ${decision.remedy}` };
+/** Throws what `ask` throws. `names`: of BpfDelegations. */
+export function delegationAllowances(names: readonly string[], ask: Ask): Promise<readonly DelegationAllowance[]> {
+  return Promise.all(names.map(async (bpfDelegation) => ({ bpfDelegation, use: await ask(bpfDelegation, 'use') })));
 }
 
 export const DELEGATION_COLUMNS: readonly Column<DelegationAllowance>[] = [

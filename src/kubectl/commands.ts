@@ -6,7 +6,15 @@ import { noSuchDelegation } from '../maps/bpf-delegation.ts';
 import { noSuchMap } from '../maps/no-such-map.ts';
 import { isForbidden } from './ask-nodes.ts';
 import { listBpfMaps, listDelegationNames } from './bpf-maps.ts';
-import { type Account, allowanceColumns, allowances, DELEGATION_COLUMNS, delegationAllowances } from './can.ts';
+import {
+  type Account,
+  type Ask,
+  allowanceColumns,
+  askFor,
+  DELEGATION_COLUMNS,
+  delegationAllowances,
+  mapAllowances,
+} from './can.ts';
 import { byTime, type Denial, denialColumns, denialsOf } from './denials.ts';
 import { checkColumns, createCheckup } from './doctor.ts';
 import { checked, duration, withFlags } from './flags.ts';
@@ -60,30 +68,31 @@ export function canCommand(): Command {
     .argument('[object]', 'the name of a BpfMap, or of a BpfDelegation to use')
     .action(async (account: Partial<Account>, verb: Right | undefined, name: string | undefined, parsed) => {
       const flags = checked(parsed);
+      const asking = ({ client, namespace }: Session) => {
+        const who = { serviceAccount: '', namespace: flags.namespace ?? namespace, ...account };
+        return askFor(who, createClusterAccess({ client }), AbortSignal.timeout(60_000));
+      };
       if (verb === 'use') {
-        await run(flags, (session) => canUse(session, account, flags.namespace, name));
+        await run(flags, (session) => canUse(session, name, asking(session)));
         return;
       }
-      await run(flags, async ({ client, namespace }) => {
-        const all = await listBpfMaps(client);
+      await run(flags, async (session) => {
+        const all = await listBpfMaps(session.client);
         const names = all.map(({ name }) => name);
         const maps = name === undefined ? all : all.filter((map) => map.name === name);
         if (name !== undefined && maps.length === 0) throw noSuchMap(name, names);
-        const who = { serviceAccount: '', namespace: flags.namespace ?? namespace, ...account };
-        const items = await allowances(who, maps, createClusterAccess({ client }), AbortSignal.timeout(60_000));
+        const items = await mapAllowances(maps, asking(session));
         if (verb !== undefined && !items.every((one) => one[verb].allowed)) process.exitCode = 1;
         return { items, columns: allowanceColumns(verb), none: 'there is no BpfMap', unanswered: [] };
       });
     });
 }
 
-async function canUse(session: Session, account: Partial<Account>, namespace: string | undefined, name?: string) {
-  const { client } = session;
+async function canUse({ client }: Session, name: string | undefined, ask: Ask) {
   const all = await listDelegationNames(client);
   const names = name === undefined ? all : all.filter((one) => one === name);
   if (name !== undefined && names.length === 0) throw noSuchDelegation(name, all);
-  const who = { serviceAccount: '', namespace: namespace ?? session.namespace, ...account };
-  const items = await delegationAllowances(who, names, createClusterAccess({ client }), AbortSignal.timeout(60_000));
+  const items = await delegationAllowances(names, ask);
   if (!items.every(({ use }) => use.allowed)) process.exitCode = 1;
   return { items, columns: DELEGATION_COLUMNS, none: 'there is no BpfDelegation', unanswered: [] };
 }
