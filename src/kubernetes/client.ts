@@ -12,6 +12,7 @@ import {
   isRecord,
   SILENCE,
 } from './api-error.ts';
+import { readList } from './read-list.ts';
 import { fullName, type KubernetesObject, type ObjectKey, type Resource, resourcePath } from './resource.ts';
 import { createTransport, MAX_CONCURRENT_REQUESTS, type TransportRequest } from './transport.ts';
 
@@ -21,7 +22,7 @@ import { createTransport, MAX_CONCURRENT_REQUESTS, type TransportRequest } from 
  */
 export interface KubernetesClient {
   get(resource: Resource, key: ObjectKey, limits?: Limits): Promise<KubernetesObject>;
-  list(resource: Resource, query?: ListQuery, limits?: Limits): Promise<KubernetesList>;
+  list(resource: Resource, query?: ListQuery, limits?: ListLimits): Promise<KubernetesList>;
   /** Ends when the server ends it, which it does every few minutes. An ERROR event is thrown like an unsuccessful response. */
   watch(resource: Resource, query: WatchQuery, limits: WatchLimits): AsyncIterable<WatchEvent>;
   /** Also for reviews, whose result is in the returned object. */
@@ -42,6 +43,11 @@ export interface Limits {
    */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+}
+
+export interface ListLimits extends Limits {
+  /** Takes each object as soon as it is there, in place of `items`; also those of a list that fails later. */
+  each?(object: KubernetesObject): void;
 }
 
 export interface WatchLimits {
@@ -110,7 +116,12 @@ export function createKubernetesClient(
   /** The timeouts of queued requests: each response to an earlier request restarts them. */
   const waiting = new Set<NodeJS.Timeout>();
 
-  async function answer<T>(apiRequest: ApiRequest, request: TransportRequest, limits: Limits): Promise<T> {
+  async function answer<T>(
+    apiRequest: ApiRequest,
+    request: TransportRequest,
+    limits: Limits,
+    read = readAll,
+  ): Promise<T> {
     const { timeoutMs = TIMEOUT_MS, signal } = limits;
     signal?.throwIfAborted();
     const late = new AbortController();
@@ -126,9 +137,10 @@ export function createKubernetesClient(
         sent?.(apiRequest.verb, fullName(apiRequest.resource));
         const response = await transport.send(request, either);
         for (const other of waiting) other.refresh();
-        const body = parse(await readAll(response));
         const status = response.statusCode ?? 0;
-        if (status < 200 || status > 299) throw fromAnswer(status, body, apiRequest, caller);
+        const isDone = status >= 200 && status <= 299;
+        const body = parse(await (isDone ? read : readAll)(response));
+        if (!isDone) throw fromAnswer(status, body, apiRequest, caller);
         if (!isRecord(body)) throw fromFailure('what it says is no JSON object', server);
         return body as T;
       });
@@ -147,15 +159,19 @@ export function createKubernetesClient(
     get: (resource, key, limits = {}) =>
       answer({ verb: 'get', resource, key }, { method: 'GET', path: resourcePath(resource, key) }, limits),
 
-    async list(resource, query = {}, limits = {}) {
+    async list(resource, query = {}, { each, ...limits } = {}) {
       const path = `${resourcePath(resource, namespaceOf(query))}${toQuery({ ...query })}`;
       const key = namespaceOf(query);
-      const list = await answer<RawList>({ verb: 'list', resource, key }, { method: 'GET', path }, limits);
+      const items: KubernetesObject[] = [];
+      const take = each ?? ((object) => void items.push(object));
+      const read = (response: IncomingMessage) =>
+        readList(bounded(response), (object) => take(object as KubernetesObject));
+      const list = await answer<RawList>({ verb: 'list', resource, key }, { method: 'GET', path }, limits, read);
       if (!isRecord(list.metadata)) throw fromFailure('what it says is no list', server);
       return {
         resourceVersion: list.metadata.resourceVersion,
         continue: list.metadata.continue || undefined,
-        items: list.items ?? [],
+        items,
       };
     },
 
@@ -217,7 +233,6 @@ export function createKubernetesClient(
 
 interface RawList {
   readonly metadata: { readonly resourceVersion: string; readonly continue?: string };
-  readonly items: readonly KubernetesObject[] | null;
 }
 
 function namespaceOf({ namespace }: { readonly namespace?: string | undefined }): { namespace?: string } {
@@ -234,14 +249,18 @@ function toQuery({
 
 async function readAll(response: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
+  for await (const chunk of bounded(response)) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+async function* bounded(response: IncomingMessage): AsyncGenerator<Buffer> {
   let length = 0;
   for await (const chunk of response) {
     length += chunk.length;
     // Leaving the loop destroys the response.
     if (length > MAX_ANSWER_BYTES) throw new Error(`it answers with more than ${MAX_ANSWER_BYTES >> 20} MiB`);
-    chunks.push(chunk);
+    yield chunk;
   }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 async function* lines(response: IncomingMessage, alive: () => void): AsyncGenerator<string> {

@@ -23,10 +23,11 @@ const NEWEST = HISTORY.length - 1;
 function laggard(seen: number, failure: () => unknown): Pick<KubernetesClient, 'list' | 'watch' | 'server'> {
   return {
     server: 'api:443',
-    async list(_, { resourceVersion = '' } = {}) {
+    async list(_, { resourceVersion = '' } = {}, { each } = {}) {
       // https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list
       const revision = resourceVersion === '' ? NEWEST : Math.max(seen, Number(resourceVersion));
-      return { resourceVersion: `${revision}`, continue: undefined, items: (HISTORY[revision] ?? []).map(object) };
+      for (const name of HISTORY[revision] ?? []) each?.(object(name));
+      return { resourceVersion: `${revision}`, continue: undefined, items: [] };
     },
     async *watch(_, { resourceVersion = '' }, { signal, opened }): AsyncGenerator<WatchEvent> {
       opened?.();

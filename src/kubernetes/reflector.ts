@@ -112,15 +112,22 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
     options.failing?.(undefined);
   };
 
-  function put(object: KubernetesObject): string {
+  /** What is known of this version of the object already, or what its object says. */
+  function entryOf(object: KubernetesObject): readonly [string, Entry<T>] {
     const { resourceVersion } = object.metadata;
     const key = keyOf(object.metadata);
-    if (entries.get(key)?.resourceVersion === resourceVersion) return key;
-    const value = options.parse(object);
-    entries.set(key, { resourceVersion, value });
-    values.set(key, value);
-    options.changed?.(key, value);
-    return key;
+    const known = entries.get(key);
+    return [
+      key,
+      known?.resourceVersion === resourceVersion ? known : { resourceVersion, value: options.parse(object) },
+    ];
+  }
+
+  function put(key: string, entry: Entry<T>): void {
+    if (entries.get(key) === entry) return;
+    entries.set(key, entry);
+    values.set(key, entry.value);
+    options.changed?.(key, entry.value);
   }
 
   function remove(key: string): void {
@@ -131,15 +138,16 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
 
   async function list(resourceVersion: string): Promise<void> {
     const paged = { ...selection, ...(options.pageSize !== undefined && { limit: options.pageSize }) };
-    const limits = { timeoutMs: LIST_TIMEOUT_MS, signal };
+    const listed = new Map<string, Entry<T>>();
+    const each = (object: KubernetesObject) => void listed.set(...entryOf(object));
+    const limits = { timeoutMs: LIST_TIMEOUT_MS, signal, each };
     let page = await client.list(resource, { ...paged, ...(resourceVersion !== '' && { resourceVersion }) }, limits);
-    const present = new Set(page.items.map(put));
     while (page.continue !== undefined) {
       // The continue token determines the version of the other pages.
       page = await client.list(resource, { ...paged, continue: page.continue }, limits);
-      for (const object of page.items) present.add(put(object));
     }
-    for (const key of entries.keys()) if (!present.has(key)) remove(key);
+    for (const [key, entry] of listed) put(key, entry);
+    for (const key of entries.keys()) if (!listed.has(key)) remove(key);
     next = { watch: page.resourceVersion };
     isSynced = true;
     lastContact = performance.now();
@@ -159,7 +167,7 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
       failures = 0;
       next = { watch: object.metadata.resourceVersion };
       if (type === 'DELETED') remove(keyOf(object.metadata));
-      else if (type !== 'BOOKMARK') put(object);
+      else if (type !== 'BOOKMARK') put(...entryOf(object));
     }
     if (events > 0 || performance.now() - started > LIVELY_MS) failures = 0;
     else throw unavailable(`the API server at ${client.server} ends each watch of ${fullName(resource)} at once`);
