@@ -5,9 +5,9 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, fstat};
 
+use super::delegation_volume::find;
 use super::identify::Layout;
 use super::list::list;
-use super::publish_delegation::find;
 use super::publisher::Publisher;
 use crate::delegation::BPF;
 use crate::error::{Error, Result};

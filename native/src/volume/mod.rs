@@ -14,11 +14,15 @@
 //!
 //! Everything is built detached and attached with one call. The mount table is the only database.
 
+mod allow_delegation;
 mod build;
 mod carriers;
 mod change;
 mod delegated_map;
+mod delegation_bpffs;
 mod delegation_record;
+mod delegation_socket;
+mod delegation_volume;
 mod generation;
 mod identify;
 mod list;

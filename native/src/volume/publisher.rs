@@ -52,6 +52,15 @@ impl Publisher {
         Self { kubelet, sources, composer, delegator: None, turns: Turns::default(), delegating: Mutex::default() }
     }
 
+    /// # Errors
+    /// [`Error::Unusable`] if this pinner has none, because the kernel has no BPF tokens.
+    pub(super) fn delegator(&self) -> Result<&Delegator> {
+        self.delegator.as_ref().ok_or_else(|| {
+            let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+            Error::Unusable(format!("this node's kernel, {kernel}, has no BPF tokens: take Linux 6.9 or newer"))
+        })
+    }
+
     /// Opens the place for a volume and, if configured, reads what the kubelet says of it.
     pub(super) fn open_place(&self, target: &Target, volume_id: &str) -> Result<(Place, Option<Lifecycle>)> {
         let absent = || {
