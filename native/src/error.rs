@@ -33,7 +33,7 @@ pub enum Error {
 }
 
 /// The result of a call.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl From<sys::Error> for Error {
     fn from(error: sys::Error) -> Self {

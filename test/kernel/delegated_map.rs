@@ -16,6 +16,22 @@ use crate::support::pod::{LRU_HASH, Pod, bpffs, create_map, delegation, token, w
 use crate::support::wanted::{Wanted, delegated};
 use crate::support::{assert_refused, map};
 
+const NO_VOLUME: [&str; 1] = [
+    "map \"flows\": there is no delegation \"bpf\" of service account net/loader on this node yet: start a pod of the account \
+     here with this volume",
+];
+const NO_BPFFS: [&str; 1] = [
+    "map \"flows\": delegation \"bpf\" of service account net/loader has no bpf filesystem yet: its pod needs the init \
+     container bpffs-delegate; if it has one, read its log",
+];
+const WITHDRAWN: [&str; 1] = [
+    "map \"flows\": delegation \"bpf\" of service account net/loader is withdrawn: grant it again, then create its pod again",
+];
+const NO_PIN: [&str; 1] = [
+    "map \"flows\": nothing is pinned at \"flows\" in delegation \"bpf\" of service account net/loader yet: let its loader pin \
+     it there, or correct the path",
+];
+
 /// `None` on a kernel without tokens.
 fn node(test: &str) -> Option<Node> {
     let node = Node::start();
@@ -43,14 +59,12 @@ fn other_pods_read_and_write_what_the_loader_pins() {
     let (loader, reader, writer) = (node.pod("loader", "bpf"), node.target("reader"), node.target("writer"));
     let source = delegated("loader", "bpf", "flows");
     let read = Wanted::new("csi-r", &reader).read("flows", source.clone());
-    let early = ["delegation \"bpf\" of service account net/loader", "bpffs-delegate"];
-    assert_refused(node.publish(&read), Code::Unavailable, &early);
+    assert_refused(node.publish(&read), Code::Unavailable, &NO_VOLUME);
     node.publish_delegation(&wanted("csi-1", &loader, delegation())).unwrap();
-    assert_refused(node.publish(&read), Code::Unavailable, &early);
+    assert_refused(node.publish(&read), Code::Unavailable, &NO_BPFFS);
     let pod = Pod::start();
     assert_eq!(pod.call(&loader), "ok");
-    let nothing = ["\"flows\" in delegation \"bpf\"", "nothing is pinned"];
-    assert_refused(node.publish(&read), Code::Unavailable, &nothing);
+    assert_refused(node.publish(&read), Code::Unavailable, &NO_PIN);
 
     load(&pod, &loader, 7);
     assert_eq!(node.publish(&read).unwrap(), Outcome::Created);
@@ -65,7 +79,7 @@ fn other_pods_read_and_write_what_the_loader_pins() {
     assert_refused(
         node.publish(&Wanted::new("csi-2", &node.target("late")).read("flows", delegated("loader", "bpf", "flows"))),
         Code::Unavailable,
-        &early,
+        &NO_VOLUME,
     );
     assert_eq!(value(&reader.join("flows")), 8, "a pod that runs keeps it");
 }
@@ -101,6 +115,28 @@ fn a_loader_that_comes_back_replaces_the_map() {
     assert_eq!(value(&reader.join("flows")), 3);
     node.unpublish("csi-1", &loader).unwrap();
     assert_eq!(node.publish(&renew).unwrap(), Outcome::Unchanged);
+}
+
+#[test]
+fn of_several_pods_the_text_tells_of_the_one_that_is_nearest_to_a_map() {
+    let Some(node) = node("its maps") else { return };
+    let [withdrawn, waiting, late] = ["withdrawn", "waiting", "late"].map(|pod| node.pod(pod, "bpf"));
+    let read = Wanted::new("csi-r", &node.target("reader")).read("flows", delegated("loader", "bpf", "flows"));
+    let refused = |texts: &[&str]| assert_refused(node.publish(&read), Code::Unavailable, texts);
+    node.publish_delegation(&wanted("csi-1", &withdrawn, delegation())).unwrap();
+    let pod = Pod::start();
+    assert_eq!(pod.call(&withdrawn), "ok");
+    refused(&NO_PIN);
+    node.allow_delegation("csi-1", &withdrawn, false).unwrap();
+    refused(&WITHDRAWN);
+    node.publish_delegation(&wanted("csi-2", &waiting, delegation())).unwrap();
+    refused(&NO_BPFFS);
+    node.publish_delegation(&wanted("csi-3", &late, delegation())).unwrap();
+    node.allow_delegation("csi-3", &late, false).unwrap();
+    refused(&NO_BPFFS);
+    node.allow_delegation("csi-1", &withdrawn, true).unwrap();
+    assert_eq!(pod.call(&withdrawn), "ok");
+    refused(&NO_PIN);
 }
 
 #[test]

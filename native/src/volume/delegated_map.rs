@@ -30,37 +30,72 @@ impl Publisher {
     /// create symbolic links; none is followed.
     fn delegated_map(&self, wanted: &DelegatedMap) -> Result<Map> {
         let mut found = Vec::new();
+        let mut missing = Missing::Volume;
         for listed in list(&self.kubelet, &self.sources.store)? {
             if listed.layout == Layout::Delegation && listed.target.volume() == Some(wanted.volume.as_str()) {
-                found.extend(self.bpffs_of(&listed.target, wanted)?);
+                match self.bpffs_of(&listed.target, wanted)? {
+                    Ok(bpffs) => found.push(bpffs),
+                    Err(what) => missing = missing.max(what),
+                }
             }
         }
-        let shown = wanted.to_string();
-        let Some((_, bpffs)) = found.into_iter().min_by_key(|(made, _)| Reverse(*made)) else {
-            return Err(Error::NotYet(format!(
-                "there is no {shown} on this node that has its bpf filesystem; start a pod of it here, with this volume as a \
-                 delegation, and with the init container bpffs-delegate"
-            )));
+        let Some(newest) = found.into_iter().min_by_key(|bpffs| Reverse(bpffs.made)) else {
+            return Err(Error::NotYet(missing.text(wanted)));
         };
-        let shown = format!("{:?} in {shown}", wanted.path.display().to_string());
-        let absent = || format!("nothing is pinned at {shown} yet: start the pod that pins it there");
-        map_at(open_within(bpffs.as_fd(), &wanted.path, OFlags::PATH), &shown, absent)
+        let shown = format!("{:?} in {wanted}", wanted.path.display().to_string());
+        let absent = || format!("nothing is pinned at {shown} yet: let its loader pin it there, or correct the path");
+        map_at(open_within(newest.root.as_fd(), &wanted.path, OFlags::PATH), &shown, absent)
     }
 
-    /// When the delegation at `target` was published, and its bpffs; `None` if it has none, is another owner's, or gone meanwhile.
-    fn bpffs_of(&self, target: &Target, wanted: &DelegatedMap) -> Result<Option<((i64, u64), OwnedFd)>> {
+    fn bpffs_of(&self, target: &Target, wanted: &DelegatedMap) -> Result<Result<Bpffs, Missing>> {
         let mounted = match find(&self.kubelet, &self.sources.store, target) {
-            Err(Error::NotFound(_)) => return Ok(None),
+            Err(Error::NotFound(_)) => return Ok(Err(Missing::Volume)),
             found => found?,
         };
-        if mounted.delegation()?.owner != wanted.owner || !mounted.is_delegated()? {
-            return Ok(None);
+        if mounted.delegation()?.owner != wanted.owner {
+            return Ok(Err(Missing::Volume));
+        }
+        if !mounted.is_delegated()? {
+            return Ok(Err(if mounted.has_socket()? { Missing::Call } else { Missing::Grant }));
         }
         // The pod cannot change it: the superblock is read-only.
         let made = fstat(&mounted.root).context("fstat", || wanted.volume.clone())?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let bpffs = rustix::fs::openat(&mounted.root, BPF, flags, Mode::empty());
-        let bpffs = bpffs.context("openat", || BPF.to_string_lossy().into_owned())?;
-        Ok(Some(((made.st_ctime, made.st_ctime_nsec), bpffs)))
+        let root = rustix::fs::openat(&mounted.root, BPF, flags, Mode::empty());
+        let root = root.context("openat", || BPF.to_string_lossy().into_owned())?;
+        Ok(Ok(Bpffs { made: (made.st_ctime, made.st_ctime_nsec), root }))
+    }
+}
+
+/// The bpffs of a delegation.
+struct Bpffs {
+    /// When the delegation was published.
+    made: (i64, u64),
+    root: OwnedFd,
+}
+
+/// Why a delegation has no bpffs; the last is the nearest to one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Missing {
+    /// It is another owner's, or gone meanwhile.
+    Volume,
+    /// Its pod may not use it any more.
+    Grant,
+    /// Its pod's helper has not called.
+    Call,
+}
+
+impl Missing {
+    /// Says what to do.
+    fn text(self, wanted: &DelegatedMap) -> String {
+        match self {
+            Self::Volume => {
+                format!("there is no {wanted} on this node yet: start a pod of the account here with this volume")
+            }
+            Self::Grant => format!("{wanted} is withdrawn: grant it again, then create its pod again"),
+            Self::Call => format!(
+                "{wanted} has no bpf filesystem yet: its pod needs the init container bpffs-delegate; if it has one, read its log"
+            ),
+        }
     }
 }
