@@ -9,7 +9,8 @@ import { startFakePinner } from '../../node-plugin/fake-pinner.ts';
 import type { Row } from '../table.ts';
 import { residentMebibytes } from './process-usage.ts';
 
-const MAIN = join(import.meta.dirname, '../../../dist/csi-driver-bpffs.cjs');
+/** Gives Node the flags that it has on a node. */
+const MAIN = join(import.meta.dirname, '../../../bin/csi-driver-bpffs');
 const NODE = 'node-of-volumes';
 const NAMESPACE = 'bench';
 /** Requests at a time while objects are made. */
@@ -42,9 +43,10 @@ export async function measureNodeMemory(api: ApiServer, objects: Objects): Promi
 }
 
 async function residentAtStart(api: ApiServer, pinnerSocket: string): Promise<number> {
-  const child = spawn(process.execPath, [MAIN, 'node'], {
+  const child = spawn(MAIN, ['node'], {
     stdio: 'ignore',
     env: {
+      PATH: process.env.PATH,
       BPFFS_NODE_ID: NODE,
       BPFFS_CLUSTER: 'true',
       BPFFS_KUBECONFIG: api.kubeconfig,
