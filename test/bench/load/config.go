@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	callPublish = "publish"
-	callEmpty   = "empty"
+	callPublish   = "publish"
+	callRepublish = "republish"
+	callEmpty     = "empty"
 
 	connectionKept = "kept"
 	connectionNew  = "new"
@@ -56,11 +57,11 @@ func parseConfig(args []string, usage io.Writer) (*config, error) {
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&cfg.socket, "socket", "", "`path` of the plugin's CSI socket")
-	flags.StringVar(&cfg.call, "call", callPublish, "what to measure: publish (and unpublish), or empty (GetPluginInfo)")
+	flags.StringVar(&cfg.call, "call", callPublish, "what to measure: publish (and unpublish), republish (unchanged), or empty (GetPluginInfo)")
 	flags.StringVar(&cfg.connection, "connection", connectionKept, "kept: each caller keeps one; new: one for each call, as the kubelet does")
 	flags.IntVar(&cfg.callers, "callers", 1, "calls at the same time")
-	flags.IntVar(&cfg.count, "count", 1000, "measured pairs (or empty calls), all callers together")
-	flags.IntVar(&cfg.warmUp, "warm-up", 100, "pairs (or empty calls) before those, not measured")
+	flags.IntVar(&cfg.count, "count", 1000, "measured pairs (or other calls), all callers together")
+	flags.IntVar(&cfg.warmUp, "warm-up", 100, "pairs (or other calls) before those, not measured")
 	flags.IntVar(&cfg.leave, "leave", 0, "publish `n` volumes and leave them; if one fails, --remove takes away those before it")
 	flags.IntVar(&cfg.remove, "remove", 0, "unpublish the `n` volumes that --leave left")
 	flags.IntVar(&cfg.first, "first", 0, "number of the first volume (default 0, and 1000000 with --leave and --remove)")
@@ -94,8 +95,8 @@ func (cfg *config) check(given map[string]bool, mode string) error {
 	if cfg.socket == "" {
 		return errors.New("--socket: is missing")
 	}
-	if cfg.call != callPublish && cfg.call != callEmpty {
-		return fmt.Errorf("--call: %q is neither publish nor empty", cfg.call)
+	if !slices.Contains([]string{callPublish, callRepublish, callEmpty}, cfg.call) {
+		return fmt.Errorf("--call: %q is none of publish, republish, empty", cfg.call)
 	}
 	if cfg.connection != connectionKept && cfg.connection != connectionNew {
 		return fmt.Errorf("--connection: %q is neither kept nor new", cfg.connection)
@@ -153,8 +154,8 @@ func (cfg *config) checkLeaveRemove(given map[string]bool) error {
 	switch {
 	case given[other]:
 		return fmt.Errorf("--%s: not together with --%s", flag, other)
-	case cfg.call == callEmpty:
-		return fmt.Errorf("--%s: not together with --call empty", flag)
+	case cfg.call != callPublish:
+		return fmt.Errorf("--%s: not together with --call %s", flag, cfg.call)
 	case given["count"] || given["warm-up"]:
 		return fmt.Errorf("--%s: says how many; not together with --count or --warm-up", flag)
 	}

@@ -7,6 +7,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	"google.golang.org/protobuf/proto"
 )
 
 func runLoad(t *testing.T, args ...string) (status int, stdout, stderr string) {
@@ -113,6 +116,46 @@ func TestEmptyCalls(t *testing.T) {
 	if status != 0 || !strings.Contains(stdout, "empty") || plugin.emptyCalls != 25 {
 		t.Errorf("status %d, %d calls: %s%s", status, plugin.emptyCalls, stdout, stderr)
 	}
+}
+
+func TestRepublish(t *testing.T) {
+	plugin, socket := start(t)
+	dir := t.TempDir()
+	status, stdout, stderr := runLoad(t, "--socket", socket, "--target-dir", dir, "--call", "republish", "--callers", "3",
+		"--count", "20", "--warm-up", "5", "--context", "maps=flows", "--json")
+	if status != 0 {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	calls := parseReport(t, stdout).Calls
+	if len(calls) != 1 || calls["republish"].Count != 20 || calls["republish"].Errors != 0 {
+		t.Errorf("calls: %+v", calls)
+	}
+	// All volumes are there before the first is published again.
+	first := map[string]*csi.NodePublishVolumeRequest{}
+	for _, request := range plugin.requests[:25] {
+		first[request.VolumeId] = request
+	}
+	if len(first) != 25 || len(plugin.requests) != 50 || plugin.unpublished != 25 {
+		t.Errorf("%d volumes, %d publishes, %d unpublishes", len(first), len(plugin.requests), plugin.unpublished)
+	}
+	for _, request := range plugin.requests[25:] {
+		if !proto.Equal(request, first[request.VolumeId]) {
+			t.Errorf("got %v, first %v", request, first[request.VolumeId])
+		}
+	}
+	isEmpty(t, dir)
+}
+
+func TestAFailedRepublishLeavesNothing(t *testing.T) {
+	plugin, socket := start(t)
+	plugin.allow = 30
+	dir := t.TempDir()
+	status, _, stderr := runLoad(t, "--socket", socket, "--target-dir", dir, "--call", "republish", "--callers", "2",
+		"--count", "20", "--warm-up", "5")
+	if status != 1 || !strings.HasPrefix(stderr, "load: republish of csi-") {
+		t.Errorf("status %d: %s", status, stderr)
+	}
+	isEmpty(t, dir)
 }
 
 func TestLeaveAndRemove(t *testing.T) {

@@ -6,8 +6,9 @@
 //
 //	load --socket /run/csi.sock --target-dir /tmp/volumes --context maps=flows --callers 8 --connection new
 //
-// --call empty measures Identity.GetPluginInfo instead: what any call costs on that server. --leave publishes volumes and
-// leaves them there, --remove takes them away again.
+// --call empty measures Identity.GetPluginInfo instead: what any call costs on that server. --call republish publishes all
+// volumes first, and measures how each is published again unchanged, as the kubelet does every minute or two. --leave
+// publishes volumes and leaves them there, --remove takes them away again.
 //
 // The exit status is 0, or 1 if a call failed, or 64 if a flag is wrong.
 package main

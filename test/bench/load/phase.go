@@ -54,7 +54,7 @@ func (p *phase) work(ctx context.Context, caller *caller) error {
 		if i >= p.count {
 			return nil
 		}
-		err := caller.pair(ctx, volume{caller.cfg, p.first + i}, func(step int, took time.Duration) {
+		err := caller.do(ctx, volume{caller.cfg, p.first + i}, p.steps, func(step int, took time.Duration) {
 			p.latencies[step][i] = took
 		})
 		// A call that was cut short, because another one failed or time is up, is not a failure of the server.

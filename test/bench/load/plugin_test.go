@@ -23,6 +23,7 @@ type plugin struct {
 	csi.UnimplementedNodeServer
 
 	mu          sync.Mutex
+	there       map[string]bool
 	requests    []*csi.NodePublishVolumeRequest
 	unpublished int
 	emptyCalls  int
@@ -35,7 +36,7 @@ type plugin struct {
 // start serves a plugin and returns its socket.
 func start(t *testing.T) (*plugin, string) {
 	t.Helper()
-	p := &plugin{authorities: map[string]bool{}, allow: -1}
+	p := &plugin{there: map[string]bool{}, authorities: map[string]bool{}, allow: -1}
 	socket := filepath.Join(t.TempDir(), "csi.sock")
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
@@ -74,15 +75,17 @@ func (p *plugin) NodePublishVolume(_ context.Context, request *csi.NodePublishVo
 	}
 	p.allow--
 	p.requests = append(p.requests, request)
-	// The parent must be there, and the target must not.
-	if err := os.Mkdir(request.TargetPath, 0o755); err != nil {
+	// The parent must be there, and the target if the volume is.
+	if err := os.Mkdir(request.TargetPath, 0o755); err != nil && !(errors.Is(err, os.ErrExist) && p.there[request.VolumeId]) {
 		return nil, status.Error(codes.Internal, err.Error())
 	}
+	p.there[request.VolumeId] = true
 	return &csi.NodePublishVolumeResponse{}, nil
 }
 
 func (p *plugin) NodeUnpublishVolume(_ context.Context, request *csi.NodeUnpublishVolumeRequest) (*csi.NodeUnpublishVolumeResponse, error) {
 	p.unpublished++
+	delete(p.there, request.VolumeId)
 	if err := os.Remove(request.TargetPath); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, status.Error(codes.Internal, err.Error())
 	}

@@ -14,12 +14,12 @@ import (
 // run does what the flags ask. The report is nil if nothing was measured; with an error beside it, it covers what was done
 // until then.
 func run(ctx context.Context, cfg *config) (_ *report, err error) {
-	kinds := steps(cfg)
+	plan := planOf(cfg)
 	total := cfg.warmUp + cfg.count
-	if takesAway := kinds[len(kinds)-1].name == unpublish.name; takesAway {
+	if plan.takesAway() {
 		defer func() { err = errors.Join(err, removeParents(cfg, total)) }()
 	}
-	if adds := kinds[0].name == publish.name; adds {
+	if plan.adds() {
 		if err := makeParents(ctx, cfg, total); err != nil {
 			return nil, err
 		}
@@ -32,14 +32,24 @@ func run(ctx context.Context, cfg *config) (_ *report, err error) {
 			return nil, err
 		}
 		defer dialer.close()
-		callers[i] = &caller{cfg: cfg, dialer: dialer, steps: kinds}
+		callers[i] = &caller{cfg: cfg, dialer: dialer}
 	}
-	if err := newPhase(cfg.first, cfg.warmUp, kinds).run(ctx, callers); err != nil {
+	if len(plan.after) > 0 {
+		defer func() {
+			err = errors.Join(err, newPhase(cfg.first, total, plan.after).run(context.WithoutCancel(ctx), callers))
+		}()
+	}
+	if len(plan.before) > 0 {
+		if err := newPhase(cfg.first, total, plan.before).run(ctx, callers); err != nil {
+			return nil, err
+		}
+	}
+	if err := newPhase(cfg.first, cfg.warmUp, plan.measured).run(ctx, callers); err != nil {
 		return nil, err
 	}
 	// The garbage of the warm-up is not to be collected at the expense of the measured calls.
 	runtime.GC()
-	measured := newPhase(cfg.first+cfg.warmUp, cfg.count, kinds)
+	measured := newPhase(cfg.first+cfg.warmUp, cfg.count, plan.measured)
 	err = measured.run(ctx, callers)
 	return measured.report(cfg), err
 }
@@ -74,12 +84,11 @@ const kubeletTimeout = 2 * time.Minute
 type caller struct {
 	cfg    *config
 	dialer dialer
-	steps  []step
 }
 
-// pair makes all calls for one volume and notes how long each took. The error names the call that failed.
-func (c *caller) pair(ctx context.Context, v volume, note func(step int, took time.Duration)) error {
-	for i, step := range c.steps {
+// do makes all calls for one volume and notes how long each took. The error names the call that failed.
+func (c *caller) do(ctx context.Context, v volume, steps []step, note func(step int, took time.Duration)) error {
+	for i, step := range steps {
 		call := step.request(v)
 		callCtx, cancel := context.WithTimeout(ctx, kubeletTimeout)
 		start := time.Now()

@@ -14,25 +14,18 @@ type step struct {
 	request func(volume) rpc
 }
 
-func steps(cfg *config) []step {
-	switch {
-	case cfg.call == callEmpty:
-		return []step{empty}
-	case cfg.leave > 0:
-		return []step{publish}
-	case cfg.remove > 0:
-		return []step{unpublish}
-	}
-	return []step{publish, unpublish}
-}
+var (
+	publish   = step{"publish", publishVolume}
+	republish = step{"republish", publishVolume}
+)
 
-var publish = step{"publish", func(v volume) rpc {
+func publishVolume(v volume) rpc {
 	request := v.publishRequest()
 	return func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		_, err := csi.NewNodeClient(conn).NodePublishVolume(ctx, request)
 		return err
 	}
-}}
+}
 
 var unpublish = step{"unpublish", func(v volume) rpc {
 	request := v.unpublishRequest()
