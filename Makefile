@@ -187,7 +187,7 @@ deny: test/tools/bin/cargo-deny ## Check licences, versions and sources of what 
 	cd native && $(CURDIR)/$< check bans licenses sources
 
 .PHONY: bench
-bench: build ## Measure publish and unpublish, memory and start-up
+bench: build ## Measure publish and unpublish, memory and start-up, and write docs/scale.md
 	$(call say,Building the load client)
 	cd test && go build -o bench/bin/load ./bench/load
 	cd native && cargo bench --locked --no-run

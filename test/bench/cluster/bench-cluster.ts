@@ -6,9 +6,9 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
+import { withGeneratedPart } from '../generated-part.ts';
 import { LEASE } from './controller.ts';
 import { makePods } from './fleet.ts';
-import { withGeneratedPart } from './generated-part.ts';
 import { type Measured, measure } from './measure.ts';
 import { measureNodeMemory } from './node-memory.ts';
 import { report } from './report.ts';

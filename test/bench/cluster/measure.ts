@@ -4,9 +4,9 @@ import type { Pinner } from '../../../src/pinner/pinner.ts';
 import type { ApiServer } from '../../apiserver/api-server.ts';
 import { AUDIENCE } from '../../apiserver/pods.ts';
 import { eventually } from '../../cluster/eventually.ts';
+import { cpuSeconds, residentMebibytes } from '../process-usage.ts';
 import { parseRequests, type Requests, requestsBetween } from './api-requests.ts';
 import { MAPS, NAMESPACE, nodeName, WITHDRAWN } from './fleet.ts';
-import { cpuSeconds, residentMebibytes } from './process-usage.ts';
 import { type SimulatedPod, startSimulatedNode } from './simulated-node.ts';
 
 /** What something cost the API server. */

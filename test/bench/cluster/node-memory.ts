@@ -6,8 +6,8 @@ import { type ApiServer, end } from '../../apiserver/api-server.ts';
 import { AUDIENCE } from '../../apiserver/pods.ts';
 import { eventually } from '../../cluster/eventually.ts';
 import { startFakePinner } from '../../node-plugin/fake-pinner.ts';
-import type { Row } from '../table.ts';
-import { residentMebibytes } from './process-usage.ts';
+import type { Row } from '../markdown-table.ts';
+import { residentMebibytes } from '../process-usage.ts';
 
 /** Gives Node the flags that it has on a node. */
 const MAIN = join(import.meta.dirname, '../../../bin/csi-driver-bpffs');

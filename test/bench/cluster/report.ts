@@ -1,7 +1,6 @@
-import type { Row } from '../table.ts';
+import { markdownTable, type Row } from '../markdown-table.ts';
 import { KINDS, type Requests, requestsOfNodes } from './api-requests.ts';
 import { type Bar, bars } from './bars.ts';
-import { markdownTable } from './markdown-table.ts';
 import type { Cost, Measured } from './measure.ts';
 
 /** The tables of a run, in Markdown, and its picture. */

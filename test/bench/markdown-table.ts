@@ -1,4 +1,5 @@
-import type { Row } from '../table.ts';
+/** A line of a table: a value for each column. */
+export type Row = Readonly<Record<string, string | number>>;
 
 /** A table in Markdown, with the columns of the first row. Numbers are aligned right, and have as many digits as they deserve. */
 export function markdownTable(rows: readonly Row[]): string {

@@ -1,0 +1,32 @@
+import { attribute, counts, type Driver, load } from './load-client.ts';
+import { inTurn, medianOfRounds } from './rounds.ts';
+import { MAPS, mapsAttribute, SHAPES, type Shape } from './shape.ts';
+
+/** How often something is measured. */
+export interface Effort {
+  readonly rounds: number;
+  /** Calls of each kind in a round. */
+  readonly calls: number;
+}
+
+/** Medians, in microseconds. `ninetyNinth`: the 99th percentile of publish. */
+export type CallFigures = Readonly<Record<'empty' | 'publish' | 'unpublish' | 'republish' | 'ninetyNinth', number>>;
+
+/** An empty call, a pair, and an unchanged republish, of each shape. */
+export function measureCalls(driver: Driver, effort: Effort): Promise<readonly CallFigures[]> {
+  const measure = async (shape: Shape): Promise<CallFigures> => {
+    const args = counts(shape.callers, effort.calls);
+    const context = attribute('maps', mapsAttribute(MAPS, shape.access));
+    const { empty } = await load<'empty'>(driver, ['--call', 'empty', ...args]);
+    const { publish, unpublish } = await load<'publish' | 'unpublish'>(driver, [...context, ...args]);
+    const { republish } = await load<'republish'>(driver, ['--call', 'republish', ...context, ...args]);
+    return {
+      empty: empty.p50_us,
+      publish: publish.p50_us,
+      unpublish: unpublish.p50_us,
+      republish: republish.p50_us,
+      ninetyNinth: publish.p99_us,
+    };
+  };
+  return medianOfRounds(effort.rounds, () => inTurn(SHAPES, measure));
+}
