@@ -193,6 +193,14 @@ bench: build ## Measure publish and unpublish, memory and start-up, and write do
 	cd native && cargo bench --locked --no-run
 	FLOOR_DIRECTORY=$(RELEASE)/deps $(ISOLATED) $(NODE) test/bench/bench.ts $(BENCH)
 
+.PHONY: bench-peers
+bench-peers: DEBIAN := gcc libc6-dev clang libbpf-dev libssl-dev pkg-config
+bench-peers: build debian-packages test/tools/bin/bpfman-rpc ## Measure publish and unpublish beside other drivers, and write docs/scale.md
+	$(call say,Building the load client and the other drivers)
+	cd test && go build -o bench/bin/ ./bench/load ./bench/bind
+	$(MAKE) --no-print-directory -C test/bench/peers
+	$(ISOLATED) $(NODE) test/bench/peers/bench-peers.ts $(BENCH)
+
 .PHONY: bench-cluster
 bench-cluster: cluster dist/csi-driver-bpffs.cjs ## Measure what BENCH_NODES (1,10,100) nodes cost the API server, and write docs/scale.md
 	$(call say,Measuring what nodes cost the API server)
@@ -213,6 +221,15 @@ test/tools/bin/cargo-deny: VERSION := 0.20.2
 test/tools/bin/cargo-%:
 	$(call say,Building $(@F) (some minutes the first time))
 	cargo install --quiet --locked --root test/tools --version $(VERSION) $(@F)
+
+# Crate bpfman is the client that loads programs; one build directory, because the two have nearly the same dependencies. clang finds
+# asm/types.h for BPF only if told where.
+test/tools/bin/bpfman-rpc:
+	$(call say,Building bpfman (some minutes the first time))
+	for crate in bpfman bpfman-api; do \
+		CARGO_TARGET_DIR=$(CURDIR)/test/tools/target C_INCLUDE_PATH=/usr/include/$$($(CC) -print-multiarch) \
+		cargo install --quiet --locked --root test/tools --version 0.6.0 $$crate || exit; done
+	rm -rf test/tools/target
 
 test/tools/bin/actionlint:
 	$(call say,Building actionlint)

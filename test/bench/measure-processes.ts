@@ -1,9 +1,9 @@
 import type { ChildProcess } from 'node:child_process';
-import { connect } from 'node:net';
 import { createKubelet } from '../../src/cli/kubelet.ts';
 import { end, type LocalNode } from '../../src/cli/local-node.ts';
 import { createPinner } from '../../src/pinner/pinner.ts';
 import type { BenchNode } from './bench-node.ts';
+import { listening } from './listening.ts';
 import { attribute, counts, load } from './load-client.ts';
 import { cpuSeconds, residentMebibytes } from './process-usage.ts';
 import { median } from './rounds.ts';
@@ -79,24 +79,9 @@ async function medianStart(
     await end(process(), 'SIGTERM');
     const begin = performance.now();
     start();
-    await listening(socket);
+    await listening(socket, process());
     await ask();
     milliseconds.push(performance.now() - begin);
   }
   return median(milliseconds);
-}
-
-/** Resolves once the socket accepts connections. */
-async function listening(path: string): Promise<void> {
-  for (;;) {
-    const isListening = await new Promise<boolean>((resolve) => {
-      const socket = connect(path, () => {
-        socket.destroy();
-        resolve(true);
-      });
-      socket.on('error', () => resolve(false));
-    });
-    if (isListening) return;
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
 }
