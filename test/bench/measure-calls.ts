@@ -9,8 +9,10 @@ export interface Effort {
   readonly calls: number;
 }
 
-/** Medians, in microseconds. `ninetyNinth`: the 99th percentile of publish. */
-export type CallFigures = Readonly<Record<'empty' | 'publish' | 'unpublish' | 'republish' | 'ninetyNinth', number>>;
+type Call = 'publish' | 'unpublish' | 'republish';
+
+/** Medians in microseconds, and what they are of an empty call. `ninetyNinth`: the 99th percentile of publish. */
+export type CallFigures = Readonly<Record<'empty' | 'ninetyNinth' | Call | `${Call}OfEmpty`, number>>;
 
 /** An empty call, a pair, and an unchanged republish, of each shape. */
 export function measureCalls(driver: Driver, effort: Effort): Promise<readonly CallFigures[]> {
@@ -25,6 +27,9 @@ export function measureCalls(driver: Driver, effort: Effort): Promise<readonly C
       publish: publish.p50_us,
       unpublish: unpublish.p50_us,
       republish: republish.p50_us,
+      publishOfEmpty: publish.p50_us / empty.p50_us,
+      unpublishOfEmpty: unpublish.p50_us / empty.p50_us,
+      republishOfEmpty: republish.p50_us / empty.p50_us,
       ninetyNinth: publish.p99_us,
     };
   };

@@ -7,8 +7,8 @@ import type { Effort } from './measure-calls.ts';
 import { inTurn, medianOfRounds } from './rounds.ts';
 import { MAPS, SHAPES, type Shape } from './shape.ts';
 
-/** Microseconds of a pair: the system calls in a bare loop, and the pinner's two RPCs on a kept connection. */
-export type PinnerFigures = Readonly<Record<'bare' | 'rpc', number>>;
+/** Microseconds of a pair: the system calls in a bare loop, and the pinner's two RPCs on a kept connection; and their ratio. */
+export type PinnerFigures = Readonly<Record<'bare' | 'rpc' | 'rpcOfBare', number>>;
 
 /** The pinner beside the system calls that it makes, for each shape. */
 export function measurePinner({ node }: BenchNode, effort: Effort): Promise<readonly PinnerFigures[]> {
@@ -23,7 +23,10 @@ export function measurePinner({ node }: BenchNode, effort: Effort): Promise<read
     return (callers / calls.publish.per_second) * 1e6;
   };
   return medianOfRounds(effort.rounds, () =>
-    inTurn(SHAPES, async (shape) => ({ bare: await measure('bare', shape), rpc: await measure('rpc', shape) })),
+    inTurn(SHAPES, async (shape) => {
+      const [bare, rpc] = [await measure('bare', shape), await measure('rpc', shape)];
+      return { bare, rpc, rpcOfBare: rpc / bare };
+    }),
   );
 }
 

@@ -7,7 +7,7 @@ import type { ProcessFigures } from './measure-processes.ts';
 import { MAPS, SHAPES } from './shape.ts';
 import { atMost, countMet, TARGETS } from './target.ts';
 
-/** What was measured. Lists have an element for each of SHAPES, or MAP_COUNTS. */
+/** What was measured. Lists have an element for each of SHAPES, `present` two, `maps` one for each of MAP_COUNTS. */
 export interface Measured {
   readonly cores: number;
   readonly publishes: number;
@@ -43,9 +43,9 @@ export function report(measured: Measured): string {
 }
 
 const QUESTIONS = {
-  publish: `A publish beside an empty call, µs:`,
-  unpublish: `An unpublish beside an empty call, µs:`,
-  republish: `An unchanged republish beside an empty call, µs:`,
+  publish: 'A publish beside an empty call, µs:',
+  unpublish: 'An unpublish beside an empty call, µs:',
+  republish: 'An unchanged republish beside an empty call, µs:',
 } as const;
 
 function beside(call: keyof typeof QUESTIONS, target: number, figures: readonly CallFigures[]): Answer {
@@ -53,34 +53,33 @@ function beside(call: keyof typeof QUESTIONS, target: number, figures: readonly 
     'empty call': of.empty,
     [call]: of[call],
     ...(call === 'publish' ? { '99th percentile': of.ninetyNinth } : {}),
-    'of empty': of[call] / of.empty,
-    ...atMost(of[call] / of.empty, target),
+    'of empty': of[`${call}OfEmpty`],
+    ...atMost(of[`${call}OfEmpty`], target),
   }));
   return { question: QUESTIONS[call], rows };
 }
 
 function present(figures: readonly PresentFigures[]): Answer {
-  const rows = (['publish', 'unpublish'] as const).flatMap((call) =>
-    perShape(figures, (of) => {
-      const none = of[`${call}None`];
-      return {
-        call,
-        'no other volume': none,
-        [`${PRESENT.toLocaleString('en')} others`]: of[call],
-        'of none': of[call] / none,
-        ...atMost(of[call] / none, TARGETS.presentOfNone),
-      };
-    }),
-  );
+  const shapes = SHAPES.flatMap((shape) => [
+    { ...shape, call: 'publish' },
+    { ...shape, call: 'unpublish' },
+  ]);
+  const rows = figures.map((of, index) => ({
+    ...shapes[index],
+    'no other volume': of.none,
+    [`${PRESENT.toLocaleString('en')} others`]: of.present,
+    'of none': of.presentOfNone,
+    ...atMost(of.presentOfNone, TARGETS.presentOfNone),
+  }));
   return { question: 'With other volumes on the node, µs:', rows };
 }
 
 function pinner(figures: readonly PinnerFigures[]): Answer {
-  const rows = perShape(figures, ({ bare, rpc }) => ({
+  const rows = perShape(figures, ({ bare, rpc, rpcOfBare }) => ({
     'system calls': bare,
     pinner: rpc,
-    'of system calls': rpc / bare,
-    ...atMost(rpc / bare, TARGETS.pinnerOfBare),
+    'of system calls': rpcOfBare,
+    ...atMost(rpcOfBare, TARGETS.pinnerOfBare),
   }));
   return { question: 'A pair of publish and unpublish of the pinner beside the bare system calls, µs:', rows };
 }

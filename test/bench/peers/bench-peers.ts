@@ -26,16 +26,14 @@ const measured = await withNode(MAPS, async (node) => {
   await warmUp(node, isQuick ? 1000 : 3000);
   for (const peer of [bpfman, bind]) await pairs(peer, 8, 500);
   return await medianOfRounds(effort.rounds, () =>
-    inTurn(
-      CALLERS,
-      async (callers): Promise<PeerFigures> => ({
-        callers,
-        readOnly: await pairs(readOnly, callers, effort.calls),
-        writable: await pairs(writable, callers, effort.calls),
-        bpfman: await pairs(bpfman, callers, effort.calls),
-        bind: await pairs(bind, callers, effort.calls),
-      }),
-    ),
+    inTurn(CALLERS, async (callers): Promise<PeerFigures> => {
+      const rate = (peer: Peer) => pairs(peer, callers, effort.calls);
+      const [ro, rw, other] = [await rate(readOnly), await rate(writable), await rate(bpfman)];
+      return {
+        ...{ callers, readOnly: ro, writable: rw, bpfman: other, bind: await rate(bind) },
+        ...{ readOnlyOfBpfman: ro / other, writableOfBpfman: rw / other },
+      };
+    }),
   );
 });
 const markdown = reportPeers(measured);
