@@ -37,7 +37,7 @@ export function report(measured: Measured): string {
   ];
   const { met, all } = countMet(answers.flatMap(({ rows }) => rows));
   return [
-    `Measured on ${measured.cores} cores, which the client shares with the driver. ${met} of ${all} targets are met.`,
+    `Measured on ${measured.cores} cores, which the client shares with the driver. Targets met: ${met} of ${all}.`,
     ...answers.flatMap(({ question, rows }) => [question, markdownTable(rows)]),
   ].join('\n\n');
 }

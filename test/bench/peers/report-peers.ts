@@ -21,7 +21,7 @@ export function reportPeers(measured: readonly PeerFigures[]): string {
     }),
   );
   const { met, all } = countMet(rows);
-  return [`Pairs of publish and unpublish in a second. ${met} of ${all} targets are met.`, markdownTable(rows)].join(
+  return [`Pairs of publish and unpublish in a second. Targets met: ${met} of ${all}.`, markdownTable(rows)].join(
     '\n\n',
   );
 }
