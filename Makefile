@@ -206,6 +206,13 @@ bench-cluster: cluster dist/csi-driver-bpffs.cjs ## Measure what BENCH_NODES (1,
 	$(call say,Measuring what nodes cost the API server)
 	$(ISOLATED) $(NODE) test/bench/cluster/bench-cluster.ts
 
+.PHONY: bench-running
+bench-running: cluster image dist/map test/deploy/bin/helm ## Measure how long BENCH_PODS (100) pods take to run, in a real cluster, and write docs/scale.md
+	$(call say,Building the least of a CSI driver)
+	cd test && CGO_ENABLED=0 go build -o bench/bin/bind ./bench/bind
+	$(call say,Measuring how long pods take to run)
+	$(NODE) test/bench/running/bench-running.ts
+
 .PHONY: format
 format: $(NODE) ## Format everything
 	npx --no-install biome check --write .

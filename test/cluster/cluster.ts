@@ -27,6 +27,8 @@ export interface Cluster {
   readonly run: Run;
   /** Runs kubectl as the administrator, with this process's files, and returns its output. Throws if it fails. */
   kubectl(...args: string[]): Promise<string>;
+  /** The lines that such a kubectl prints, as they come, until the signal: of `get --watch`. Throws if it fails, or at the signal. */
+  follow(signal: AbortSignal, ...args: string[]): AsyncIterable<string>;
   /** `kubectl apply` of YAML, or of objects. */
   apply(manifest: string | readonly object[]): Promise<void>;
   /** Imports the images of an OCI archive on the node. */
@@ -80,17 +82,20 @@ function createCluster(node: Node): Cluster {
   const program = programs(run);
   const components = Object.fromEntries(COMPONENTS.map((name) => [name, createComponent(node, name, program[name])]));
   const kubeconfig = join(node.directory, 'cluster', 'pki', 'admin.kubeconfig');
+  const enterKubectl = (args: readonly string[]) => node.enter([join(BIN, 'kubectl'), ...args], 'network');
+  const env = { PATH: process.env.PATH ?? '', ...kubectlEnvironment(kubeconfig, join(node.directory, 'state')) };
   const kubectl = (args: readonly string[], input?: string) =>
-    execute(node.enter([join(BIN, 'kubectl'), ...args], 'network'), {
-      env: { PATH: process.env.PATH ?? '', ...kubectlEnvironment(kubeconfig, join(node.directory, 'state')) },
-      ...(input !== undefined && { input }),
-    });
+    execute(enterKubectl(args), { env, ...(input !== undefined && { input }) });
   return {
     node,
     kubeletDirectory: '/var/lib/kubelet',
     components: components as Record<ComponentName, Component>,
     run,
     kubectl: (...args) => kubectl(args),
+    follow(signal, ...args) {
+      const [command, ...rest] = enterKubectl(args);
+      return execa(command, rest, { env, extendEnv: false, cancelSignal: signal, buffer: false }).iterable();
+    },
     async apply(manifest) {
       const list = { apiVersion: 'v1', kind: 'List', items: manifest };
       await kubectl(['apply', '--filename=-'], typeof manifest === 'string' ? manifest : JSON.stringify(list));

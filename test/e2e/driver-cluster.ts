@@ -42,21 +42,43 @@ export async function driverObjects(): Promise<readonly Manifest[]> {
   return parseManifest(await render(VALUES));
 }
 
-async function installDriver(cluster: Cluster): Promise<number> {
+/** What is done while the driver is installed. */
+interface Meanwhile {
+  /** When the cluster knows the driver's kinds. */
+  readonly withCrds?: () => Promise<void>;
+  /** When all objects are applied, and their pods start. */
+  readonly applied?: () => Promise<void>;
+}
+
+/** Installs the driver, whose images the node has, by its chart, and waits until it runs. */
+export async function applyDriver(cluster: Cluster, { withCrds, applied }: Meanwhile = {}): Promise<void> {
   const objects = await driverObjects();
   const isCrd = ({ kind }: Manifest) => kind === 'CustomResourceDefinition';
   await cluster.apply(objects.filter(isCrd));
   await cluster.kubectl('wait', '--for=condition=Established', '--timeout=30s', 'crd', '--all');
-  await nodeMaps(cluster).create('first', { 1: 1 });
-  await cluster.apply(FIRST_GRANT);
-  const start = performance.now();
+  await withCrds?.();
   await cluster.apply(objects.filter((object) => !isCrd(object)));
-  await cluster.apply([pod('first', { serviceAccount: 'first', volume: inline({ maps: 'first' }) })]);
-  await cluster.kubectl('wait', '--for=condition=Ready', '--timeout=120s', 'pod/first');
-  const seconds = (performance.now() - start) / 1000;
+  await applied?.();
   for (const workload of ['daemonset/csi-driver-bpffs-node', 'deployment/csi-driver-bpffs-controller']) {
     await cluster.kubectl('rollout', 'status', workload, `--namespace=${NAMESPACE}`, '--timeout=120s');
   }
+}
+
+async function installDriver(cluster: Cluster): Promise<number> {
+  let start = Number.NaN;
+  let seconds = Number.NaN;
+  await applyDriver(cluster, {
+    async withCrds() {
+      await nodeMaps(cluster).create('first', { 1: 1 });
+      await cluster.apply(FIRST_GRANT);
+      start = performance.now();
+    },
+    async applied() {
+      await cluster.apply([pod('first', { serviceAccount: 'first', volume: inline({ maps: 'first' }) })]);
+      await cluster.kubectl('wait', '--for=condition=Ready', '--timeout=120s', 'pod/first');
+      seconds = (performance.now() - start) / 1000;
+    },
+  });
   await cluster.kubectl('delete', 'pod/first', 'bpfmap/first', 'rolebinding/first', 'serviceaccount/first');
   await cluster.kubectl('delete', 'clusterrole/first');
   return seconds;

@@ -29,20 +29,25 @@ const PROGRAMS = [
   'test/clients/counter/bin/counter.bpf.o',
 ];
 
-/** Imports the images of the driver, also under the name that documents and examples use, of external-provisioner and of test pods. */
+/** Imports the images of the driver, and of test pods. */
 export async function importImages(cluster: Cluster): Promise<void> {
-  await cluster.importImage(DRIVER_ARCHIVE);
-  const { repository, tag } = DRIVER;
-  await cluster.run('ctr', 'images', 'tag', `${repository}:${tag}`, `${repository}:${version}`);
-  await importImage(cluster, { name: PROVISIONER, entrypoint: ['/csi-provisioner'] }, (root) =>
-    copyFile(join(BIN, 'csi-provisioner'), join(root, 'csi-provisioner')),
-  );
+  await importDriver(cluster);
   await importImage(cluster, { name: MAPS }, (root) => install(join(root, 'bin'), PROGRAMS));
   await importImage(cluster, { name: PUBLISHED }, async (root) => {
     await cp(join(ROOT, 'test/clients/debian/bin/root'), root, { recursive: true, verbatimSymlinks: true });
     for (const directory of ['lib', 'lib64', 'sbin']) await symlink(`usr/${directory}`, join(root, directory));
     await install(join(root, 'bin'), ['dist/map']);
   });
+}
+
+/** Imports the images of the driver, also under the name that documents and examples use, and of external-provisioner. */
+export async function importDriver(cluster: Cluster): Promise<void> {
+  await cluster.importImage(DRIVER_ARCHIVE);
+  const { repository, tag } = DRIVER;
+  await cluster.run('ctr', 'images', 'tag', `${repository}:${tag}`, `${repository}:${version}`);
+  await importImage(cluster, { name: PROVISIONER, entrypoint: ['/csi-provisioner'] }, (root) =>
+    copyFile(join(BIN, 'csi-provisioner'), join(root, 'csi-provisioner')),
+  );
 }
 
 /** Makes a directory with these programs, and a shell with the usual commands. */
@@ -55,7 +60,8 @@ async function install(directory: string, programs: readonly string[]): Promise<
   for (const name of applets) await symlink('busybox', join(directory, name));
 }
 
-async function importImage(
+/** Imports an image of the files that `fill` puts into its root directory. */
+export async function importImage(
   cluster: Cluster,
   options: Omit<ImageOptions, 'directory'>,
   fill: (root: string) => Promise<void>,

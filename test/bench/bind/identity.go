@@ -9,10 +9,11 @@ import (
 
 type identity struct {
 	csi.UnimplementedIdentityServer
+	name string
 }
 
-func (identity) GetPluginInfo(context.Context, *csi.GetPluginInfoRequest) (*csi.GetPluginInfoResponse, error) {
-	return &csi.GetPluginInfoResponse{Name: driverName, VendorVersion: version}, nil
+func (i identity) GetPluginInfo(context.Context, *csi.GetPluginInfoRequest) (*csi.GetPluginInfoResponse, error) {
+	return &csi.GetPluginInfoResponse{Name: i.name, VendorVersion: "1"}, nil
 }
 
 func (identity) GetPluginCapabilities(context.Context, *csi.GetPluginCapabilitiesRequest) (*csi.GetPluginCapabilitiesResponse, error) {
@@ -26,13 +27,13 @@ func (identity) Probe(context.Context, *csi.ProbeRequest) (*csi.ProbeResponse, e
 // registrar tells the kubelet who is there, as node-driver-registrar does.
 type registrar struct {
 	registration.UnimplementedRegistrationServer
-	endpoint string
+	name, endpoint string
 }
 
 func (r registrar) GetInfo(context.Context, *registration.InfoRequest) (*registration.PluginInfo, error) {
 	return &registration.PluginInfo{
 		Type:              registration.CSIPlugin,
-		Name:              driverName,
+		Name:              r.name,
 		Endpoint:          r.endpoint,
 		SupportedVersions: []string{"1.0.0"},
 	}, nil

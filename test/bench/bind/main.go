@@ -22,15 +22,11 @@ import (
 	registration "k8s.io/kubelet/pkg/apis/pluginregistration/v1"
 )
 
-const (
-	driverName = "bind.bench.bpffs.dev"
-	version    = "1"
-)
-
 func main() {
 	endpoint := flag.String("endpoint", "", "`path` of the CSI socket")
 	source := flag.String("source", "", "`directory` that each volume shows")
 	nodeID := flag.String("node-id", "node", "`name` of this node")
+	name := flag.String("driver-name", "bind.bench.bpffs.dev", "`name` of the driver")
 	registry := flag.String("registration", "", "`path` of a registration socket (default: none)")
 	flag.Parse()
 	if *endpoint == "" || *source == "" || flag.NArg() > 0 {
@@ -38,9 +34,9 @@ func main() {
 		os.Exit(64)
 	}
 	server := grpc.NewServer()
-	csi.RegisterIdentityServer(server, identity{})
+	csi.RegisterIdentityServer(server, identity{name: *name})
 	csi.RegisterNodeServer(server, node{id: *nodeID, source: *source})
-	registration.RegisterRegistrationServer(server, registrar{endpoint: *endpoint})
+	registration.RegisterRegistrationServer(server, registrar{name: *name, endpoint: *endpoint})
 
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)

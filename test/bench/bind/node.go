@@ -19,7 +19,10 @@ type node struct {
 
 func (n node) NodePublishVolume(_ context.Context, request *csi.NodePublishVolumeRequest) (*csi.NodePublishVolumeResponse, error) {
 	target := request.GetTargetPath()
-	if err := os.Mkdir(target, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(target, 0o750); errors.Is(err, fs.ErrExist) {
+		// The kubelet asks again (requiresRepublish).
+		return &csi.NodePublishVolumeResponse{}, nil
+	} else if err != nil {
 		return nil, status.Errorf(codes.Internal, "%v", err)
 	}
 	if err := unix.Mount(n.source, target, "", unix.MS_BIND, ""); err != nil {
