@@ -4,10 +4,10 @@
 //
 // Each figure stands beside its floor from the same run: an empty call of the same server, or the same system calls in a bare
 // loop. Machines differ and are noisy; compare the ratios. --quick measures less often, and writes nothing.
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { warmUp, withNode } from './bench-node.ts';
-import { withGeneratedPart } from './generated-part.ts';
+import { writeGeneratedPart } from './generated-part.ts';
 import { measureCalls } from './measure-calls.ts';
 import { MAP_COUNTS, measureMaps } from './measure-maps.ts';
 import { measurePinner } from './measure-pinner.ts';
@@ -16,7 +16,6 @@ import { measureProcesses } from './measure-processes.ts';
 import { type Measured, report } from './report.ts';
 import { MAPS } from './shape.ts';
 
-const DOCUMENT = 'docs/scale.md';
 const isQuick = process.argv.includes('--quick');
 const effort = isQuick ? { rounds: 3, calls: 64 } : { rounds: 5, calls: 320 };
 const warm = isQuick ? 1000 : 3000;
@@ -41,6 +40,6 @@ const measured: Measured = await withNode(Math.max(...MAP_COUNTS), async (node) 
 const markdown = report(measured);
 process.stdout.write(`${markdown}\n`);
 if (!isQuick) {
-  await writeFile(DOCUMENT, withGeneratedPart(await readFile(DOCUMENT, 'utf8'), 'bench', markdown));
+  await writeGeneratedPart('bench', markdown);
   await writeFile('dist/bench.json', `${JSON.stringify(measured, null, 2)}\n`);
 }

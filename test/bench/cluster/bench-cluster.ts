@@ -3,10 +3,10 @@
 //   make bench-cluster [BENCH_NODES=1,10,100,300] [BENCH_SECONDS=30]
 //
 // API server, etcd and nodes are on this machine. Nodes run the code of the node plugin in this process, and have no kubelet and no kernel.
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { withGeneratedPart } from '../generated-part.ts';
+import { writeGeneratedPart } from '../generated-part.ts';
 import { LEASE } from './controller.ts';
 import { makePods } from './fleet.ts';
 import { type Measured, measure } from './measure.ts';
@@ -41,7 +41,6 @@ const memory = await measureNodeMemory(api, { maps: 1000, volumes: 5000 });
 const { gitVersion: version } = JSON.parse(await api.kubectl(['get', '--raw=/version'])) as { gitVersion: string };
 const { markdown, svg } = report({ cores: cpus().length, version, firstSeconds, steadySeconds }, measured, memory);
 process.stdout.write(`${markdown}\n`);
-const file = join(DOCS, 'scale.md');
 const picture = '![CPU of the API server for each number of nodes](scale.svg)';
-await writeFile(file, withGeneratedPart(await readFile(file, 'utf8'), 'bench-cluster', `${markdown}\n\n${picture}`));
+await writeGeneratedPart('bench-cluster', `${markdown}\n\n${picture}`);
 await writeFile(join(DOCS, 'scale.svg'), svg);

@@ -3,16 +3,14 @@
 //   make bench-peers [BENCH=--quick]
 //
 // The other drivers are bpfman-rpc, as it is released, and test/bench/bind. --quick measures less often, and writes nothing.
-import { readFile, writeFile } from 'node:fs/promises';
 import { warmUp, withNode } from '../bench-node.ts';
-import { withGeneratedPart } from '../generated-part.ts';
+import { writeGeneratedPart } from '../generated-part.ts';
 import { attribute, counts, load } from '../load-client.ts';
 import { inTurn, medianOfRounds } from '../rounds.ts';
 import { MAPS, mapsAttribute } from '../shape.ts';
 import { type Peer, startBind, startBpfman } from './peers.ts';
 import { type PeerFigures, reportPeers } from './report-peers.ts';
 
-const DOCUMENT = 'docs/scale.md';
 const CALLERS = [1, 8, 32];
 const isQuick = process.argv.includes('--quick');
 const effort = isQuick ? { rounds: 3, calls: 64 } : { rounds: 5, calls: 320 };
@@ -38,9 +36,7 @@ const measured = await withNode(MAPS, async (node) => {
 });
 const markdown = reportPeers(measured);
 process.stdout.write(`${markdown}\n`);
-if (!isQuick) {
-  await writeFile(DOCUMENT, withGeneratedPart(await readFile(DOCUMENT, 'utf8'), 'bench-peers', markdown));
-}
+if (!isQuick) await writeGeneratedPart('bench-peers', markdown);
 
 /** Pairs in a second. */
 async function pairs(peer: Peer, callers: number, calls: number): Promise<number> {

@@ -4,13 +4,13 @@
 //   make bench-running [BENCH_PODS=100] [BENCH_ROUNDS=3]
 //
 // The cluster is real (test/cluster), and the driver is installed from chart and image. Nothing else should run on the machine.
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startCluster } from '../../cluster/cluster.ts';
 import { applyDriver } from '../../e2e/driver-cluster.ts';
 import { importDriver } from '../../e2e/images.ts';
-import { withGeneratedPart } from '../generated-part.ts';
+import { writeGeneratedPart } from '../generated-part.ts';
 import { installBindDrivers } from './bind-driver.ts';
 import { KINDS, makeSpace } from './kinds.ts';
 import { type Measured, measure, rest } from './measure.ts';
@@ -53,5 +53,4 @@ for (let round = 0; round < rounds; round += 1) {
 const { gitVersion: version } = JSON.parse(await cluster.kubectl('get', '--raw=/version')) as { gitVersion: string };
 const markdown = report({ pods, rounds, cores: cpus().length, version }, measured);
 process.stdout.write(`${markdown}\n`);
-const file = join(import.meta.dirname, '../../../docs/scale.md');
-await writeFile(file, withGeneratedPart(await readFile(file, 'utf8'), 'bench-running', markdown));
+await writeGeneratedPart('bench-running', markdown);
