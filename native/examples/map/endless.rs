@@ -28,14 +28,14 @@ pub fn tick(pin: &CString, key: u32) -> Result<()> {
     }
 }
 
-/// Opens the pin each time, because the volume may have another map by then.
+/// Prints the entries whenever they change: an empty line when there are none any more, and nothing before the first. Opens the pin each
+/// time, because the volume may have another map by then.
 pub fn watch(pin: &CString) -> Result<()> {
-    const NOTHING: &str = "nothing is pinned";
-    let mut last = NOTHING.to_owned();
+    let mut last = String::new();
     loop {
         let line = match bpf::open_pin(pin) {
             Ok(map) => elements(&map)?.join(" "),
-            Err(error) if error.errno == Errno::NOENT => NOTHING.to_owned(),
+            Err(error) if error.errno == Errno::NOENT => String::new(),
             Err(error) => return Err(error),
         };
         if line != last {
