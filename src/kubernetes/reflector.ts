@@ -22,6 +22,8 @@ export interface Reflector<T> extends Freshness {
   current(): ReadonlyMap<string, T>;
   /** Throws UNAVAILABLE, saying why, before the first complete list and while `staleness` is more than `maxSeconds`. */
   requireFresh(maxSeconds: number): void;
+  /** Throws UNAVAILABLE, saying why, during an outage: an object that `current` does not have may exist by then. */
+  requireAbsent(key: string): void;
   close(): void;
 }
 
@@ -197,6 +199,7 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
 
   void run();
   const staleness = () => (performance.now() - lastContact) / 1000;
+  const silence = () => (isSynced ? `for ${Math.round(staleness())} s` : 'yet');
   return {
     synced: () => first.promise,
     get isSynced() {
@@ -207,9 +210,13 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
     failure: () => failure,
     requireFresh(maxSeconds) {
       if (isSynced && staleness() <= maxSeconds) return;
-      const since = isSynced ? `for ${Math.round(staleness())} s` : 'yet';
+      const why = failure === undefined ? '' : `: ${failure.message}`;
+      throw unavailable(`nothing is known of ${fullName(resource)} ${silence()}${why}`, failure);
+    },
+    requireAbsent(key) {
+      if (failure === undefined) return;
       throw unavailable(
-        `nothing is known of ${fullName(resource)} ${since}${failure === undefined ? '' : `: ${failure.message}`}`,
+        `nobody can tell whether "${key}" exists: nothing new is known of ${fullName(resource)} ${silence()}: ${failure.message}`,
         failure,
       );
     },

@@ -8,8 +8,8 @@ import type { BpfMap, Catalog } from './catalog.ts';
 import { parseBpfMap } from './cluster-bpf-map.ts';
 
 /**
- * The BpfMap objects of a cluster. `find` and `names` throw UNAVAILABLE before the first sync and while the cache is too old. `names` omits
- * unusable objects.
+ * The BpfMap objects of a cluster. `find` and `names` throw UNAVAILABLE before the first sync and while the cache is too old, and `find` also
+ * for an object that may have been created during an outage. `names` omits unusable objects.
  */
 export interface ClusterCatalog extends Catalog, Freshness {
   /** Throws UNAVAILABLE, saying why, whenever `find` does. */
@@ -46,7 +46,9 @@ export function followClusterCatalog(options: ClusterCatalogOptions): ClusterCat
   return {
     find(name) {
       ready();
-      return reflector.current().get(name);
+      const map = reflector.current().get(name);
+      if (map === undefined) reflector.requireAbsent(name);
+      return map;
     },
     names() {
       ready();

@@ -79,7 +79,9 @@ export function followCsiDriver(options: CsiDriverOptions): CsiDriver {
   return {
     requireTrusted() {
       reflector.requireFresh(Number.POSITIVE_INFINITY);
-      const [first, ...others] = problems().stopping;
+      const { stopping } = problems();
+      if (stopping === absent.stopping) reflector.requireAbsent(driverName);
+      const [first, ...others] = stopping;
       if (first !== undefined) throw failedPrecondition([first, ...others].join('; '));
     },
     problems,

@@ -128,6 +128,28 @@ test('an object that an older CustomResourceDefinition let through is told, and 
   assert.equal(catalog.invalid(), 1);
 });
 
+test('without the API server nobody can tell that there is no such BpfMap', async (t) => {
+  const patient = followClusterCatalog({ client, timing: { minBackoffMs: 50, maxBackoffMs: 50 } });
+  t.after(() => patient.close());
+  await patient.synced();
+  await eventually('it is heard', 10, async () => patient.failure() === undefined);
+  assert.equal(patient.find('later'), undefined);
+  cable.cut();
+  const unknown =
+    /^nobody can tell whether "later" exists: nothing new is known of bpfmaps\.bpffs\.dev for \d+ s: the API server at /;
+  await eventually('it is known that nothing is heard', 10, async () => {
+    assert.throws(() => patient.find('later'), unavailable(unknown));
+    return true;
+  });
+  assert.equal(patient.find('limits')?.name, 'limits');
+  await put('later', pinned('/sys/fs/bpf/later'));
+  assert.throws(() => patient.find('later'), unavailable(unknown));
+  cable.mend();
+  await eventually('it is seen', 10, async () => patient.find('later')?.name === 'later');
+  await api.kubectl(['delete', 'bpfmap', 'later']);
+  await eventually('it is gone', 10, async () => patient.find('later') === undefined);
+});
+
 test('without the API server it knows for a while what it knew, and then nothing', async () => {
   cable.hang();
   assert.equal(catalog.find('limits')?.name, 'limits');

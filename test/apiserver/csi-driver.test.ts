@@ -4,6 +4,7 @@ import { CallError, Code } from '../../src/errors.ts';
 import { type CsiDriver, type CsiDriverProblems, followCsiDriver } from '../../src/node/csi-driver.ts';
 import { eventually } from '../cluster/eventually.ts';
 import { type ApiServer, startApiServer } from './api-server.ts';
+import { layCable } from './cable.ts';
 
 let api: ApiServer;
 before(async () => {
@@ -68,6 +69,32 @@ test('a missing object is a problem', async () => {
     stopping: ['there is no CSIDriver csi.bpffs.dev: without it the kubelet does not say which pod a volume is for'],
     other: [],
   });
+});
+
+test('without the API server nobody can tell that it is missing', async (t) => {
+  const cable = await layCable(api.port);
+  const rule = { apiGroups: ['storage.k8s.io'], resources: ['csidrivers'], verbs: ['list', 'watch'] };
+  const client = await api.clientFor('cut-off', [rule], cable.port);
+  const timing = { minBackoffMs: 50, maxBackoffMs: 50 };
+  const driver = followCsiDriver({ client, driverName: NAME, audience: NAME, timing });
+  t.after(() => {
+    driver.close();
+    cable.close();
+  });
+  await driver.synced();
+  await eventually('it is missing', 10, async () => problem(driver)?.startsWith('there is no CSIDriver') === true);
+  cable.cut();
+  const unknown = {
+    code: Code.UNAVAILABLE,
+    message: /^nobody can tell whether "csi\.bpffs\.dev" exists: nothing new is known of csidrivers\.storage\.k8s\.io /,
+  };
+  await eventually('it is known that nothing is heard', 10, async () => {
+    assert.throws(() => driver.requireTrusted(), unknown);
+    return true;
+  });
+  cable.mend();
+  await eventually('it is heard', 10, async () => driver.failure() === undefined);
+  assert.match(problem(driver) ?? '', /^there is no CSIDriver/);
 });
 
 for (const fsGroupPolicy of ['None', 'File', 'ReadWriteOnceWithFSType']) {
