@@ -270,7 +270,7 @@ $(GRAPH): $(NODE) $(wildcard src/kubectl/graph/browser/*) src/kubectl/graph/grap
 	@touch $@
 
 # Makes dist/kubectl/kubectl-bpffs.cjs, too.
-dist/csi-driver-bpffs.cjs: src/rpc/generated/csi.json $(GRAPH) $(SRC) scripts/build.ts scripts/client-node.ts scripts/warm.ts bin/csi-driver-bpffs
+dist/csi-driver-bpffs.cjs: src/rpc/generated/csi.json $(GRAPH) $(SRC) scripts/build.ts scripts/client-node.ts scripts/proto-loader.ts scripts/warm.ts bin/csi-driver-bpffs
 	$(call say,Bundling the node plugin)
 	$(NODE) scripts/build.ts
 	rm -rf dist/compile-cache && $(NODE) scripts/warm.ts && chmod -R a+rX dist/compile-cache

@@ -19,7 +19,7 @@ export interface Service<D extends object> {
   readonly methods: readonly MethodName<D>[];
   /** The generated descriptor of its .proto file. */
   readonly descriptor: object;
-  /** Makes the codecs at the first call, which takes a third as long as a start. */
+  /** Makes the codecs at the first call, which takes a tenth as long as a start. */
   definition(): Promise<D>;
 }
 
