@@ -39,8 +39,8 @@ pub const QUOTE: usize = 256;
 pub const PATH: usize = 1 << 10;
 /// Log lines waiting to be written. The limits above keep each below 8 KiB.
 pub const LOG_LINES: usize = 256;
-/// Open descriptors: each of four threads may hold an old and a new volume of 256 maps each.
-pub const DESCRIPTORS: u64 = 4096;
+/// Open descriptors: each of eight threads may hold an old and a new volume of 256 maps each.
+pub const DESCRIPTORS: u64 = 8192;
 /// Bytes of memory, stacks included (`RLIMIT_DATA`): four times what callers can make the pinner use. Beyond it the
 /// process ends.
 pub const DATA: u64 = 256 << 20;
