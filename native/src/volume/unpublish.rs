@@ -40,7 +40,13 @@ impl Publisher {
             }
             match found {
                 Found::Nothing => return Ok(()),
-                Found::Volume(mounted) if mounted.is(volume_id) => mount::detach(place.parent.as_fd(), MOUNT)?,
+                Found::Volume(mounted) if mounted.is(volume_id) => {
+                    mount::detach(place.parent.as_fd(), MOUNT)?;
+                    // Most volumes have one generation, and only the empty directory is left.
+                    if rustix::fs::unlinkat(&place.parent, MOUNT, AtFlags::REMOVEDIR).is_ok() {
+                        return Ok(());
+                    }
+                }
                 Found::Volume(mounted) => {
                     return refuse(&format!("another volume, {}", mounted.shown_id()));
                 }
