@@ -22,8 +22,8 @@ export interface Reflector<T> extends Freshness {
   current(): ReadonlyMap<string, T>;
   /** Throws UNAVAILABLE, saying why, before the first complete list and while `staleness` is more than `maxSeconds`. */
   requireFresh(maxSeconds: number): void;
-  /** Throws UNAVAILABLE, saying why, during an outage: an object that `current` does not have may exist by then. */
-  requireAbsent(key: string): void;
+  /** Undefined: there is no such object. Throws UNAVAILABLE for one that may have been created during an outage, saying why. */
+  find(key: string): T | undefined;
   close(): void;
 }
 
@@ -213,8 +213,8 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector<T> {
       const why = failure === undefined ? '' : `: ${failure.message}`;
       throw unavailable(`nothing is known of ${fullName(resource)} ${silence()}${why}`, failure);
     },
-    requireAbsent(key) {
-      if (failure === undefined) return;
+    find(key) {
+      if (values.has(key) || failure === undefined) return values.get(key);
       throw unavailable(
         `nobody can tell whether "${key}" exists: nothing new is known of ${fullName(resource)} ${silence()}: ${failure.message}`,
         failure,

@@ -46,9 +46,7 @@ export function followClusterCatalog(options: ClusterCatalogOptions): ClusterCat
   return {
     find(name) {
       ready();
-      const map = reflector.current().get(name);
-      if (map === undefined) reflector.requireAbsent(name);
-      return map;
+      return reflector.find(name);
     },
     names() {
       ready();

@@ -79,9 +79,7 @@ export function followCsiDriver(options: CsiDriverOptions): CsiDriver {
   return {
     requireTrusted() {
       reflector.requireFresh(Number.POSITIVE_INFINITY);
-      const { stopping } = problems();
-      if (stopping === absent.stopping) reflector.requireAbsent(driverName);
-      const [first, ...others] = stopping;
+      const [first, ...others] = (reflector.find(driverName) ?? absent).stopping;
       if (first !== undefined) throw failedPrecondition([first, ...others].join('; '));
     },
     problems,
